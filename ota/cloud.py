@@ -1,0 +1,270 @@
+"""The one door to AWS: a session, lazy clients, who we are, and retries.
+
+Nothing else makes clients, so that everything about reaching AWS stands here once: which credentials (boto3's own
+chain, checked for the mistakes that it reports badly), which region (``AWS_REGION`` counts as well as
+``AWS_DEFAULT_REGION``), which endpoint, how often to try again. Clients are made on first use and shared between
+threads; each notes service and object of a failed call in its error, for ``errors.from_boto`` to name.
+
+In sandbox scope everything is given explicitly (dummy keys, endpoint, region, no profile, no proxy), so that nothing
+in the user's environment can lead a call to a real account.
+
+Source: boto3 credentials and retries guides; STS GetCallerIdentity.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ota.errors import CredentialsError
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+T = TypeVar("T")
+
+MAX_ATTEMPTS = 8
+CONNECT_TIMEOUT_S = 10
+READ_TIMEOUT_S = 60
+MAX_SIDE_BY_SIDE = 8
+REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
+NAMING_PARAMETERS = (
+    "otaUpdateId",
+    "thingName",
+    "policyName",
+    "certificateId",
+    "jobId",
+    "streamId",
+    "Bucket",
+    "RoleName",
+    "resourceArn",
+)
+
+
+def load_environment(root_path: Path) -> None:
+    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there."""
+    from dotenv import load_dotenv
+
+    load_dotenv(root_path / ".env", override=False)
+
+
+def open_cloud(environ: Mapping[str, str]) -> Cloud:
+    """The AWS account that the environment's credentials lead to.
+
+    Raises:
+        CredentialsError: no region, no credentials, or half of them.
+    """
+    import boto3
+    from botocore.exceptions import PartialCredentialsError, ProfileNotFound
+
+    _check_pairs(environ)
+    try:
+        session = boto3.Session(region_name=environ.get("AWS_REGION") or None)
+        credentials = session.get_credentials()
+    except ProfileNotFound as error:
+        raise CredentialsError(
+            f"AWS_PROFILE names {environ.get('AWS_PROFILE')!r}, and there is no such profile: "
+            "choose one from `aws configure list-profiles`, or unset AWS_PROFILE."
+        ) from error
+    except PartialCredentialsError as error:
+        raise CredentialsError(
+            f"AWS credentials are half set ({error}): set the missing part in .env or in the environment."
+        ) from error
+    if credentials is None:
+        raise CredentialsError(
+            "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put "
+            "`sandbox` first to use the local stand-in (`invoke sandbox all`)."
+        )
+    return Cloud(session, _checked_region(session.region_name), environ.get("AWS_ENDPOINT_URL") or None)
+
+
+def open_sandbox(endpoint_url: str, region: str) -> Cloud:
+    """The local stand-in at ``endpoint_url``; reads nothing of the user's AWS configuration."""
+    import boto3
+    import botocore.session
+
+    isolated = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    session = boto3.Session(
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",  # noqa: S106 - a dummy, so that no real key can be used
+        region_name=region,
+        botocore_session=isolated,
+    )
+    return Cloud(session, region, endpoint_url, is_sandbox=True)
+
+
+class Cloud:
+    """One account in one region. Clients are made on first use; safe to share between threads.
+
+    Attributes:
+        region: for example ``eu-west-1``.
+        endpoint_url: where calls go, when that is not AWS itself.
+        is_sandbox: whether this is the local stand-in.
+    """
+
+    def __init__(
+        self, session: boto3.Session, region: str, endpoint_url: str | None, *, is_sandbox: bool = False
+    ) -> None:
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self.is_sandbox = is_sandbox
+        self._session = session
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def iot(self) -> IoTClient:
+        """AWS IoT's control plane."""
+        client: IoTClient = self._client("iot")
+        return client
+
+    @property
+    def s3(self) -> S3Client:
+        """S3, in this region."""
+        client: S3Client = self._client("s3")
+        return client
+
+    @property
+    def iam(self) -> IAMClient:
+        """IAM, which is global."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def sts(self) -> STSClient:
+        """STS, in this region."""
+        client: STSClient = self._client("sts")
+        return client
+
+    @cached_property
+    def partition(self) -> str:
+        """``aws``, ``aws-cn`` or ``aws-us-gov``: the second part of every ARN."""
+        return self._session.get_partition_for_region(self.region)
+
+    @property
+    def account_id(self) -> str:
+        """The twelve digits of the account; asked once."""
+        return self.caller[0]
+
+    @property
+    def caller_arn(self) -> str:
+        """Who we are, as an ARN; asked once."""
+        return self.caller[1]
+
+    @property
+    def caller(self) -> tuple[str, str]:
+        """Account id and our own ARN, from one GetCallerIdentity."""
+        with self._lock:
+            return self._caller
+
+    @cached_property
+    def _caller(self) -> tuple[str, str]:
+        identity = self.sts.get_caller_identity()
+        return identity["Account"], identity["Arn"]
+
+    @property
+    def data_endpoint(self) -> str:
+        """The host name that devices of this account connect to; asked once. Source: DescribeEndpoint."""
+        with self._lock:
+            return self._data_endpoint
+
+    @cached_property
+    def _data_endpoint(self) -> str:
+        return self.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+
+    def _client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service)
+            return self._clients[service]
+
+    def _make_client(self, service: str) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            retries={"mode": "adaptive", "max_attempts": MAX_ATTEMPTS},
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            user_agent_extra="ota-tasks",
+        )
+        if self.is_sandbox:
+            config = config.merge(Config(proxies={}, s3={"addressing_style": "path"}))
+        client = self._session.client(
+            service,  # type: ignore[call-overload]
+            region_name=self.region,
+            endpoint_url=self.endpoint_url,
+            config=config,
+        )
+        client.meta.events.register("before-parameter-build", _note_object)
+        client.meta.events.register("after-call", _name_failed_call)
+        return client
+
+
+def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
+    """Run independent calls at the same time; their results, in order.
+
+    All of them finish before this returns. When any fails, the first failure in order is raised.
+    """
+    if len(calls) == 1:
+        return (calls[0](),)
+    with ThreadPoolExecutor(max_workers=min(len(calls), MAX_SIDE_BY_SIDE)) as pool:
+        futures = [pool.submit(call) for call in calls]
+    return tuple(future.result() for future in futures)
+
+
+def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+    names = [str(params[key]) for key in NAMING_PARAMETERS if key in params]
+    context["ota_object"] = names[0] if names else ""
+
+
+def _name_failed_call(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: object) -> None:
+    if "Error" in parsed:
+        parsed["Error"]["Service"] = model.service_model.service_name
+        parsed["Error"]["Object"] = context.get("ota_object", "")
+
+
+def _check_pairs(environ: Mapping[str, str]) -> None:
+    key = environ.get("AWS_ACCESS_KEY_ID", "")
+    secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
+    if bool(key) != bool(secret):
+        missing = "AWS_SECRET_ACCESS_KEY" if key else "AWS_ACCESS_KEY_ID"
+        present = "AWS_ACCESS_KEY_ID" if key else "AWS_SECRET_ACCESS_KEY"
+        raise CredentialsError(
+            f"AWS credentials are half set: {present} is there and {missing} is not. "
+            "Set both, in .env or in the environment, or neither and use AWS_PROFILE."
+        )
+    if key.startswith("ASIA") and not environ.get("AWS_SESSION_TOKEN"):
+        raise CredentialsError(
+            "AWS_ACCESS_KEY_ID begins with ASIA, so it is a temporary key and needs its AWS_SESSION_TOKEN: "
+            "copy all three values again, into .env or into the environment."
+        )
+
+
+def _checked_region(region: str | None) -> str:
+    if not region:
+        raise CredentialsError(
+            "No AWS region is set: write AWS_REGION=eu-west-1 (or yours) into .env, "
+            "or set a region in your AWS profile."
+        )
+    if not REGION_SHAPE.fullmatch(region):
+        raise CredentialsError(
+            f"{region!r} is not an AWS region: AWS_REGION must be a name like eu-west-1 or us-east-1, "
+            "without an availability zone's letter."
+        )
+    return region

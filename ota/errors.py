@@ -1,0 +1,204 @@
+"""Every error a user can cause, and what an AWS error means for them.
+
+All kinds stand under one base, :class:`OtaError`, so that one place (the task class in ``tasks.py``) turns them into
+a line or two on stderr and exit status 1. The message says what failed, on which object, and what to do next.
+Anything that is not an ``OtaError`` is a bug and keeps its traceback.
+
+Source: IAM service authorization reference (operation to action names); botocore's exception classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+
+class OtaError(Exception):
+    """Base of every error that a user can cause. ``str(error)`` is the whole message."""
+
+    exit_code = 1
+
+
+class SettingsError(OtaError):
+    """One or more settings cannot be used; one line for each problem."""
+
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class CredentialsError(OtaError):
+    """AWS credentials are missing, half set, expired or refused."""
+
+
+class PermissionDenied(OtaError):
+    """AWS refused one operation to these credentials."""
+
+
+class NotOurs(OtaError):
+    """An object by this name exists and was not made by this tool."""
+
+
+class InTheWay(OtaError):
+    """An object is in a state or in a use that forbids what was asked."""
+
+
+class FirmwareError(OtaError):
+    """The firmware tree, its header, its build or its image is not as it must be."""
+
+
+class SignatureError(OtaError):
+    """The signature, the key and the image do not belong together."""
+
+
+class CertificateError(OtaError):
+    """Key, certificate file and the cloud's certificate do not belong together."""
+
+
+class UpdateFailed(OtaError):
+    """AWS could not create or delete the OTA update; carries AWS's own words."""
+
+
+class WaitTimeout(OtaError):
+    """Something did not reach its state within the bounds that were given."""
+
+
+class CloudError(OtaError):
+    """AWS answered with an error that is none of the above, or did not answer."""
+
+
+PERMISSIONS = {
+    ("s3", "HeadBucket"): "s3:ListBucket",
+    ("s3", "HeadObject"): "s3:GetObject",
+    ("s3", "ListBuckets"): "s3:ListAllMyBuckets",
+    ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
+    ("s3", "DeleteObject"): "s3:DeleteObjectVersion",
+    ("s3", "DeleteObjects"): "s3:DeleteObjectVersion",
+    ("s3", "CreateMultipartUpload"): "s3:PutObject",
+    ("s3", "UploadPart"): "s3:PutObject",
+    ("s3", "CompleteMultipartUpload"): "s3:PutObject",
+    ("s3", "PutPublicAccessBlock"): "s3:PutBucketPublicAccessBlock",
+    ("s3", "GetPublicAccessBlock"): "s3:GetBucketPublicAccessBlock",
+    ("iot", "ListThingPrincipalsV2"): "iot:ListThingPrincipals",
+    ("iot", "ListPrincipalThingsV2"): "iot:ListPrincipalThings",
+}
+EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+REFUSED_KEY_CODES = {
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidAccessKeyId",
+    "AuthFailure",
+    "InvalidToken",
+}
+WRONG_SECRET_CODES = {"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"}
+DENIED_CODES = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedException",
+    "UnauthorizedOperation",
+    "Forbidden",
+    "403",
+}
+THROTTLED_CODES = {
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+    "SlowDown",
+}
+AUTHORIZED_TO_PERFORM = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
+
+
+def from_boto(error: Exception) -> OtaError:
+    """The sentence for an AWS error that no step expected.
+
+    Takes what botocore raised: a ClientError, which is an answer of AWS, or a BotoCoreError, which is none.
+    """
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        return _from_answer(error)
+    return _from_silence(error)
+
+
+def permission_for(service: str, operation: str) -> str:
+    """The IAM action that an operation needs: ``("s3", "HeadBucket")`` gives ``s3:ListBucket``."""
+    return PERMISSIONS.get((service, operation), f"{service}:{operation}")
+
+
+def _from_answer(error: ClientError) -> OtaError:
+    details = error.response.get("Error", {})
+    code, message = details.get("Code", ""), details.get("Message", "")
+    if code in EXPIRED_CODES:
+        return CredentialsError(
+            "The AWS credentials have expired: renew them (`aws sso login`, or copy new ones into .env) "
+            "and run the same command again; it carries on where it stopped."
+        )
+    if code in REFUSED_KEY_CODES:
+        return CredentialsError(
+            f"AWS does not know these credentials ({code}): check AWS_ACCESS_KEY_ID and, for temporary keys, "
+            "AWS_SESSION_TOKEN. In a region that the account has not switched on, every key is unknown: "
+            "check AWS_REGION too."
+        )
+    if code in WRONG_SECRET_CODES:
+        return CredentialsError(
+            f"AWS refused the signature of the call ({code}): AWS_SECRET_ACCESS_KEY does not belong to "
+            "AWS_ACCESS_KEY_ID, or this machine's clock is wrong."
+        )
+    if code in DENIED_CODES:
+        return _denied(error, message)
+    return _unexpected(error, code, message)
+
+
+def _denied(error: ClientError, message: str) -> PermissionDenied:
+    service, object_name = _call_of(error)
+    named = AUTHORIZED_TO_PERFORM.search(message)
+    permission = named.group(1) if named else permission_for(service, error.operation_name)
+    on_object = f" on {object_name}" if object_name else ""
+    hint = ""
+    if permission == "iam:CreateRole":
+        hint = " Where the organisation demands it, set permissions_boundary and role_prefix in config.json."
+    return PermissionDenied(
+        f"AWS refused {permission}{on_object}: these credentials lack the permission {permission}.{hint} "
+        "Have it added (README, 'The operator's permissions'), then run the same command again."
+    )
+
+
+def _unexpected(error: ClientError, code: str, message: str) -> OtaError:
+    service, object_name = _call_of(error)
+    request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
+    on_object = f" on {object_name}" if object_name else ""
+    what = f"AWS could not do {service}:{error.operation_name}{on_object}: {message} ({code}, request {request_id})."
+    if code in THROTTLED_CODES:
+        return CloudError(
+            f"{what} The account's call rate is used up, and trying again did not help: wait a minute, "
+            "then run the same command again; it carries on where it stopped."
+        )
+    return CloudError(f"{what} Nothing is lost: run the same command again once the cause is gone.")
+
+
+def _call_of(error: ClientError) -> tuple[str, str]:
+    details = error.response.get("Error", {})
+    return str(details.get("Service", "aws")), str(details.get("Object", ""))
+
+
+def _from_silence(error: Exception) -> OtaError:
+    from botocore import exceptions as boto
+
+    if isinstance(error, (boto.NoCredentialsError, boto.CredentialRetrievalError, boto.PartialCredentialsError)):
+        return CredentialsError(
+            f"AWS credentials could not be had ({error}): check .env, AWS_PROFILE, or sign in again."
+        )
+    if isinstance(error, (boto.SSOError, boto.UnauthorizedSSOTokenError, boto.TokenRetrievalError)):
+        return CredentialsError(f"The AWS sign-in has ended ({error}): run `aws sso login`, then the same command.")
+    if isinstance(error, (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError)):
+        return CloudError(
+            f"AWS cannot be reached ({error}): check the network, AWS_REGION and AWS_ENDPOINT_URL, then run "
+            "the same command again; it carries on where it stopped."
+        )
+    return CloudError(f"The call to AWS failed: {error}. Nothing is lost: run the same command again.")

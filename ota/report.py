@@ -1,0 +1,125 @@
+"""The one place that prints.
+
+Every object gets one line: ``noun  verb  name  detail``. Results go to stdout, messages to stderr. Colours, progress
+bars and spinners come from rich, and only on a terminal; anywhere else the same words come out plain, so that a log
+reads like the screen. Without a terminal no question is asked: the answer is no, and the caller says which setting
+or flag means yes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from ota.outcomes import Outcome, Verb
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NOUN_WIDTH = 11
+VERB_WIDTH = 7
+NAME_WIDTH = 30
+ID_CHARS = 12
+CERTIFICATE_ID = re.compile(r"\b[0-9a-f]{64}\b")
+STYLES = {
+    Verb.CREATED: "bold green",
+    Verb.CHANGED: "bold yellow",
+    Verb.DELETED: "bold red",
+    Verb.REUSED: "cyan",
+    Verb.ABSENT: "dim",
+    Verb.SKIPPED: "yellow",
+}
+
+
+class Report:
+    """Prints to ``out`` and ``err``; fancy where ``out`` is a terminal.
+
+    Attributes:
+        is_terminal: whether somebody is watching, and can be asked.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._stdin = stdin or sys.stdin
+        self.is_terminal = self._out.isatty()
+        self._here = f"{Path.cwd()}{os.sep}"
+
+    def outcome(self, outcome: Outcome[Any]) -> None:
+        """The line of one object."""
+        verb, name, detail = outcome.verb.value, self._short(outcome.name), self._short(outcome.detail)
+        end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
+        if not self.is_terminal:
+            self._write(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
+            return
+        from rich.text import Text
+
+        line = Text.assemble(
+            (f"{outcome.noun:<{NOUN_WIDTH}}  ", "bold"),
+            (f"{verb:<{VERB_WIDTH}}  ", STYLES[outcome.verb]),
+            f"{name:<{NAME_WIDTH}}  ",
+            (detail, "dim"),
+        )
+        line.rstrip()
+        self._console.print(line, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A sentence that belongs to the result; stdout."""
+        self._write(text)
+
+    def note(self, text: str) -> None:
+        """A message beside the result; stderr."""
+        print(text, file=self._err, flush=True)
+
+    def ask(self, question: str) -> bool:
+        """A yes-or-no question; without a terminal the answer is no."""
+        if not (self.is_terminal and self._stdin.isatty()):
+            return False
+        self._err.write(f"{question} [y/N] ")
+        self._err.flush()
+        return self._stdin.readline().strip().lower() in {"y", "yes"}
+
+    @contextlib.contextmanager
+    def bytes_bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar over bytes; yields what to call with the number of bytes that more went through."""
+        if not self.is_terminal:
+            yield lambda _: None
+            return
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            bar = progress.add_task(label, total=total_bytes)
+            yield lambda count: progress.update(bar, advance=count)
+
+    @contextlib.contextmanager
+    def live_line(self, label: str) -> Iterator[Callable[[str], None]]:
+        """A spinner that shows the newest line of something that talks a lot; yields what to call with a line."""
+        if not self.is_terminal:
+            yield lambda _: None
+            return
+        from rich.markup import escape
+
+        console = self._console
+        with console.status(label) as status:
+            room = max(console.width - len(label) - 6, 10)
+            yield lambda text: status.update(f"{label} [dim]{escape(text.strip()[:room])}[/dim]")
+
+    def _write(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+    def _short(self, text: str) -> str:
+        """Certificate ids cut to what tells them apart, and paths shown from the current folder."""
+        return CERTIFICATE_ID.sub(lambda found: found.group()[:ID_CHARS] + "…", text.replace(self._here, ""))
+
+    @cached_property
+    def _console(self) -> Console:
+        from rich.console import Console
+
+        return Console(file=self._out, highlight=False)

@@ -1,0 +1,103 @@
+"""What the lines look like, on a terminal and off it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from ota.outcomes import Outcome, Verb
+from ota.report import Report
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Terminal()
+
+
+LINE: Outcome[None] = Outcome("thing", Verb.CREATED, "lamp-1", "attached to 0a1b [not markup]")
+PLAIN = "thing        created  lamp-1                          attached to 0a1b [not markup]"
+
+
+def test_a_line_in_a_log_is_plain() -> None:
+    out = io.StringIO()
+    Report(out).outcome(LINE)
+    assert out.getvalue() == PLAIN + "\n"
+
+
+def test_a_line_without_detail_has_no_blanks_at_its_end() -> None:
+    out = io.StringIO()
+    Report(out).outcome(Outcome("role", Verb.ABSENT, "lamp-role"))
+    assert out.getvalue() == "role         absent   lamp-role\n"
+
+
+def test_a_line_on_a_terminal_has_the_same_words_in_colour(terminal: Terminal) -> None:
+    import re
+
+    Report(terminal).outcome(LINE)
+    shown = terminal.getvalue()
+    assert "\x1b[" in shown
+    assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == PLAIN
+
+
+def test_no_color_is_honoured(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    Report(terminal).outcome(LINE)
+    assert "\x1b[3" not in terminal.getvalue()
+
+
+def test_messages_go_beside_the_result() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    report = Report(out, err)
+    report.say("result")
+    report.note("message")
+    assert (out.getvalue(), err.getvalue()) == ("result\n", "message\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "yes"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
+)
+def test_a_question_on_a_terminal_takes_only_a_yes(terminal: Terminal, answer: str, yes: bool) -> None:
+    err = io.StringIO()
+    assert Report(terminal, err, Terminal(answer)).ask("Replace it?") is yes
+    assert err.getvalue() == "Replace it? [y/N] "
+
+
+def test_without_a_terminal_the_answer_is_no_and_nothing_waits() -> None:
+    err = io.StringIO()
+    assert Report(io.StringIO(), err, Terminal("y\n")).ask("Replace it?") is False
+    assert Report(Terminal(), err, io.StringIO("y\n")).ask("Replace it?") is False
+    assert err.getvalue() == ""
+
+
+def test_the_bar_moves_on_a_terminal_and_is_gone_in_a_log(terminal: Terminal) -> None:
+    with Report(terminal).bytes_bar("uploading", 1000) as advance:
+        advance(1000)
+    assert "uploading" in terminal.getvalue()
+    out = io.StringIO()
+    with Report(out).bytes_bar("uploading", 1000) as advance:
+        advance(1000)
+    assert out.getvalue() == ""
+
+
+def test_the_live_line_shows_what_the_build_says(terminal: Terminal) -> None:
+    import time
+
+    with Report(terminal).live_line("building") as show:
+        show("[12/40] compiling\n")
+        time.sleep(0.2)  # rich redraws a status twelve times a second
+    assert "[12/40] compiling" in terminal.getvalue()
+    out = io.StringIO()
+    with Report(out).live_line("building") as show:
+        show("compiling")
+    assert out.getvalue() == ""

@@ -1,0 +1,102 @@
+"""Run the firmware project's own script: output to a log and to the eye, and nothing left running when it ends early.
+
+The script gets a session of its own, so that Ctrl-C reaches this program alone, which then ends the script's whole
+process group: a compiler that outlives its build would still write to the build folder.
+
+Source: POSIX ``setsid``, ``killpg``; Python's ``subprocess`` documentation.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from ota.errors import FirmwareError
+
+LAST_LINES = 15
+
+
+def run_script(
+    command: Sequence[str], folder: Path, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+) -> None:
+    """Run this command in ``folder`` until it ends; no input, output and errors in one stream.
+
+    Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end,
+    to ``on_line``. When this call is left early its processes are asked to end and killed after ``grace_s`` seconds.
+
+    Raises:
+        FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
+    """
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
+    status = None
+    with _log(log_path) as log:
+        log.write(f"$ {shlex.join(command)}\n")
+        try:
+            with _process(command, folder, grace_s) as process:
+                for line in process.stdout or ():
+                    log.write(line)
+                    last_lines.append(line.rstrip("\n"))
+                    on_line(last_lines[-1])
+                status = process.wait()
+        finally:
+            log.write("(ended early)\n" if status is None else f"({_ending(status)})\n")
+    if status != 0:
+        raise FirmwareError("\n".join([f"the build {_ending(status)}; its output is in {log_path}", *last_lines]))
+
+
+def _log(log_path: Path) -> TextIO:
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return log_path.open("w", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise FirmwareError(f"the build log {log_path} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[subprocess.Popen[str]]:
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
+            command,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,  # so that its whole group can be ended
+        )
+    except OSError as error:
+        raise FirmwareError(f"the build script {command[0]} cannot be started: {error.strerror}") from error
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _end_group(process, grace_s)
+
+
+def _end_group(process: subprocess.Popen[str], grace_s: float) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=grace_s)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        # The group outlives its leader while a member ignores SIGTERM. An empty group: ESRCH, on macOS EPERM.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ending(status: int) -> str:
+    if status == 0:
+        return "succeeded"
+    if status > 0:
+        return f"failed with exit status {status}"
+    return f"was ended by signal {-status} ({signal.strsignal(-status)})"

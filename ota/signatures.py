@@ -1,0 +1,222 @@
+"""Is this signature this image's, by this key? Answered here, before anything is uploaded.
+
+A device that cannot verify a signature says nothing: the job stays in progress and the image is dropped. So the form
+of the signature file, the spelling of the algorithms (AWS accepts any) and the proof itself are checked on this
+side, and a refusal says what the file or the signature is instead.
+
+Source: RFC 8017 section 8.1 (RSA-PSS) and 8.2 (PKCS#1 v1.5); RFC 3279 section 2.2.3 (ECDSA-Sig-Value);
+FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cmake`` (openssl's longest salt).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, types, utils
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.x509 import load_pem_x509_certificate
+
+from ota.errors import FirmwareError, SignatureError
+from ota.signature_files import decode_signature, read_signature
+
+__all__ = ["Proof", "check_algorithms", "read_signature", "verify_signature"]
+
+# What the job document's key can be made of: sig-<hash>-<algorithm>, in lower case, and nothing else is known there.
+HASH_ALGORITHMS = ("SHA256", "SHA1")
+SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
+_HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a signature was proven.
+
+    Attributes:
+        key: kind and size of the public key: "RSA-3072", "EC secp256r1".
+        padding: "PSS" for RSA, None for ECDSA.
+        salt_length_bytes: the salt that was signed with, None for ECDSA.
+        hash_algorithm: "SHA256" or "SHA1".
+    """
+
+    key: str
+    padding: str | None
+    salt_length_bytes: int | None
+    hash_algorithm: str
+
+    def __str__(self) -> str:
+        if self.padding is None:
+            return f"{self.key}, {self.hash_algorithm}"
+        return f"{self.key}, {self.padding} with {self.salt_length_bytes} bytes of salt, {self.hash_algorithm}"
+
+
+def check_algorithms(hash_algorithm: str, signature_algorithm: str) -> None:
+    """Accept only the spellings that give a job document which a device can read.
+
+    Raises:
+        SignatureError: another spelling or algorithm, with the right one.
+    """
+    problems = [
+        *_spelling_problems("hash_algorithm", hash_algorithm, HASH_ALGORITHMS),
+        *_spelling_problems("signature_algorithm", signature_algorithm, SIGNATURE_ALGORITHMS),
+    ]
+    if problems:
+        raise SignatureError("\n".join(problems))
+
+
+def verify_signature(
+    image_path: Path,
+    signature_text: str,
+    public_key_path: Path,
+    *,
+    signature_algorithm: str,
+    hash_algorithm: str,
+) -> Proof:
+    """Prove that the base64 text is a signature of the whole image file by this public key.
+
+    RSA means PSS with any salt length and MGF1 of the same hash; ECDSA means a DER signature. The key file is a PEM
+    public key, or a PEM certificate.
+
+    Raises:
+        SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
+        FirmwareError: the image cannot be read.
+    """
+    check_algorithms(hash_algorithm, signature_algorithm)
+    key = _public_key(public_key_path)
+    signature = decode_signature(signature_text)
+    if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
+        return _prove_rsa(key, signature, image_path, hash_algorithm)
+    if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
+        return _prove_ecdsa(key, signature, image_path, hash_algorithm)
+    raise SignatureError(
+        f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
+    )
+
+
+def _spelling_problems(setting: str, value: str, known: tuple[str, ...]) -> Iterator[str]:
+    if value in known:
+        return
+    plain = "".join(character for character in value.upper() if character.isalnum())
+    meant = {"EC": "ECDSA", "RSAPSS": "RSA", "SHA2": "SHA256"}.get(plain, plain)
+    advice = f"write {meant}" if meant in known else f"use {' or '.join(known)}"
+    yield f"{setting} is {value!r}, which no device knows; {advice}"
+
+
+def _public_key(path: Path) -> types.PublicKeyTypes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SignatureError(f"the public key {path} cannot be read: {error.strerror}") from error
+    if b"PRIVATE KEY" in data:
+        raise SignatureError(
+            f"{path} holds a private key; name the public one, made by: "
+            f"openssl pkey -in {path} -pubout -out public_key.pem"
+        )
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return load_pem_x509_certificate(data).public_key()
+        return load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{path} is no public key in PEM form, nor a certificate") from error
+
+
+def _prove_rsa(key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
+    key_bytes = (key.key_size + 7) // 8
+    if len(signature) != key_bytes:
+        raise SignatureError(
+            f"the signature of {image_path} has {len(signature)} bytes, one by {_key_name(key)} has {key_bytes}: "
+            f"another key signed it"
+        )
+    digest = _digest(image_path, hash_algorithm)
+    hash_ = _HASHES[hash_algorithm]()
+    if not _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
+        raise SignatureError(_rsa_diagnosis(key, signature, image_path, hash_algorithm))
+    return Proof(_key_name(key), "PSS", _salt_length(key, signature, digest, hash_), hash_algorithm)
+
+
+def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
+    for name in (hash_algorithm, *HASH_ALGORITHMS):
+        if _is_ecdsa(key, signature, _digest(image_path, name), _HASHES[name]()):
+            break
+    else:
+        raise SignatureError(_not_its_signature(image_path, _key_name(key)))
+    if name != hash_algorithm:
+        raise SignatureError(_other_hash(image_path, name, hash_algorithm))
+    return Proof(_key_name(key), None, None, hash_algorithm)
+
+
+def _rsa_diagnosis(key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> str:
+    for name in HASH_ALGORITHMS:
+        digest, hash_ = _digest(image_path, name), _HASHES[name]()
+        if _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
+            return _other_hash(image_path, name, hash_algorithm)
+        if _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_):
+            return (
+                f"the signature of {image_path} is PKCS#1 v1.5 ({name}), the device wants PSS; sign with "
+                "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss -pkeyopt rsa_mgf1_md:sha256"
+            )
+    return _not_its_signature(image_path, _key_name(key))
+
+
+def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm, salt: object) -> bool:
+    return _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(hash_), salt), hash_)  # type: ignore[arg-type]
+
+
+def _is_rsa(
+    key: rsa.RSAPublicKey, signature: bytes, digest: bytes, pad: padding.AsymmetricPadding, hash_: HashAlgorithm
+) -> bool:
+    try:
+        key.verify(signature, digest, pad, utils.Prehashed(hash_))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> bool:
+    try:
+        key.verify(signature, digest, ec.ECDSA(utils.Prehashed(hash_)))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _salt_length(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> int:
+    """Found by trying, the two usual lengths first: the library verifies any salt but does not say which it met."""
+    longest = padding.calculate_max_pss_salt_length(key, hash_)
+    lengths: tuple[int, ...] = (longest, hash_.digest_size, *range(longest))
+    return next(length for length in lengths if _is_pss(key, signature, digest, hash_, length))
+
+
+def _digest(image_path: Path, hash_algorithm: str) -> bytes:
+    digest = hashlib.new(hash_algorithm, usedforsecurity=False)
+    try:
+        with image_path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        raise FirmwareError(f"the image {image_path} cannot be read: {error.strerror}") from error
+    return digest.digest()
+
+
+def _key_name(key: types.PublicKeyTypes) -> str:
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey")
+
+
+def _not_its_signature(image_path: Path, key_name: str) -> str:
+    return (
+        f"the signature is not one of {image_path} by this {key_name} key: the image was changed after it was signed, "
+        "or another key signed it; build again, and check that the public key belongs to the build's private key"
+    )
+
+
+def _other_hash(image_path: Path, found: str, wanted: str) -> str:
+    return f"the signature of {image_path} was made with {found}, hash_algorithm is {wanted}; set it to {found}"

@@ -257,7 +257,7 @@ def test_without_a_tree_there_is_no_header(tmp_path: Path) -> None:
 
 def test_dummies_are_replaced_without_asking(tree: Path) -> None:
     outcome = ensure(tree)
-    assert (outcome.verb, outcome.noun, outcome.name) == (Verb.CHANGED, "header", HEADER.name)
+    assert (outcome.verb, outcome.noun, outcome.name) == (Verb.CHANGED, "header", "aws_clientcredential.h")
     assert outcome.get() == find_header(tree, "keyword-detection") == Header(tree / HEADER, ENDPOINT, "lamp-1")
     assert (tree / HEADER).read_text() == text(ENDPOINT, "lamp-1")
 

@@ -1,0 +1,116 @@
+"""The three files a device's identity consists of on this machine: private key, public key, certificate.
+
+A certificate file that has lost its meaning (another account or region now) is kept beside the new one under a name
+that carries its id, never overwritten. The certificate's id on AWS is the SHA-256 of its DER form, so that the file
+alone tells which certificate to look for.
+
+Source: AWS IoT API reference, CreateCertificateFromCsr and Certificate (certificateId).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from ota import keys
+from ota.errors import CertificateError
+from ota.outcomes import Outcome, Verb
+
+NOUN = "files"
+SHORT_ID_LENGTH = 8
+
+
+@dataclass(frozen=True)
+class CertificateFiles:
+    """Where private key, public key and certificate are, or are to be."""
+
+    private_key_path: Path
+    public_key_path: Path
+    certificate_path: Path
+
+    @property
+    def kept_certificates(self) -> list[Path]:
+        """Stale certificate files that were put aside: ``<stem>.<first 8 of id><suffix>``."""
+        path = self.certificate_path
+        return sorted(path.parent.glob(f"{path.stem}.{'[0-9a-f]' * SHORT_ID_LENGTH}{path.suffix}"))
+
+
+@dataclass(frozen=True)
+class LocalCertificate:
+    """The certificate file as read: AWS's id for it (64 hex digits), its PEM, its public key as DER."""
+
+    id: str
+    pem: str
+    public_key: bytes
+
+
+def certificate_id_of(pem: str) -> str:
+    """The id that AWS gives this certificate: SHA-256 over its DER form, 64 hex digits."""
+    certificate = x509.load_pem_x509_certificate(pem.encode())
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+
+
+def public_key_of(pem: str) -> bytes:
+    """A certificate's public key as DER SubjectPublicKeyInfo."""
+    return keys.public_key_bytes(x509.load_pem_x509_certificate(pem.encode()).public_key())
+
+
+def find_certificate_file(path: Path) -> LocalCertificate | None:
+    """The certificate file at ``path``; None where no file is.
+
+    Raises:
+        CertificateError: the file cannot be read or is no certificate in PEM.
+    """
+    try:
+        pem = path.read_text()
+        return LocalCertificate(certificate_id_of(pem), pem, public_key_of(pem))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CertificateError(f"The certificate {path} cannot be read ({error.strerror}): check its owner.") from error
+    except ValueError as error:
+        raise CertificateError(
+            f"{path} is not a certificate in PEM form: move it away (`mv {shlex.quote(str(path))} "
+            f"{shlex.quote(str(path))}.bad`) and run the same command again; the right one is written there."
+        ) from error
+
+
+def write_certificate_file(path: Path, pem: str, replaced: LocalCertificate | None = None) -> Path | None:
+    """Write the certificate; ``replaced``, what stood there, is put aside first. Returns where that is kept.
+
+    Raises:
+        CertificateError: the file cannot be written.
+    """
+    kept_path = None
+    if replaced:
+        kept_path = path.with_name(f"{path.stem}.{replaced.id[:SHORT_ID_LENGTH]}{path.suffix}")
+        keys.write_atomically(kept_path, replaced.pem.encode())
+    keys.write_atomically(path, pem.encode())
+    return kept_path
+
+
+def key_time(files: CertificateFiles) -> datetime:
+    """When the private key file was written, in UTC."""
+    return datetime.fromtimestamp(files.private_key_path.stat().st_mtime, tz=timezone.utc)
+
+
+def delete_local(files: CertificateFiles) -> Outcome[None]:
+    """Delete key pair and certificates on this machine, and their folders once empty; absent is success."""
+    paths = (files.private_key_path, files.public_key_path, files.certificate_path)
+    leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]
+    present = [path for path in (*paths, *files.kept_certificates, *leftovers) if path.exists()]
+    for path in present:
+        path.unlink()
+    for folder_path in {path.parent for path in paths}:
+        if folder_path.is_dir() and not any(folder_path.iterdir()):
+            folder_path.rmdir()
+    name = str(files.private_key_path.parent)
+    if not present:
+        return Outcome(NOUN, Verb.ABSENT, name)
+    return Outcome(NOUN, Verb.DELETED, name, detail=", ".join(path.name for path in present))

@@ -1,0 +1,287 @@
+"""The device's certificate: requested for a key made here, found again after a cut-off run, deleted when ours.
+
+AWS is asked for a certificate only once the key is on disk, and the certificate it makes is known by its public key.
+So a key without a certificate file tells that a request may have been cut off: the account's newest certificates are
+searched for that key, and the match is adopted instead of a second one being made. What to do for each state of disk
+and cloud stands in one table, in ``_decide``. What the account has is ``certificate_records``, what this machine has
+``certificate_files``; both are to be used through this module.
+
+Source: AWS IoT CreateCertificateFromCsr ("reusing the same certificate signing request results in a distinct
+certificate"), RegisterCertificate (status), AttachThingPrincipal (EXCLUSIVE_THING).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from ota import certificate_refusals as refusals
+from ota import keys
+from ota.certificate_files import (
+    CertificateFiles,
+    certificate_id_of,
+    delete_local,
+    find_certificate_file,
+    key_time,
+    write_certificate_file,
+)
+from ota.certificate_records import (
+    ACTIVE,
+    INACTIVE,
+    NOUN,
+    Certificate,
+    deactivate_certificate,
+    delete_certificate,
+    describe_certificates,
+    find_by_public_key,
+    find_certificate,
+    list_certificates,
+    list_exclusive_things_of,
+    list_things_of,
+    other_things,
+)
+from ota.certificate_refusals import Look, id_in, quoted
+from ota.outcomes import Outcome, Verb
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+__all__ = [
+    "AttachedPrincipal",
+    "Certificate",
+    "CertificateFiles",
+    "certificate_id_of",
+    "deactivate_certificate",
+    "delete_certificate",
+    "delete_local",
+    "describe_certificates",
+    "ensure_certificate",
+    "find_by_public_key",
+    "find_certificate",
+    "find_local_certificate",
+    "find_orphans",
+    "list_certificates",
+    "list_things_of",
+    "other_things",
+]
+
+CLOCKS_DIFFER = timedelta(days=1)
+
+
+class AttachedPrincipal(Protocol):
+    """What hangs on a thing; only its ARN matters here."""
+
+    @property
+    def arn(self) -> str:
+        """Of a certificate or of a Cognito identity."""
+
+
+def find_local_certificate(
+    iot: IoTClient, files: CertificateFiles, *, existing_arn: str | None = None
+) -> Certificate | None:
+    """The account's certificate that ``existing_arn`` names, else that the certificate file holds; else None.
+
+    The look that ``ensure_certificate`` needs, apart from it so that it can run beside other looks.
+
+    Raises:
+        CertificateError: the certificate file is unreadable, or the ARN is no certificate's of this region.
+    """
+    if existing_arn:
+        return find_certificate(iot, _checked_id(iot, existing_arn))
+    local = find_certificate_file(files.certificate_path)
+    return find_certificate(iot, local.id) if local else None
+
+
+def ensure_certificate(
+    iot: IoTClient,
+    files: CertificateFiles,
+    *,
+    found: Certificate | None,
+    attached: Sequence[AttachedPrincipal],
+    thing_name: str,
+    existing_arn: str | None = None,
+) -> Outcome[Certificate]:
+    """Make an active certificate and its files stand, for this thing; attaching it is the thing's matter.
+
+    ``found`` is what ``find_local_certificate`` said with the same ``existing_arn``; ``attached`` is what hangs on
+    the thing. With ``existing_arn`` that certificate is used and its file written; else the files decide.
+
+    Raises:
+        CertificateError: files, thing and account do not belong together; nothing is changed then.
+    """
+    look = Look(
+        iot,
+        files,
+        thing_name,
+        keys.find_private_key(files.private_key_path),
+        find_certificate_file(files.certificate_path),
+        found,
+        tuple(principal.arn for principal in attached if ":cert/" in principal.arn),
+    )
+    return _use_existing(look, existing_arn) if existing_arn else _decide(look)
+
+
+def find_orphans(
+    iot: IoTClient,
+    files: CertificateFiles,
+    *,
+    thing_name: str,
+    attached: Sequence[AttachedPrincipal] = (),
+    policy_targets: Sequence[str] = (),
+    existing_arn: str | None = None,
+) -> list[Certificate]:
+    """Certificates that a cut-off run left: made for the files here or half deleted, and not attached to the thing.
+
+    ``policy_targets`` are ARNs that our own policy hangs on: an inactive certificate among them that hangs on no
+    thing is one whose deletion was cut off. None of those returned hangs on another thing, and the certificate that
+    the settings name, ``existing_arn``, is never among them.
+
+    Raises:
+        CertificateError: a file cannot be read or is not what its name says.
+    """
+    kept_arns = {existing_arn, *(principal.arn for principal in attached)}
+    target_ids = [id_in(arn) for arn in policy_targets if ":cert/" in arn]
+    half_deleted = [found for found in describe_certificates(iot, target_ids) if found.status == INACTIVE]
+    candidates = {found.arn: found for found in [*_find_by_files(iot, files, thing_name, attached), *half_deleted]}
+    return [
+        found for arn, found in candidates.items() if arn not in kept_arns and not other_things(iot, arn, thing_name)
+    ]
+
+
+def _decide(look: Look) -> Outcome[Certificate]:
+    """Do what the first row that holds says.
+
+    ========= ================ =================== ================== =====================================
+    key here  certificate file in the account      the thing has      then
+    ========= ================ =================== ================== =====================================
+    no        yes                                                     refuse: put the key back
+    no        no                                   a certificate      refuse: put the key back
+    no        no                                   none               make a key, request
+    yes       another key's                                           refuse: they do not belong together
+    yes       no, or           unknown                                adopt what has this key, else request
+    yes       yes              not active                             refuse: activate it or start anew
+    yes       yes              active              this one           reuse
+    yes       yes              active              others             refuse: put the right files there
+    yes       yes              active, elsewhere   none               refuse: other files for this thing
+    yes       yes              active              none               reuse
+    ========= ================ =================== ================== =====================================
+    """
+    if look.key is None:
+        if look.local:
+            raise refusals.file_without_key(look)
+        if look.attached_arns:
+            raise refusals.attached_without_key(look)
+        return _request(look, keys.create_private_key(look.files.private_key_path))
+    public_key = keys.public_key_bytes(look.key.public_key())
+    if look.local and look.local.public_key != public_key:
+        raise refusals.other_key(look)
+    if look.found is None:
+        return _adopt_or_request(look, look.key, public_key)
+    if look.found.status != ACTIVE:
+        raise refusals.not_active(look, look.found)
+    if look.found.arn not in look.attached_arns:
+        _check_free(look, look.found)
+    return _outcome(look, Verb.REUSED, look.found)
+
+
+def _adopt_or_request(look: Look, key: keys.PrivateKey, public_key: bytes) -> Outcome[Certificate]:
+    if look.attached_arns:
+        attached = describe_certificates(look.iot, look.attached_ids)
+        found = next((one for one in attached if one.public_key == public_key), None)
+        if found is None:
+            raise refusals.other_attached(look)
+    else:
+        newer_than = key_time(look.files) - CLOCKS_DIFFER
+        found = find_by_public_key(look.iot, public_key, newer_than=newer_than, thing_name=look.thing_name)
+    if found is None:
+        return _request(look, key)
+    if found.status != ACTIVE:
+        raise refusals.not_active(look, found)
+    return _outcome(look, Verb.REUSED, found, "adopted from a run that was cut off")
+
+
+def _request(look: Look, key: keys.PrivateKey) -> Outcome[Certificate]:
+    keys.ensure_public_key_file(look.files.public_key_path, key)
+    created = look.iot.create_certificate_from_csr(
+        certificateSigningRequest=keys.signing_request(key, look.thing_name), setAsActive=True
+    )
+    certificate = Certificate(
+        created["certificateId"], created["certificateArn"], ACTIVE, pem=created["certificatePem"]
+    )
+    return _outcome(look, Verb.CREATED, certificate)
+
+
+def _use_existing(look: Look, existing_arn: str) -> Outcome[Certificate]:
+    found = look.found
+    if found is None or found.arn != existing_arn:
+        raise refusals.no_such_existing(look, existing_arn)
+    if found.status != ACTIVE:
+        raise refusals.not_active(look, found)
+    if look.key and keys.public_key_bytes(look.key.public_key()) != found.public_key:
+        raise refusals.existing_has_other_key(look, found)
+    if existing_arn not in look.attached_arns:
+        _check_not_exclusive_elsewhere(look, found)
+    return _outcome(
+        look,
+        Verb.REUSED,
+        found,
+        "" if look.key else f"the build needs its private key at {look.files.private_key_path}",
+    )
+
+
+def _outcome(look: Look, verb: Verb, certificate: Certificate, detail: str = "") -> Outcome[Certificate]:
+    """Bring the files up to the certificate, and tell of it."""
+    details = [detail]
+    path = look.files.certificate_path
+    if look.local is None or look.local.id != certificate.id:
+        kept_path = write_certificate_file(path, certificate.pem or "", look.local)
+        details += [f"written to {path}", f"the former one is kept as {kept_path.name}" if kept_path else ""]
+    if look.key:
+        keys.ensure_public_key_file(look.files.public_key_path, look.key)
+        if keys.is_readable_by_others(look.files.private_key_path):
+            details.append(f"others can read the private key: chmod 600 {quoted(look.files.private_key_path)}")
+    return Outcome(NOUN, verb, certificate.id, detail="; ".join(filter(None, details)), value=certificate)
+
+
+def _check_free(look: Look, found: Certificate) -> None:
+    if look.attached_arns:
+        raise refusals.other_attached(look)
+    others = other_things(look.iot, found.arn, look.thing_name)
+    if others:
+        raise refusals.belongs_elsewhere(look, found, others)
+
+
+def _check_not_exclusive_elsewhere(look: Look, found: Certificate) -> None:
+    others = [name for name in list_exclusive_things_of(look.iot, found.arn) if name != look.thing_name]
+    if others:
+        raise refusals.existing_belongs_elsewhere(look, found, others[0])
+
+
+def _find_by_files(
+    iot: IoTClient, files: CertificateFiles, thing_name: str, attached: Sequence[AttachedPrincipal]
+) -> list[Certificate]:
+    """The account's certificate for the files here, where it is not attached to the thing; at most one."""
+    local = find_certificate_file(files.certificate_path)
+    if local and local.id in {id_in(principal.arn) for principal in attached}:
+        return []
+    found = find_certificate(iot, local.id) if local else None
+    key = keys.find_private_key(files.private_key_path) if found is None else None
+    if key:
+        found = find_by_public_key(
+            iot,
+            keys.public_key_bytes(key.public_key()),
+            newer_than=key_time(files) - CLOCKS_DIFFER,
+            thing_name=thing_name,
+            statuses=(ACTIVE, INACTIVE),
+        )
+    return [found] if found else []
+
+
+def _checked_id(iot: IoTClient, existing_arn: str) -> str:
+    parts = existing_arn.split(":", 5)
+    if len(parts) != 6 or parts[2] != "iot" or not parts[5].startswith("cert/"):
+        raise refusals.no_certificate_arn(existing_arn)
+    if parts[3] != iot.meta.region_name:
+        raise refusals.other_region(parts[3], iot.meta.region_name)
+    return id_in(existing_arn)

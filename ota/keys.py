@@ -1,0 +1,198 @@
+"""The device's key pair on this machine: made here, written before anybody hears of it, never overwritten.
+
+The private key is the one thing that cannot be made again, so it reaches its path whole or not at all: written and
+synced under another name in the same folder, then linked, which fails where a file is already. New keys are RSA 2048
+in PKCS#1 PEM, the form that the firmware's TLS reads; existing ones may be any that AWS IoT takes a request from.
+Nothing here puts key material into a message, and no object made here shows it.
+
+Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RFC 8017 A.1.2; RFC 2986.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+from cryptography.x509.oid import NameOID
+
+from ota.errors import CertificateError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+RSA_BITS = 2048
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
+COMMON_NAME_LENGTH = 64
+FOLDER_MODE = 0o700
+PRIVATE_MODE = 0o600
+PUBLIC_MODE = 0o644
+READABLE_BY_OTHERS = 0o077
+UNFINISHED_SUFFIX = ".part"
+
+
+def find_private_key(path: Path) -> PrivateKey | None:
+    """The private key at ``path``; None where no file is.
+
+    Raises:
+        CertificateError: the file cannot be read, is no private key in PEM, has a passphrase, or is of a kind that
+            AWS IoT takes no signing request from.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CertificateError(f"The private key {path} cannot be read ({error.strerror}): check its owner.") from error
+    try:
+        key = load_pem_private_key(content, password=None)
+    except TypeError as error:
+        raise CertificateError(
+            f"The private key {path} has a passphrase, which no device could enter: take it off "
+            f"(`openssl pkey -traditional -in {shlex.quote(str(path))} -out NEW_FILE`) or move the file away."
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise CertificateError(
+            f"{path} is not a private key in PEM form: put the device's key back there, or move the file away "
+            "and a new key is made."
+        ) from error
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= RSA_BITS:
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
+        return key
+    raise CertificateError(
+        f"The private key {path} is of a kind that AWS IoT makes no certificate for: it must be RSA of at least "
+        f"{RSA_BITS} bits or ECDSA on P-256, P-384 or P-521. Move the file away and a new key is made."
+    )
+
+
+def create_private_key(path: Path) -> PrivateKey:
+    """Make a key and write it to ``path``, mode 0600, in a folder made with 0700 where there is none.
+
+    When another run puts a key there at the same moment, that one is left and returned.
+
+    Raises:
+        CertificateError: the file cannot be written.
+    """
+    key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    content = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    try:
+        unfinished_path = _write_unfinished(path, content, PRIVATE_MODE)
+        is_placed = _place_without_overwriting(unfinished_path, path)
+        unfinished_path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return key if is_placed else find_private_key(path) or create_private_key(path)
+
+
+def ensure_public_key_file(path: Path, key: PrivateKey) -> None:
+    """Write the public half in PEM (``PUBLIC KEY``), mode 0644, unless the file holds it already.
+
+    Raises:
+        CertificateError: the file cannot be written.
+    """
+    if not _holds_public_key(path, public_key_bytes(key.public_key())):
+        pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        write_atomically(path, pem)
+
+
+def public_key_bytes(key: PublicKeyTypes) -> bytes:
+    """A public key as DER SubjectPublicKeyInfo: equal bytes, equal keys."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def signing_request(key: PrivateKey, thing_name: str) -> str:
+    """A PKCS#10 request in PEM, signed with SHA-256; AWS IoT copies the subject into the certificate."""
+    # X.520 ends a common name at 64 characters; a thing name may have 128.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, thing_name[:COMMON_NAME_LENGTH])])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    return request.public_bytes(Encoding.PEM).decode()
+
+
+def is_readable_by_others(path: Path) -> bool:
+    """Whether the file's mode lets anybody but its owner at it."""
+    return bool(path.stat().st_mode & READABLE_BY_OTHERS)
+
+
+def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> None:
+    """Replace ``path`` in one step, synced, so that a killed run leaves the old content or the new.
+
+    Raises:
+        CertificateError: the file cannot be written.
+    """
+    try:
+        unfinished_path = _write_unfinished(path, content, mode)
+        unfinished_path.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def unfinished_files(path: Path) -> list[Path]:
+    """What killed runs left beside ``path``; never in use, since a file counts only under its own name."""
+    return sorted(path.parent.glob(f".{path.name}.*{UNFINISHED_SUFFIX}"))
+
+
+def _write_unfinished(path: Path, content: bytes, mode: int) -> Path:
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    # mkstemp opens with O_EXCL and 0600, so that nobody else can read it at any moment.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED_SUFFIX, dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).chmod(mode)
+    return Path(name)
+
+
+def _place_without_overwriting(unfinished_path: Path, path: Path) -> bool:
+    """Whether ``path`` was free and has the content now."""
+    try:
+        path.hardlink_to(unfinished_path)
+    except FileExistsError:
+        return False
+    except OSError:
+        # FAT and some shared folders have no hard links; the look comes first there.
+        if path.exists():
+            return False
+        unfinished_path.rename(path)
+    return True
+
+
+def _sync_folder(folder_path: Path) -> None:
+    descriptor = os.open(folder_path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _holds_public_key(path: Path, wanted: bytes) -> bool:
+    try:
+        return public_key_bytes(load_pem_public_key(path.read_bytes())) == wanted
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        return False
+
+
+def _cannot_write(path: Path, error: OSError) -> CertificateError:
+    return CertificateError(
+        f"{path} cannot be written ({error.strerror}): make the folder writable, or set credentials_path in "
+        "config.json to one that is."
+    )

@@ -1,0 +1,293 @@
+"""The IoT policy: what the device's certificate allows it to do, and nothing more.
+
+A policy by the wanted name with another document is given a new default version only when its tags say that this tool
+made it for this thing; anything else may be in use by somebody. What stands in the document is ``policy_documents``.
+
+Source: AWS IoT CreatePolicyVersion (five versions), AttachPolicy (ten per principal), DeletePolicy (up to five minutes
+after a detachment).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ota import ownership
+from ota.aws_commands import iot_command
+from ota.cloud import side_by_side
+from ota.errors import InTheWay, NotOurs, WaitTimeout
+from ota.outcomes import Outcome, Verb
+from ota.policy_documents import device_policy_document, difference, is_same_document
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+__all__ = [
+    "Policy",
+    "delete_policy",
+    "detach_policy",
+    "device_policy_document",
+    "ensure_policy",
+    "find_policy",
+    "find_policy_tags",
+    "list_policies",
+    "list_policy_targets",
+    "policy_arn",
+]
+
+NOUN = "policy"
+PAGE_SIZE = 250
+DELETE_TIMEOUT_S = 300.0
+DELETE_POLL_S = 5.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An IoT policy; ``document`` is its default version's, parsed, and None when it comes from a listing."""
+
+    name: str
+    arn: str
+    document: Mapping[str, Any] | None = None
+
+
+def policy_arn(partition: str, region: str, account_id: str, name: str) -> str:
+    """The ARN that a policy of this name has, whether it exists or not."""
+    return f"arn:{partition}:iot:{region}:{account_id}:policy/{name}"
+
+
+def find_policy(iot: IoTClient, name: str) -> Policy | None:
+    """The policy with the document of its default version, or None."""
+    try:
+        found = iot.get_policy(policyName=name)
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    return Policy(name, found["policyArn"], json.loads(found["policyDocument"]))
+
+
+def find_policy_tags(iot: IoTClient, arn: str) -> dict[str, str] | None:
+    """The policy's tags; None where there is no such policy. For ``ownership.is_ours``."""
+    pages = iot.get_paginator("list_tags_for_resource").paginate(resourceArn=arn)
+    try:
+        return ownership.from_tags(tag for page in pages for tag in page.get("tags", []))  # type: ignore[misc]
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+
+
+def ensure_policy(
+    iot: IoTClient,
+    name: str,
+    document: Mapping[str, Any],
+    *,
+    certificate_arn: str,
+    thing_name: str,
+    is_new_certificate: bool = False,
+) -> Outcome[Policy]:
+    """Make the policy have this document and hang on the certificate.
+
+    ``is_new_certificate`` says that the certificate was made in this run, so that nothing can hang on it yet.
+
+    Raises:
+        NotOurs: a policy by this name has another document and was not made by this tool for this thing.
+        InTheWay: the certificate has as many policies as AWS allows.
+    """
+    found, attached = _look(iot, name, certificate_arn, is_new_certificate)
+    outcome = _match(iot, found, document, thing_name) if found else _create(iot, name, document, thing_name)
+    if name in attached:
+        return outcome
+    _attach(iot, name, certificate_arn)
+    verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
+    detail = ", ".join(filter(None, [outcome.detail, "attached to the certificate"]))
+    return replace(outcome, verb=verb, detail=detail)
+
+
+def delete_policy(
+    iot: IoTClient,
+    name: str,
+    *,
+    force: bool = False,
+    timeout_s: float = DELETE_TIMEOUT_S,
+    poll_s: float = DELETE_POLL_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome[None]:
+    """Delete the policy with all its versions; absent is success. ``force`` detaches it from everything first.
+
+    AWS may count a detachment for minutes after it was made, so the deletion is repeated every ``poll_s`` for
+    ``timeout_s`` where nothing is in its way any more.
+
+    Raises:
+        InTheWay: it is attached to something that exists, and ``force`` is not given.
+        WaitTimeout: nothing is in its way, and AWS still refuses after ``timeout_s``.
+    """
+    waited_s = 0.0
+    try:
+        if not _is_deleted(iot, name):
+            _clear_the_way(iot, name, force=force)
+            while not _is_deleted(iot, name):
+                if waited_s >= timeout_s:
+                    raise _still_refused(name, timeout_s)
+                sleep(poll_s)
+                waited_s += poll_s
+    except iot.exceptions.ResourceNotFoundException:
+        return Outcome(NOUN, Verb.ABSENT, name)
+    return Outcome(NOUN, Verb.DELETED, name)
+
+
+def detach_policy(iot: IoTClient, name: str, certificate_arn: str) -> None:
+    """Take the policy off the certificate; not attached is success."""
+    try:
+        iot.detach_policy(policyName=name, target=certificate_arn)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def list_policies(iot: IoTClient) -> Iterator[Policy]:
+    """Every policy of the account in this region, without documents."""
+    for page in iot.get_paginator("list_policies").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
+        for found in page["policies"]:
+            yield Policy(found["policyName"], found["policyArn"])
+
+
+def list_policy_targets(iot: IoTClient, name: str) -> Iterator[str]:
+    """ARNs of everything the policy is attached to, mostly certificates; nothing where there is no such policy."""
+    pages = iot.get_paginator("list_targets_for_policy").paginate(
+        policyName=name, PaginationConfig={"PageSize": PAGE_SIZE}
+    )
+    try:
+        for page in pages:
+            yield from page["targets"]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _look(iot: IoTClient, name: str, certificate_arn: str, is_new_certificate: bool) -> tuple[Policy | None, set[str]]:
+    if is_new_certificate:
+        return find_policy(iot, name), set()
+    found, attached = side_by_side(
+        lambda: find_policy(iot, name),
+        lambda: set(_list_attached(iot, certificate_arn)),
+    )
+    return found, attached
+
+
+def _list_attached(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
+    pages = iot.get_paginator("list_attached_policies").paginate(
+        target=certificate_arn, PaginationConfig={"PageSize": PAGE_SIZE}
+    )
+    for page in pages:
+        for policy in page["policies"]:
+            yield policy["policyName"]
+
+
+def _create(iot: IoTClient, name: str, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
+    try:
+        created = iot.create_policy(
+            policyName=name,
+            policyDocument=json.dumps(document, separators=(",", ":")),
+            tags=ownership.mark_tags(thing_name),  # type: ignore[arg-type]
+        )
+    except iot.exceptions.ResourceAlreadyExistsException:
+        found = find_policy(iot, name)
+        if found is None:
+            raise
+        return _match(iot, found, document, thing_name)
+    return Outcome(NOUN, Verb.CREATED, name, value=Policy(name, created["policyArn"], document))
+
+
+def _match(iot: IoTClient, found: Policy, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
+    if is_same_document(found.document, document):
+        return Outcome(NOUN, Verb.REUSED, found.name, value=found)
+    if not ownership.is_ours(find_policy_tags(iot, found.arn) or {}, thing_name):
+        raise _not_ours(found, document, thing_name)
+    _create_version(iot, found.name, json.dumps(document, separators=(",", ":")))
+    return Outcome(
+        NOUN, Verb.CHANGED, found.name, detail="new default version", value=replace(found, document=document)
+    )
+
+
+def _create_version(iot: IoTClient, name: str, document: str) -> None:
+    try:
+        iot.create_policy_version(policyName=name, policyDocument=document, setAsDefault=True)
+    except iot.exceptions.VersionsLimitExceededException:
+        _delete_version(iot, name, _list_old_versions(iot, name)[0])
+        iot.create_policy_version(policyName=name, policyDocument=document, setAsDefault=True)
+
+
+def _list_old_versions(iot: IoTClient, name: str) -> list[str]:
+    """Version ids other than the default's, oldest first. AWS's ids are numbers that only grow."""
+    versions = iot.list_policy_versions(policyName=name)["policyVersions"]
+    return sorted((version["versionId"] for version in versions if not version["isDefaultVersion"]), key=int)
+
+
+def _delete_version(iot: IoTClient, name: str, version_id: str) -> None:
+    try:
+        iot.delete_policy_version(policyName=name, policyVersionId=version_id)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _attach(iot: IoTClient, name: str, certificate_arn: str) -> None:
+    try:
+        iot.attach_policy(policyName=name, target=certificate_arn)
+    except iot.exceptions.LimitExceededException as error:
+        attached = sorted(_list_attached(iot, certificate_arn))
+        if not attached:
+            raise
+        detach = iot_command(iot, "detach-policy", policy_name=attached[0], target=certificate_arn)
+        raise InTheWay(
+            f"The policy {name} cannot be attached to the certificate {certificate_arn}: it has {len(attached)} "
+            f"policies, as many as AWS allows ({', '.join(attached)}). Detach one that the device does not need, "
+            f"for example with {detach}, and run the same command again."
+        ) from error
+
+
+def _is_deleted(iot: IoTClient, name: str) -> bool:
+    try:
+        iot.delete_policy(policyName=name)
+    except iot.exceptions.DeleteConflictException:
+        return False
+    return True
+
+
+def _clear_the_way(iot: IoTClient, name: str, *, force: bool) -> None:
+    """Take away what AWS refuses the deletion for; what is left after that is AWS's own delay."""
+    targets = [target for target in list_policy_targets(iot, name) if _exists(iot, target)]
+    if targets and not force:
+        raise InTheWay(
+            f"The policy {name} is still attached to {', '.join(targets)}: deleting it would take their rights. "
+            f"Detach it first ({iot_command(iot, 'detach-policy', policy_name=name, target=targets[0])})."
+        )
+    for version_id in _list_old_versions(iot, name):
+        _delete_version(iot, name, version_id)
+    for target in targets:
+        detach_policy(iot, name, target)
+
+
+def _exists(iot: IoTClient, target: str) -> bool:
+    """Whether a policy's target is still there: AWS may list a certificate for a while after its deletion."""
+    _, is_certificate, certificate_id = target.partition(":cert/")
+    if not is_certificate:
+        return True
+    try:
+        iot.describe_certificate(certificateId=certificate_id)
+    except iot.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def _still_refused(name: str, timeout_s: float) -> WaitTimeout:
+    return WaitTimeout(
+        f"AWS still counts the policy {name} as attached, {timeout_s:g} s after nothing was attached to it any more. "
+        "Run the same command again in a few minutes."
+    )
+
+
+def _not_ours(found: Policy, document: Mapping[str, Any], thing_name: str) -> NotOurs:
+    return NotOurs(
+        f"The policy {found.name} exists with another document, and its tags do not say that it was made here for "
+        f"the thing {thing_name}, so it is left as it is. Set another policy_name in config.json, or delete that "
+        "policy if nothing needs it, and run the same command again. The difference:\n"
+        + difference(found.document or {}, document, found.name)
+    )

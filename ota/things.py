@@ -1,0 +1,187 @@
+"""The thing: the device's entry in the AWS IoT registry, and the certificate that hangs on it.
+
+A thing has no tags, so it carries the ownership marks as attributes. The certificate that this tool made is attached
+exclusively: AWS then lets it hang on no other thing, and the listing of a thing's principals alone proves that it may
+be deleted with it. Detaching is asynchronous on AWS's side, so a deletion that comes too soon is tried again.
+
+Source: AWS IoT CreateThing, AttachThingPrincipal (thingPrincipalType), ListThingPrincipalsV2, DetachThingPrincipal
+("this call is asynchronous; it might take several seconds"), DeleteThing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ota import ownership
+from ota.errors import InTheWay
+from ota.outcomes import Outcome, Verb
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot.literals import ThingPrincipalTypeType
+
+NOUN = "thing"
+EXCLUSIVE: ThingPrincipalTypeType = "EXCLUSIVE_THING"
+NON_EXCLUSIVE: ThingPrincipalTypeType = "NON_EXCLUSIVE_THING"
+PAGE_SIZE = 250
+DETACH_TIMEOUT_S = 30.0
+DETACH_POLL_S = 1.0
+
+
+@dataclass(frozen=True)
+class Principal:
+    """What may act as the thing, normally a certificate.
+
+    Attributes:
+        arn: of a certificate, ``arn:aws:iot:REGION:ACCOUNT:cert/ID``; else of a Cognito identity.
+        type: ``EXCLUSIVE_THING`` when it can hang on no other thing, else ``NON_EXCLUSIVE_THING``.
+    """
+
+    arn: str
+    type: str = NON_EXCLUSIVE
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether AWS guarantees that it hangs on no other thing."""
+        return self.type == EXCLUSIVE
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A thing as the registry has it; ``principals`` is empty when it comes from a listing."""
+
+    name: str
+    arn: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    principals: tuple[Principal, ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it carries this tool's marks under its own name."""
+        return ownership.is_ours(self.attributes, self.name)
+
+    def is_attached(self, certificate_arn: str) -> bool:
+        """Whether that certificate hangs on it."""
+        return any(principal.arn == certificate_arn for principal in self.principals)
+
+
+def find_thing(iot: IoTClient, name: str) -> Thing | None:
+    """The thing with everything attached to it, or None."""
+    try:
+        found = iot.describe_thing(thingName=name)
+        return Thing(name, found["thingArn"], found.get("attributes", {}), tuple(_list_principals(iot, name)))
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+
+
+def ensure_thing(iot: IoTClient, name: str, thing: Thing | None) -> Outcome[Thing]:
+    """Create the thing with the ownership marks, unless ``thing``, what ``find_thing`` said, is there already."""
+    if thing is not None:
+        return Outcome(NOUN, Verb.REUSED, name, value=thing)
+    marks = ownership.marks(name)
+    try:
+        created = iot.create_thing(thingName=name, attributePayload={"attributes": marks})
+    except iot.exceptions.ResourceAlreadyExistsException:
+        found = find_thing(iot, name)
+        if found is None:
+            raise
+        return Outcome(NOUN, Verb.REUSED, name, value=found)
+    return Outcome(NOUN, Verb.CREATED, name, value=Thing(name, created["thingArn"], marks))
+
+
+def ensure_attached(
+    iot: IoTClient, outcome: Outcome[Thing], certificate_arn: str, *, is_exclusive: bool = True
+) -> Outcome[Thing]:
+    """Attach the certificate to the thing of ``outcome``, and return that outcome as it is then.
+
+    The thing's own line tells of it: its detail says what was attached, and *reused* becomes *changed*. A
+    certificate that hangs there already is left as it is, exclusive or not.
+    """
+    thing = outcome.get()
+    if thing.is_attached(certificate_arn):
+        return outcome
+    principal_type = EXCLUSIVE if is_exclusive else NON_EXCLUSIVE
+    iot.attach_thing_principal(thingName=thing.name, principal=certificate_arn, thingPrincipalType=principal_type)
+    attached = replace(thing, principals=(*thing.principals, Principal(certificate_arn, principal_type)))
+    verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
+    return replace(outcome, verb=verb, detail="certificate attached", value=attached)
+
+
+def detach_principals(iot: IoTClient, thing: Thing) -> Thing:
+    """Detach everything from the thing; returns it without them. What is gone already counts as detached."""
+    for principal in thing.principals:
+        _detach(iot, thing.name, principal.arn)
+    return replace(thing, principals=())
+
+
+def delete_thing(
+    iot: IoTClient,
+    name: str,
+    thing: Thing | None,
+    *,
+    timeout_s: float = DETACH_TIMEOUT_S,
+    poll_s: float = DETACH_POLL_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome[None]:
+    """Detach what hangs on the thing and delete it. ``thing`` is what ``find_thing`` said; None is success.
+
+    AWS refuses while a detachment is under way, so the deletion is repeated every ``poll_s`` for ``timeout_s``.
+
+    Raises:
+        InTheWay: AWS still refuses after ``timeout_s``.
+    """
+    if thing is None:
+        return Outcome(NOUN, Verb.ABSENT, name)
+    detach_principals(iot, thing)
+    waited_s = 0.0
+    while refusal := _refusal(iot, name):
+        if waited_s >= timeout_s:
+            raise _still_refused(iot, name, timeout_s, refusal)
+        sleep(poll_s)
+        waited_s += poll_s
+    return Outcome(NOUN, Verb.DELETED, name)
+
+
+def list_things(iot: IoTClient) -> Iterator[Thing]:
+    """Every thing of the account in this region, without principals."""
+    for page in iot.get_paginator("list_things").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
+        for found in page["things"]:
+            yield Thing(found["thingName"], found["thingArn"], found.get("attributes", {}))
+
+
+def _list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
+    pages = iot.get_paginator("list_thing_principals_v2").paginate(
+        thingName=name, PaginationConfig={"PageSize": PAGE_SIZE}
+    )
+    for page in pages:
+        for found in page["thingPrincipalObjects"]:
+            yield Principal(found["principal"], found.get("thingPrincipalType", NON_EXCLUSIVE))
+
+
+def _detach(iot: IoTClient, name: str, principal_arn: str) -> None:
+    try:
+        iot.detach_thing_principal(thingName=name, principal=principal_arn)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _refusal(iot: IoTClient, name: str) -> str:
+    """Delete it; empty when that is done, else AWS's reason for not doing so."""
+    try:
+        iot.delete_thing(thingName=name)
+    except iot.exceptions.ResourceNotFoundException:
+        return ""
+    except iot.exceptions.InvalidRequestException as error:
+        return error.response["Error"].get("Message") or error.response["Error"]["Code"]
+    return ""
+
+
+def _still_refused(iot: IoTClient, name: str, timeout_s: float, message: str) -> InTheWay:
+    arns = ", ".join(principal.arn for principal in _list_principals(iot, name)) or "nothing"
+    return InTheWay(
+        f"AWS still refuses to delete the thing {name} after {timeout_s:g} s ({message}). Attached to it: {arns}. "
+        "Run the same command again in a minute; it detaches what hangs there and carries on."
+    )

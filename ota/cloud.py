@@ -221,8 +221,8 @@ def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
 
     All of them finish before this returns. When any fails, the first failure in order is raised.
     """
-    if len(calls) == 1:
-        return (calls[0](),)
+    if len(calls) < 2:
+        return tuple(call() for call in calls)
     with ThreadPoolExecutor(max_workers=min(len(calls), MAX_SIDE_BY_SIDE)) as pool:
         futures = [pool.submit(call) for call in calls]
     return tuple(future.result() for future in futures)

@@ -78,6 +78,7 @@ PERMISSIONS = {
     ("s3", "ListObjectVersions"): "s3:ListBucketVersions",
     ("s3", "DeleteObject"): "s3:DeleteObjectVersion",
     ("s3", "DeleteObjects"): "s3:DeleteObjectVersion",
+    ("s3", "ListMultipartUploads"): "s3:ListBucketMultipartUploads",
     ("s3", "CreateMultipartUpload"): "s3:PutObject",
     ("s3", "UploadPart"): "s3:PutObject",
     ("s3", "CompleteMultipartUpload"): "s3:PutObject",

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -85,9 +85,27 @@ class Report:
         self._err.flush()
         return self._stdin.readline().strip().lower() in {"y", "yes"}
 
+    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows under titles, in columns; off a terminal one line a row, nothing cut."""
+        lines = [tuple(titles), *(tuple(self._short(cell) for cell in row) for row in rows)]
+        if not self.is_terminal:
+            widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
+            for line in lines:
+                self._write("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in titles:
+            table.add_column(title, overflow="fold")
+        for line in lines[1:]:
+            table.add_row(*(Text(cell) for cell in line))
+        self._console.print(table)
+
     @contextlib.contextmanager
     def bytes_bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar over bytes; yields what to call with the number of bytes that more went through."""
+        """A progress bar over bytes; yields what to call with the bytes done so far."""
         if not self.is_terminal:
             yield lambda _: None
             return
@@ -96,7 +114,7 @@ class Report:
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
             bar = progress.add_task(label, total=total_bytes)
-            yield lambda count: progress.update(bar, advance=count)
+            yield lambda count: progress.update(bar, completed=count)
 
     @contextlib.contextmanager
     def live_line(self, label: str) -> Iterator[Callable[[str], None]]:
@@ -112,7 +130,11 @@ class Report:
             yield lambda text: status.update(f"{label} [dim]{escape(text.strip()[:room])}[/dim]")
 
     def _write(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        try:
+            print(text, file=self._out, flush=True)
+        except BrokenPipeError:
+            # Whoever read has gone (`invoke all | head`); the work goes on, and nobody has to hear of it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
     def _short(self, text: str) -> str:
         """Certificate ids cut to what tells them apart, and paths shown from the current folder."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +82,12 @@ def test_without_a_terminal_the_answer_is_no_and_nothing_waits() -> None:
 
 
 def test_the_bar_moves_on_a_terminal_and_is_gone_in_a_log(terminal: Terminal) -> None:
-    with Report(terminal).bytes_bar("uploading", 1000) as advance:
-        advance(1000)
+    with Report(terminal).bytes_bar("uploading", 1000) as so_far:
+        so_far(1000)
     assert "uploading" in terminal.getvalue()
     out = io.StringIO()
-    with Report(out).bytes_bar("uploading", 1000) as advance:
-        advance(1000)
+    with Report(out).bytes_bar("uploading", 1000) as so_far:
+        so_far(1000)
     assert out.getvalue() == ""
 
 
@@ -101,3 +102,25 @@ def test_the_live_line_shows_what_the_build_says(terminal: Terminal) -> None:
     with Report(out).live_line("building") as show:
         show("compiling")
     assert out.getvalue() == ""
+
+
+def test_a_reader_that_has_gone_does_not_stop_the_work() -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from ota.report import Report; r = Report(); r.say('first')\n"
+        "sys.stdin.readline(); r.say('second'); r.say('third'); sys.stderr.write('done')"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=-1, stdout=-1, stderr=-1, text=True, cwd=Path(__file__).parents[1]
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        assert child.stdout.readline() == "first\n"
+        child.stdout.close()
+        child.stdin.write("\n")
+        child.stdin.close()
+        assert child.stderr.read() == "done"
+    assert child.returncode == 0

@@ -1,0 +1,360 @@
+"""The versioned S3 bucket that holds the firmware images.
+
+Bucket names are shared by all AWS accounts, so every call says which account must own the bucket, and a name that
+another account holds is told apart from one that is free. The marks of ownership go into the CreateBucket call
+itself, so that a run cut off right after it leaves no bucket that nobody knows; they are put again with the rest of
+the configuration, for S3s that ignore them there. A bucket without marks is somebody else's, with one exception: one
+that bears the name this tool gives, with thing and account in it, and holds nothing, is what such a cut-off leaves.
+
+Source: S3 CreateBucket (tags, LocationConstraint), HeadBucket, PutBucketVersioning, PutPublicAccessBlock,
+ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a bucket".
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ota import ownership
+from ota.cloud import side_by_side
+from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, prove_writable
+from ota.errors import InTheWay, NotOurs, WaitTimeout
+from ota.outcomes import Outcome, Verb
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# The one region whose buckets are made without naming it: sending its name is refused (InvalidLocationConstraint).
+REGION_WITHOUT_CONSTRAINT = "us-east-1"
+SETTLE_TIMEOUT_S = 60.0
+POLL_S = 2.0
+EMPTYING_ROUNDS = 3
+RECOGNISED_CHARS = 24
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of this account, as it is now.
+
+    Attributes:
+        name: its name.
+        region: where it is.
+        is_versioned: whether versioning is switched on, not just suspended.
+        tags: its tags, among them the marks of ownership where it is ours.
+    """
+
+    name: str
+    region: str
+    is_versioned: bool
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ListedBucket:
+    """What a listing says of a bucket: no tags and no versioning."""
+
+    name: str
+    region: str
+    created_at: datetime | None
+
+
+def find_bucket(s3: S3Client, name: str, account_id: str) -> Bucket | None:
+    """The bucket, or None where the name is free: one call then, three where it exists.
+
+    Raises:
+        NotOurs: another account has this name, or these credentials may not look.
+        InTheWay: the bucket is in another region than the client.
+    """
+    region = _region_of(s3, name, account_id)
+    if region is None:
+        return None
+    if region != s3.meta.region_name:
+        raise _in_other_region(name, region, s3.meta.region_name)
+    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
+    versioning, tags = side_by_side(
+        partial(s3.get_bucket_versioning, **owned), partial(find_bucket_tags, s3, name, account_id)
+    )
+    return Bucket(name, region, versioning.get("Status") == "Enabled", tags or {})
+
+
+def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str] | None:
+    """The bucket's tags in one call: empty where it has none, None where there is no bucket.
+
+    Raises:
+        NotOurs: another account has this name.
+    """
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account_id)
+    except ClientError as error:
+        if code_of(error) == "NoSuchTagSet":
+            return {}
+        if code_of(error) == "NoSuchBucket":
+            return None
+        if code_of(error) == "AccessDenied":
+            # Refused to us, or not our account's: asking for the bucket itself tells the two apart.
+            _region_of(s3, name, account_id)
+        raise
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+
+def ensure_bucket(
+    s3: S3Client,
+    name: str,
+    region: str,
+    account_id: str,
+    thing_name: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome[Bucket]:
+    """A versioned bucket with public access blocked, which we may write to. Never empties one that exists.
+
+    Args:
+        s3: the client, in ``region``.
+        name: the bucket's name, already checked against S3's rules.
+        region: where to make it.
+        account_id: twelve digits.
+        thing_name: whose bucket it is.
+        sleep: waits between tries while S3 still holds the name of a bucket deleted just now.
+
+    Raises:
+        NotOurs: another account has this name.
+        InTheWay: it is in another region, or somebody else's and not versioned.
+        WaitTimeout: S3 went on holding the name.
+    """
+    found = find_bucket(s3, name, account_id)
+    if found is None:
+        is_new = _create(s3, name, region, thing_name, sleep)
+        if is_new:
+            return _configured(s3, Bucket(name, region, is_versioned=False), account_id, thing_name, Verb.CREATED)
+        found = find_bucket(s3, name, account_id) or Bucket(name, region, is_versioned=False)
+    return _ensure_found(s3, found, account_id, thing_name)
+
+
+def delete_bucket(
+    s3: S3Client,
+    name: str,
+    account_id: str,
+    *,
+    thing_name: str | None,
+    image: tuple[str, str | None] | None = None,
+    key_prefix: str | None = None,
+    force: bool = False,
+    known_tags: Mapping[str, str] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome[None]:
+    """Delete the bucket with the images in it; absent is success.
+
+    Args:
+        s3: the client.
+        name: the bucket's name.
+        account_id: twelve digits.
+        thing_name: whose bucket it must be; None deletes it whoever made it.
+        image: key and version id of the update's image, which is tried first: most often it is all there is.
+        key_prefix: what the keys of our own objects begin with. In a bucket that is not ours these go, and it stays.
+        force: delete whatever else is in it too, every version.
+        known_tags: from :func:`find_bucket_tags`, to save the look.
+        sleep: waits between tries.
+
+    Raises:
+        NotOurs: it was not made for this thing; our objects in it are deleted.
+        InTheWay: it holds objects that are not ours, and ``force`` is not given.
+    """
+    tags = find_bucket_tags(s3, name, account_id) if known_tags is None else known_tags
+    if tags is None:
+        return Outcome("bucket", Verb.ABSENT, name)
+    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
+    if image:
+        delete_version(s3, owned, *image)
+    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
+        if key_prefix:
+            empty(s3, owned, key_prefix)
+        raise NotOurs(
+            f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
+            "only our images are deleted. To delete it with everything in it: `invoke clean --force`."
+        )
+    for _ in range(EMPTYING_ROUNDS):
+        if _is_deleted(s3, owned, sleep):
+            return Outcome("bucket", Verb.DELETED, name)
+        _make_room(s3, owned, key_prefix, force=force)
+    raise InTheWay(
+        f"The bucket {name} fills up again while it is being emptied: stop what writes to it, "
+        "then run the same command again."
+    )
+
+
+def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
+    """All buckets of the account, in all regions, page by page."""
+    for page in s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000}):
+        for one in page.get("Buckets", []):
+            yield ListedBucket(one["Name"], one.get("BucketRegion", ""), one.get("CreationDate"))
+
+
+def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, Any]:
+    """What CreateBucket is sent: region, unless it is us-east-1, and the marks of ownership."""
+    configuration: dict[str, Any] = {"Tags": ownership.mark_tags(thing_name)}
+    if region != REGION_WITHOUT_CONSTRAINT:
+        configuration["LocationConstraint"] = region
+    return {"Bucket": name, "CreateBucketConfiguration": configuration}
+
+
+def _region_of(s3: S3Client, name: str, account_id: str) -> str | None:
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account_id)
+    except ClientError as error:
+        if code_of(error) in {"404", "NoSuchBucket"}:
+            return None
+        if code_of(error) == "403":
+            raise _not_our_account(name, "s3:ListBucket") from error
+        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+        if code_of(error) == "301":
+            elsewhere = str(headers.get("x-amz-bucket-region", "another region"))
+            raise _in_other_region(name, elsewhere, s3.meta.region_name) from error
+        raise
+    return answer.get("BucketRegion") or s3.meta.region_name
+
+
+def _create(s3: S3Client, name: str, region: str, thing_name: str, sleep: Callable[[float], None]) -> bool:
+    """Whether the bucket was made just now; False where another run of ours was quicker."""
+    from botocore.exceptions import ClientError
+
+    def attempt() -> bool | None:
+        try:
+            s3.create_bucket(**create_bucket_request(name, region, thing_name))
+        except ClientError as error:
+            if code_of(error) == "BucketAlreadyOwnedByYou":
+                return False
+            if code_of(error) == "BucketAlreadyExists":
+                raise _not_our_account(name) from error
+            if code_of(error) == "OperationAborted":
+                return None
+            raise
+        return True
+
+    return _until_free(attempt, f"S3 still holds the name {name}", sleep)
+
+
+def _ensure_found(s3: S3Client, found: Bucket, account_id: str, thing_name: str) -> Outcome[Bucket]:
+    if _is_ours(s3, found, account_id, thing_name, any_thing=True):
+        if found.is_versioned and ownership.is_ours(found.tags):
+            return Outcome("bucket", Verb.REUSED, found.name, "versioned", found)
+        return _configured(s3, found, account_id, thing_name, Verb.CHANGED)
+    if not found.is_versioned:
+        raise InTheWay(
+            f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
+            f"Switch them on: `aws s3api put-bucket-versioning --bucket {found.name} "
+            "--versioning-configuration Status=Enabled`, or write another bucket_name in config.json."
+        )
+    prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=account_id))
+    return Outcome("bucket", Verb.REUSED, found.name, "versioned, not made by this tool", found)
+
+
+def _configured(s3: S3Client, found: Bucket, account_id: str, thing_name: str, verb: Verb) -> Outcome[Bucket]:
+    """Versions on, public access off, marks on; what tags there are stay."""
+    owned = Owned(Bucket=found.name, ExpectedBucketOwner=account_id)
+    tags = {**ownership.marks(thing_name), **found.tags}
+    side_by_side(
+        partial(s3.put_bucket_versioning, **owned, VersioningConfiguration={"Status": "Enabled"}),
+        partial(
+            s3.put_public_access_block,
+            **owned,
+            PublicAccessBlockConfiguration={
+                "BlockPublicAcls": True,
+                "IgnorePublicAcls": True,
+                "BlockPublicPolicy": True,
+                "RestrictPublicBuckets": True,
+            },
+        ),
+        partial(s3.put_bucket_tagging, **owned, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]}),
+    )
+    detail = "versioned, public access blocked"
+    if verb is Verb.CHANGED:
+        detail = f"completed after a run that was cut off: {detail}"
+    return Outcome("bucket", verb, found.name, detail, Bucket(found.name, found.region, is_versioned=True, tags=tags))
+
+
+def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str, *, any_thing: bool = False) -> bool:
+    """Whether it bears our marks, or is the empty rest of a run that was cut off before it could mark it."""
+    if bucket.tags:
+        return ownership.is_ours(bucket.tags, None if any_thing else thing_name)
+    return _bears_our_name(bucket.name, account_id, thing_name) and not first_keys(
+        s3, Owned(Bucket=bucket.name, ExpectedBucketOwner=account_id)
+    )
+
+
+def _bears_our_name(name: str, account_id: str, thing_name: str) -> bool:
+    """Whether the name has the account and the thing in it, as the default does; long thing names are cut there."""
+    thing = re.sub(r"[^a-z0-9]+", "-", thing_name.lower()).strip("-")[:RECOGNISED_CHARS]
+    return account_id in name and thing in name
+
+
+def _is_deleted(s3: S3Client, owned: Owned, sleep: Callable[[float], None]) -> bool:
+    """Whether the bucket is gone; False where S3 says that it holds something."""
+    from botocore.exceptions import ClientError
+
+    def attempt() -> bool | None:
+        try:
+            s3.delete_bucket(**owned)
+        except ClientError as error:
+            if code_of(error) == "BucketNotEmpty":
+                return False
+            if code_of(error) == "OperationAborted":
+                return None
+            if code_of(error) != "NoSuchBucket":
+                raise
+        return True
+
+    return _until_free(attempt, f"S3 is still busy with the bucket {owned['Bucket']}", sleep)
+
+
+def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: bool) -> None:
+    """Delete what may go; InTheWay names what may not."""
+    if force:
+        empty(s3, owned, "")
+        return
+    if key_prefix:
+        empty(s3, owned, key_prefix)
+    keys = first_keys(s3, owned)
+    if keys:
+        raise InTheWay(
+            f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
+            f"{', '.join(keys)} …. To delete it with every version of everything in it: "
+            "`invoke clean --force`."
+        )
+    abort_uploads(s3, owned, "")
+
+
+def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:
+    """Try until the attempt says yes or no. S3 holds a bucket's name for a while after a delete (OperationAborted)."""
+    for _ in range(round(SETTLE_TIMEOUT_S / POLL_S)):
+        answer = attempt()
+        if answer is not None:
+            return answer
+        sleep(POLL_S)
+    raise WaitTimeout(
+        f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
+        "command again in some minutes; it carries on where it stopped."
+    )
+
+
+def _not_our_account(name: str, permission: str | None = None) -> NotOurs:
+    lacking = f", or these credentials lack the permission {permission}" if permission else ""
+    return NotOurs(
+        f"The bucket {name} belongs to another AWS account{lacking}. Bucket names are shared by all accounts: write "
+        "a bucket_name in config.json that nobody else has, for example one with ${account_id} in it."
+    )
+
+
+def _in_other_region(name: str, region: str, ours: str) -> InTheWay:
+    return InTheWay(
+        f"The bucket {name} is in {region}, and this run works in {ours}; AWS IoT takes images from its own region "
+        f"only. Write another bucket_name in config.json, or set AWS_REGION={region}."
+    )

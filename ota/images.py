@@ -1,0 +1,170 @@
+"""The signed firmware image as an object in S3: uploaded once for each content, and pinned to one version.
+
+The key carries the content's SHA-256, because a stream refuses the device when the newest version under its key
+changes (ETagMismatch): the same key must never hold other content. The upload asks S3 to refuse it where the key
+exists (``If-None-Match``), so that looking first costs nothing and a run cut off after its upload leaves one
+version, not two. S3 checks the SHA-256 on arrival.
+
+Source: S3 PutObject (ChecksumSHA256, If-None-Match), HeadObject (ChecksumMode); AWS IoT MQTT file delivery errors;
+OTA file limit of the FreeRTOS quotas.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ota.errors import FirmwareError
+from ota.outcomes import Outcome, Verb
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MAX_IMAGE_BYTES = 16 * 1024 * 1024
+KEY_FOLDER = "ota-tasks"
+
+
+@dataclass(frozen=True)
+class ImageLocation:
+    """One version of one object.
+
+    Attributes:
+        bucket: the bucket's name.
+        key: the object's key; it carries the SHA-256 of the content.
+        version_id: the version in a versioned bucket; None in a bucket without versions.
+        size_bytes: the object's length.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None
+    size_bytes: int
+
+
+def image_prefix(thing_name: str) -> str:
+    """What the keys of all images of a thing begin with, and no other keys do."""
+    return f"{KEY_FOLDER}/{thing_name}/"
+
+
+def image_key(thing_name: str, sha256: str, file_name: str) -> str:
+    """The key for an image: ``ota-tasks/<thing>/<sha256>/<file name>``, unique for its content.
+
+    Args:
+        thing_name: the device's thing.
+        sha256: 64 hex digits, the hash of the whole image.
+        file_name: the name of the image's file, without folders.
+    """
+    return f"{image_prefix(thing_name)}{sha256.lower()}/{re.sub(r'[^A-Za-z0-9._-]+', '-', file_name)}"
+
+
+def upload_image(
+    s3: S3Client,
+    bucket: str,
+    image_path: Path,
+    key: str,
+    sha256: str,
+    on_progress: Callable[[int], None],
+    *,
+    account_id: str,
+) -> Outcome[ImageLocation]:
+    """Make the image an object in the bucket, unless it is there already.
+
+    Args:
+        s3: the client.
+        bucket: the bucket's name; it must be this account's.
+        image_path: the signed image.
+        key: from :func:`image_key`.
+        sha256: 64 hex digits, the hash of the whole file.
+        on_progress: is told how many bytes are read so far, counted from the file's start; the count goes back
+            when botocore rewinds (to sign, or to send again).
+        account_id: twelve digits.
+
+    Returns:
+        created: it was uploaded; reused: the same content was there.
+
+    Raises:
+        FirmwareError: the image is empty, too big, or no longer the one that was hashed.
+    """
+    size_bytes = _checked_size(image_path)
+    checksum = base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
+    request = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": account_id}
+    version_id, is_new = _put(s3, request, image_path, checksum, on_progress)
+    location = ImageLocation(bucket, key, version_id, size_bytes)
+    verb = Verb.CREATED if is_new else Verb.REUSED
+    return Outcome("object", verb, image_path.name, f"in s3://{bucket}", location)
+
+
+def _checked_size(image_path: Path) -> int:
+    size_bytes = image_path.stat().st_size
+    if not size_bytes:
+        raise FirmwareError(f"The image {image_path} is empty: build it again (`invoke build`).")
+    if size_bytes > MAX_IMAGE_BYTES:
+        raise FirmwareError(
+            f"The image {image_path} has {size_bytes:,} bytes, and an AWS IoT OTA update carries at most "
+            f"{MAX_IMAGE_BYTES:,} (16 MB): build a smaller one, or check that ota_binary names the update image."
+        )
+    return size_bytes
+
+
+def _put(
+    s3: S3Client, request: dict[str, str], image_path: Path, checksum: str, on_progress: Callable[[int], None]
+) -> tuple[str | None, bool]:
+    """Upload if the key is free; the version, and whether it is new."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return _send(s3, request, image_path, checksum, on_progress, IfNoneMatch="*"), True
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in {"BadDigest", "XAmzContentChecksumMismatch"}:
+            raise FirmwareError(
+                f"The image {image_path} changed while it was uploaded: let the build finish, "
+                "then run the same command again."
+            ) from error
+        if code != "PreconditionFailed":
+            raise
+    there = s3.head_object(**request, ChecksumMode="ENABLED")  # type: ignore[arg-type]
+    if there.get("ChecksumSHA256") == checksum:
+        return _version(there), False
+    # Something else wrote to our key: AWS IoT would deliver that to the device. Ours becomes the newest version.
+    return _send(s3, request, image_path, checksum, on_progress), True
+
+
+def _send(
+    s3: S3Client,
+    request: dict[str, str],
+    image_path: Path,
+    checksum: str,
+    on_progress: Callable[[int], None],
+    **condition: str,
+) -> str | None:
+    with _ProgressReader(image_path, on_progress) as body:
+        answer = s3.put_object(**request, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
+    return _version(answer)
+
+
+def _version(answer: Any) -> str | None:
+    """The version id; S3 says ``null`` for one that was written while versioning was suspended."""
+    found: str | None = answer.get("VersionId")
+    return None if found == "null" else found
+
+
+class _ProgressReader(io.BufferedReader):
+    """The image's file, which tells after each read how far it has come.
+
+    The position is asked of the file and not added up, so that seeking back needs no attention.
+    """
+
+    def __init__(self, path: Path, on_progress: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._on_progress = on_progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._on_progress(self.tell())
+        return data

@@ -1,0 +1,509 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ota import contents
+from ota.buckets import (
+    Bucket,
+    create_bucket_request,
+    delete_bucket,
+    ensure_bucket,
+    find_bucket,
+    find_bucket_tags,
+    list_buckets,
+)
+from ota.errors import CloudError, InTheWay, NotOurs, WaitTimeout
+from ota.outcomes import Outcome, Verb
+from ota.ownership import marks
+from tests.conftest import client
+from tests.interruptions import repeated_after_every_kill
+from tests.sandbox_control import Control
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+THING = "Lamp:1"
+NAME = f"lamp-1-ota-{ACCOUNT}"
+CHOSEN = "my-own-bucket"  # a name that a user gave, so that nothing tells it from a user's own bucket
+PREFIX = "ota-tasks/Lamp:1/"
+IMAGE = f"{PREFIX}abc/app.bin"
+
+
+class Sleeps(list[float]):
+    """Stands in for ``time.sleep`` and keeps what it was asked."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+class Answered:
+    """The part of an HTTP response that botocore looks at."""
+
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+
+
+@contextmanager
+def answering(s3: Any, operation: str, status: int, parsed: dict[str, Any]) -> Iterator[None]:
+    """Have botocore take this for what S3 said, where the stand-in cannot be brought to say it."""
+
+    def answer(**_: object) -> tuple[Answered, dict[str, Any]]:
+        return Answered(status), parsed
+
+    s3.meta.events.register(f"before-call.s3.{operation}", answer)
+    try:
+        yield
+    finally:
+        s3.meta.events.unregister(f"before-call.s3.{operation}", answer)
+
+
+def ensure(s3: S3Client, name: str = NAME, sleep: Any = None) -> Outcome[Bucket]:
+    return ensure_bucket(s3, name, REGION, ACCOUNT, THING, sleep=Sleeps() if sleep is None else sleep)
+
+
+def delete(s3: S3Client, name: str = NAME, **options: Any) -> Outcome[None]:
+    return delete_bucket(s3, name, ACCOUNT, **{"thing_name": THING, "key_prefix": PREFIX, "sleep": Sleeps(), **options})
+
+
+def make(s3: Any, name: str = CHOSEN, *, versioned: bool = True, tags: dict[str, str] | None = None) -> None:
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if versioned:
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    if tags:
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]})
+
+
+def put(s3: S3Client, key: str, name: str = NAME) -> str:
+    return s3.put_object(Bucket=name, Key=key, Body=b"x")["VersionId"]
+
+
+def keys(s3: S3Client, name: str) -> list[str]:
+    answer = s3.list_object_versions(Bucket=name)
+    return [one["Key"] for one in [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]]
+
+
+def exists(s3: S3Client, name: str = NAME) -> bool:
+    return any(one["Name"] == name for one in s3.list_buckets()["Buckets"])
+
+
+def state(s3: S3Client, name: str = NAME) -> dict[str, Any]:
+    return {
+        "versioning": s3.get_bucket_versioning(Bucket=name)["Status"],
+        "tags": find_bucket_tags(s3, name, ACCOUNT),
+        "access": s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"],
+        "uploads": s3.list_multipart_uploads(Bucket=name).get("Uploads", []),
+        "keys": keys(s3, name),
+    }
+
+
+def test_us_east_1_is_the_one_region_that_is_not_named() -> None:
+    tags = [{"Key": "managed-by", "Value": "ota-tasks"}, {"Key": "ota-thing", "Value": "lamp"}]
+    assert create_bucket_request("b", "us-east-1", "lamp") == {
+        "Bucket": "b",
+        "CreateBucketConfiguration": {"Tags": tags},
+    }
+    named = create_bucket_request("b", "eu-west-1", "lamp")["CreateBucketConfiguration"]
+    assert named == {"Tags": tags, "LocationConstraint": "eu-west-1"}
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2"])
+def test_a_bucket_is_made_in_every_region(control: Control, region: str) -> None:
+    s3 = client("s3", control.address, region_name=region)
+    outcome = ensure_bucket(s3, NAME, region, ACCOUNT, THING)
+    assert (outcome.verb, outcome.get().region) == (Verb.CREATED, region)
+    assert find_bucket(s3, NAME, ACCOUNT) == outcome.get()
+
+
+def test_a_new_bucket_is_versioned_closed_and_marked_in_five_calls(s3: S3Client, control: Control) -> None:
+    outcome = ensure(s3)
+    calls = control.operations()
+    assert calls[:2] == ["HeadBucket", "CreateBucket"]
+    assert sorted(calls[2:]) == ["PutBucketTagging", "PutBucketVersioning", "PutPublicAccessBlock"]
+    assert outcome == Outcome(
+        "bucket", Verb.CREATED, NAME, "versioned, public access blocked", Bucket(NAME, REGION, True, marks(THING))
+    )
+    found = state(s3)
+    assert found["versioning"] == "Enabled"
+    assert found["tags"] == marks(THING)
+    assert set(found["access"].values()) == {True}
+
+
+def test_a_repeat_reuses_it_in_three_calls(s3: S3Client, control: Control) -> None:
+    made = ensure(s3)
+    put(s3, IMAGE)
+    control.clear_calls()
+    again = ensure(s3)
+    calls = control.operations()
+    assert (again.verb, again.get()) == (Verb.REUSED, made.get())
+    assert calls[0] == "HeadBucket"
+    assert sorted(calls[1:]) == ["GetBucketTagging", "GetBucketVersioning"]
+    assert keys(s3, NAME) == [IMAGE]
+
+
+def test_another_thing_of_ours_shares_the_bucket(s3: S3Client) -> None:
+    ensure_bucket(s3, CHOSEN, REGION, ACCOUNT, "another-thing")
+    assert ensure(s3, CHOSEN).verb is Verb.REUSED
+    assert find_bucket_tags(s3, CHOSEN, ACCOUNT) == marks("another-thing")
+
+
+def test_our_bucket_gets_its_versioning_back(s3: S3Client) -> None:
+    ensure(s3)
+    s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
+    outcome = ensure(s3)
+    assert outcome.verb is Verb.CHANGED
+    assert outcome.get().is_versioned
+    assert state(s3)["versioning"] == "Enabled"
+
+
+def test_a_bucket_that_is_completed_keeps_the_tags_it_has(s3: S3Client) -> None:
+    tags = {**marks("another-thing"), "team": "lighting"}
+    make(s3, versioned=False, tags=tags)
+    assert ensure(s3, CHOSEN).get().tags == tags
+    assert find_bucket_tags(s3, CHOSEN, ACCOUNT) == tags
+
+
+def test_an_empty_bucket_of_our_name_without_marks_is_taken_for_a_cut_off_creation(s3: S3Client) -> None:
+    make(s3, NAME, versioned=False)
+    outcome = ensure(s3)
+    assert outcome.verb is Verb.CHANGED
+    assert "cut off" in outcome.detail
+    assert state(s3)["tags"] == marks(THING)
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_a_bucket_of_our_name_that_holds_something_is_not_claimed(s3: S3Client, versioned: bool) -> None:
+    make(s3, NAME, versioned=versioned)
+    s3.put_object(Bucket=NAME, Key="holiday.jpg", Body=b"x")
+    if versioned:
+        assert ensure(s3).verb is Verb.REUSED
+    else:
+        with pytest.raises(InTheWay, match="keeps no versions"):
+            ensure(s3)
+    assert find_bucket_tags(s3, NAME, ACCOUNT) == {}
+
+
+def test_a_bucket_of_our_name_with_other_tags_is_not_claimed(s3: S3Client) -> None:
+    make(s3, NAME, tags={"team": "lighting"})
+    assert ensure(s3).verb is Verb.REUSED
+    assert find_bucket_tags(s3, NAME, ACCOUNT) == {"team": "lighting"}
+
+
+def test_a_foreign_bucket_is_reused_when_it_can_be_written(s3: S3Client, control: Control) -> None:
+    make(s3)
+    before = state(s3, CHOSEN) | {"tags": {}}
+    outcome = ensure(s3, CHOSEN)
+    assert outcome.verb is Verb.REUSED
+    assert "not made by this tool" in outcome.detail
+    assert "CreateMultipartUpload" in control.operations()
+    assert state(s3, CHOSEN) == before
+
+
+def test_a_foreign_bucket_that_cannot_be_written_is_refused(s3: S3Client, control: Control) -> None:
+    make(s3)
+    control.fail("CreateMultipartUpload", "access-denied")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        ensure(s3, CHOSEN)
+
+
+def test_a_write_check_that_another_run_has_dropped_already_is_fine(s3: S3Client, control: Control) -> None:
+    make(s3)
+    control.fail("AbortMultipartUpload", code="NoSuchUpload", status=404)
+    assert ensure(s3, CHOSEN).verb is Verb.REUSED
+
+
+def test_a_foreign_bucket_without_versions_is_refused_with_the_command_that_helps(s3: S3Client) -> None:
+    make(s3, versioned=False)
+    with pytest.raises(InTheWay) as caught:
+        ensure(s3, CHOSEN)
+    assert f"`aws s3api put-bucket-versioning --bucket {CHOSEN} --versioning-configuration Status=Enabled`" in str(
+        caught.value
+    )
+    s3.put_bucket_versioning(Bucket=CHOSEN, VersioningConfiguration={"Status": "Enabled"})
+    assert ensure(s3, CHOSEN).verb is Verb.REUSED
+
+
+def test_a_bucket_in_another_region_is_refused_by_name_of_the_region(control: Control) -> None:
+    elsewhere = client("s3", control.address, region_name="us-west-2")
+    ensure_bucket(elsewhere, NAME, "us-west-2", ACCOUNT, THING)
+    with pytest.raises(InTheWay, match=r"is in us-west-2, and this run works in eu-west-1.*AWS_REGION=us-west-2"):
+        ensure(client("s3", control.address))
+
+
+def test_a_redirect_that_botocore_could_not_follow_is_refused_the_same_way(s3: S3Client) -> None:
+    headers = {"x-amz-bucket-region": "us-west-2"}
+    parsed = {"Error": {"Code": "301"}, "ResponseMetadata": {"HTTPHeaders": headers}}
+    problem = pytest.raises(InTheWay, match="is in us-west-2, and this run works in eu-west-1")
+    with answering(s3, "HeadBucket", 301, parsed), problem:
+        find_bucket(s3, NAME, ACCOUNT)
+
+
+def test_another_account_s_bucket_is_told_apart_from_a_free_name(s3: S3Client) -> None:
+    make(s3)
+    with pytest.raises(NotOurs, match=r"another AWS account, or these credentials lack the permission s3:ListBucket"):
+        ensure_bucket(s3, CHOSEN, REGION, "999999999999", THING)
+    with pytest.raises(NotOurs, match="shared by all accounts"):
+        find_bucket_tags(s3, CHOSEN, "999999999999")
+
+
+def test_a_name_that_another_account_takes_in_between_is_refused(s3: S3Client, control: Control) -> None:
+    control.fail("CreateBucket", code="BucketAlreadyExists", status=409)
+    with pytest.raises(NotOurs, match=r"belongs to another AWS account\. "):
+        ensure(s3)
+
+
+@pytest.mark.parametrize("name", [NAME, CHOSEN])
+def test_a_bucket_that_another_run_makes_in_between_is_found(s3: S3Client, control: Control, name: str) -> None:
+    ensure(s3, name)
+    control.fail("HeadBucket", code="NoSuchBucket", status=404)
+    assert ensure(s3, name).verb is Verb.REUSED
+
+
+def test_a_name_that_s3_still_holds_after_a_delete_is_waited_for(s3: S3Client, control: Control) -> None:
+    sleeps = Sleeps()
+    control.fail("CreateBucket", code="OperationAborted", status=409, times=3)
+    assert ensure(s3, sleep=sleeps).verb is Verb.CREATED
+    assert sleeps == [2.0, 2.0, 2.0]
+
+
+def test_waiting_for_a_name_has_an_end(s3: S3Client, control: Control) -> None:
+    sleeps = Sleeps()
+    control.fail("CreateBucket", code="OperationAborted", status=409, times=0)
+    with pytest.raises(WaitTimeout, match=f"S3 still holds the name {NAME}, after 60 seconds"):
+        ensure(s3, sleep=sleeps)
+    assert sum(sleeps) == 60
+
+
+@pytest.mark.parametrize("operation", ["HeadBucket", "GetBucketTagging", "GetBucketVersioning", "DeleteBucket"])
+def test_a_call_that_is_refused_says_so_itself(s3: S3Client, control: Control, operation: str) -> None:
+    ensure(s3)
+    control.fail(operation, code="InternalError", status=500)
+    with pytest.raises(ClientError, match=operation):
+        delete(s3) if operation == "DeleteBucket" else ensure(s3)
+
+
+def test_creating_that_is_refused_says_so_itself(s3: S3Client, control: Control) -> None:
+    control.fail("CreateBucket", "access-denied")
+    with pytest.raises(ClientError, match="CreateBucket"):
+        ensure(s3)
+
+
+def test_a_refused_look_at_the_tags_of_our_own_account_s_bucket_names_that_permission(
+    s3: S3Client, control: Control
+) -> None:
+    ensure(s3)
+    control.fail("GetBucketTagging", "access-denied")
+    with pytest.raises(ClientError, match="GetBucketTagging"):
+        delete(s3)
+
+
+def test_deleting_takes_the_known_image_and_the_bucket_in_three_calls(s3: S3Client, control: Control) -> None:
+    ensure(s3)
+    version = put(s3, IMAGE)
+    control.clear_calls()
+    assert delete(s3, image=(IMAGE, version)) == Outcome("bucket", Verb.DELETED, NAME)
+    assert control.operations() == ["GetBucketTagging", "DeleteObject", "DeleteBucket"]
+    assert not exists(s3)
+
+
+def test_deleting_with_known_tags_saves_the_look(s3: S3Client, control: Control) -> None:
+    tags = ensure(s3).get().tags
+    control.clear_calls()
+    assert delete(s3, known_tags=tags).verb is Verb.DELETED
+    assert control.operations() == ["DeleteBucket"]
+
+
+def test_deleting_an_absent_bucket_is_a_success(s3: S3Client) -> None:
+    assert delete(s3) == Outcome("bucket", Verb.ABSENT, NAME)
+
+
+def test_a_bucket_that_vanishes_meanwhile_counts_as_deleted(s3: S3Client) -> None:
+    assert delete(s3, known_tags=marks(THING), image=(IMAGE, "v")).verb is Verb.DELETED
+
+
+def test_delete_bucket_removes_every_version_marker_and_upload_of_ours(s3: S3Client) -> None:
+    ensure(s3)
+    for _ in range(2):
+        put(s3, IMAGE)
+    s3.delete_object(Bucket=NAME, Key=IMAGE)
+    s3.create_multipart_upload(Bucket=NAME, Key=f"{PREFIX}begun")
+    s3.create_multipart_upload(Bucket=NAME, Key=contents.WRITE_CHECK_KEY)
+    assert delete(s3).verb is Verb.DELETED
+    assert not exists(s3)
+
+
+def test_more_versions_than_one_page_holds_are_all_removed(s3: S3Client, control: Control) -> None:
+    def small_pages(params: dict[str, Any], **_: object) -> None:
+        params["MaxKeys"] = 2
+
+    ensure(s3)
+    for number in range(5):
+        put(s3, f"{PREFIX}{number}")
+    control.clear_calls()
+    s3.meta.events.register("before-parameter-build.s3.ListObjectVersions", small_pages)
+    try:
+        assert delete(s3).verb is Verb.DELETED
+    finally:
+        s3.meta.events.unregister("before-parameter-build.s3.ListObjectVersions", small_pages)
+    assert control.operations().count("DeleteObjects") == 3
+
+
+def test_objects_that_are_not_ours_keep_our_bucket(s3: S3Client) -> None:
+    ensure(s3)
+    put(s3, IMAGE)
+    put(s3, "holiday.jpg")
+    with pytest.raises(InTheWay, match=r"are no images of this thing, so it stays: holiday.jpg"):
+        delete(s3)
+    assert keys(s3, NAME) == ["holiday.jpg"]
+
+
+def test_without_a_prefix_anything_in_the_bucket_keeps_it(s3: S3Client) -> None:
+    ensure(s3)
+    put(s3, IMAGE)
+    with pytest.raises(InTheWay, match=r"abc/app\.bin"):
+        delete(s3, key_prefix=None)
+    assert keys(s3, NAME) == [IMAGE]
+
+
+def test_force_deletes_whatever_is_in_it(s3: S3Client) -> None:
+    ensure(s3)
+    put(s3, "holiday.jpg")
+    s3.create_multipart_upload(Bucket=NAME, Key="begun")
+    assert delete(s3, force=True).verb is Verb.DELETED
+    assert not exists(s3)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [(CHOSEN, None), (CHOSEN, {"team": "lighting"}), (CHOSEN, marks("another-thing")), (NAME, marks("another-thing"))],
+    ids=["untagged", "tagged", "another thing's", "our name, another thing's"],
+)
+def test_a_bucket_that_is_not_ours_stays_and_only_our_images_go(
+    s3: S3Client, name: str, tags: dict[str, str] | None
+) -> None:
+    make(s3, name, tags=tags)
+    put(s3, "holiday.jpg", name)
+    put(s3, IMAGE, name)
+    version = put(s3, IMAGE, name)
+    for key in ("theirs", f"{PREFIX}begun"):
+        s3.create_multipart_upload(Bucket=name, Key=key)
+    with pytest.raises(NotOurs, match=r"was not made by this tool for the thing Lamp:1.*`invoke clean --force`"):
+        delete(s3, name, image=(IMAGE, version))
+    assert keys(s3, name) == ["holiday.jpg"]
+    assert [one["Key"] for one in s3.list_multipart_uploads(Bucket=name)["Uploads"]] == ["theirs"]
+
+
+def test_without_a_prefix_nothing_in_a_bucket_that_is_not_ours_is_touched(s3: S3Client) -> None:
+    make(s3)
+    put(s3, IMAGE, CHOSEN)
+    with pytest.raises(NotOurs):
+        delete(s3, CHOSEN, key_prefix=None)
+    assert keys(s3, CHOSEN) == [IMAGE]
+
+
+def test_whoever_made_it_it_goes_when_no_thing_is_named(s3: S3Client) -> None:
+    make(s3)
+    put(s3, "holiday.jpg", CHOSEN)
+    assert delete(s3, CHOSEN, thing_name=None, force=True).verb is Verb.DELETED
+
+
+def test_a_cut_off_creation_is_cleaned_up(s3: S3Client) -> None:
+    make(s3, NAME, versioned=False)
+    assert delete(s3).verb is Verb.DELETED
+
+
+def test_an_image_in_a_bucket_without_versions_is_deleted(s3: S3Client) -> None:
+    make(s3, versioned=False)
+    s3.put_object(Bucket=CHOSEN, Key=IMAGE, Body=b"x")
+    with pytest.raises(NotOurs):
+        delete(s3, CHOSEN, image=(IMAGE, None), key_prefix=None)
+    assert keys(s3, CHOSEN) == []
+
+
+def test_a_refused_delete_of_the_image_says_so_itself(s3: S3Client, control: Control) -> None:
+    ensure(s3)
+    control.fail("DeleteObject", "access-denied")
+    with pytest.raises(ClientError, match="DeleteObject"):
+        delete(s3, image=(IMAGE, "v"))
+
+
+def test_objects_that_s3_keeps_back_are_named(s3: S3Client) -> None:
+    ensure(s3)
+    put(s3, IMAGE)
+    error = {"Key": IMAGE, "Code": "AccessDenied", "Message": "Access Denied because object protected by object lock."}
+    problem = pytest.raises(CloudError, match=rf"1 of 1 objects in the bucket {NAME}.*{IMAGE}.*object lock")
+    with answering(s3, "DeleteObjects", 200, {"Errors": [error], "ResponseMetadata": {}}), problem:
+        delete(s3)
+
+
+def test_a_bucket_that_fills_up_again_is_given_up(s3: S3Client, control: Control) -> None:
+    ensure(s3)
+    control.fail("DeleteBucket", code="BucketNotEmpty", status=409, times=0)
+    with pytest.raises(InTheWay, match="fills up again"):
+        delete(s3)
+
+
+def test_deleting_waits_while_s3_is_busy_with_the_bucket(s3: S3Client, control: Control) -> None:
+    sleeps = Sleeps()
+    ensure(s3)
+    control.fail("DeleteBucket", code="OperationAborted", status=409, times=2)
+    assert delete(s3, sleep=sleeps).verb is Verb.DELETED
+    assert len(sleeps) == 2
+
+
+def test_all_buckets_are_listed(s3: S3Client, control: Control) -> None:
+    for number in range(3):
+        make(s3, f"bucket-{number}")
+    elsewhere = client("s3", control.address, region_name="us-west-2")
+    ensure_bucket(elsewhere, "bucket-elsewhere", "us-west-2", ACCOUNT, THING)
+    found = list(list_buckets(s3))
+    assert sorted(one.name for one in found) == ["bucket-0", "bucket-1", "bucket-2", "bucket-elsewhere"]
+    assert all(one.created_at for one in found)
+
+
+def test_a_creation_cut_off_after_any_call_and_repeated_ends_the_same(s3: S3Client, control: Control) -> None:
+    ensure(s3)
+    undisturbed = state(s3)
+    states = repeated_after_every_kill(s3, control.reset, lambda: ensure(s3), lambda: state(s3))
+    assert states == [(nth, undisturbed) for nth in range(1, 6)]
+
+
+def test_cleaning_after_a_creation_cut_off_after_any_call_leaves_nothing(s3: S3Client, control: Control) -> None:
+    from tests.interruptions import Killed, killed_after
+
+    for nth in range(1, 6):
+        control.reset()
+        with killed_after(s3, nth), pytest.raises(Killed):
+            ensure(s3)
+        delete(s3)
+        assert not exists(s3)
+
+
+def test_a_deletion_cut_off_after_any_call_and_repeated_leaves_nothing(s3: S3Client, control: Control) -> None:
+    def prepare() -> None:
+        control.reset()
+        ensure(s3)
+        put(s3, IMAGE)
+        s3.create_multipart_upload(Bucket=NAME, Key=f"{PREFIX}begun")
+
+    states = repeated_after_every_kill(s3, prepare, lambda: delete(s3), lambda: exists(s3))
+    assert len(states) > 5
+    assert not any(there for _, there in states)
+
+
+def test_a_reuse_cut_off_after_any_call_and_repeated_leaves_no_trace(s3: S3Client, control: Control) -> None:
+    def prepare() -> None:
+        control.reset()
+        make(s3)
+
+    prepare()
+    untouched = state(s3, CHOSEN)
+    states = repeated_after_every_kill(s3, prepare, lambda: ensure(s3, CHOSEN), lambda: state(s3, CHOSEN))
+    assert len(states) == 6
+    assert [found for _, found in states] == [untouched] * 6

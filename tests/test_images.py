@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ota.errors import FirmwareError
+from ota.images import MAX_IMAGE_BYTES, ImageLocation, image_key, image_prefix, upload_image
+from ota.outcomes import Outcome, Verb
+from tests.interruptions import repeated_after_every_kill
+from tests.sandbox_control import Control
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ACCOUNT = "123456789012"
+BUCKET = "lamp-ota-123456789012"
+CONTENT = bytes(range(256)) * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+KEY = image_key("lamp", SHA256, "app-update_signed.bin")
+
+
+@pytest.fixture
+def image_path(tmp_path: Path) -> Path:
+    path = tmp_path / "app-update_signed.bin"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.fixture
+def bucket(s3: S3Client) -> str:
+    make_bucket(s3)
+    return BUCKET
+
+
+def make_bucket(s3: S3Client, *, status: Any = "Enabled") -> None:
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    if status:
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
+
+
+def upload(s3: S3Client, path: Path, sha256: str = SHA256, progress: list[int] | None = None) -> Outcome[ImageLocation]:
+    told = progress if progress is not None else []
+    return upload_image(s3, BUCKET, path, KEY, sha256, told.append, account_id=ACCOUNT)
+
+
+def versions(s3: S3Client) -> list[str]:
+    return [one["VersionId"] for one in s3.list_object_versions(Bucket=BUCKET).get("Versions", [])]
+
+
+def test_the_key_carries_thing_hash_and_file_name() -> None:
+    assert image_key("lamp", "AB" * 32, "app.bin") == f"ota-tasks/lamp/{'ab' * 32}/app.bin"
+    assert image_key("lamp", SHA256, "my app (1).bin").endswith("/my-app-1-.bin")
+    assert KEY.startswith(image_prefix("lamp"))
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_image_is_uploaded_with_one_call_and_its_version_pinned(
+    s3: S3Client, image_path: Path, control: Control
+) -> None:
+    control.clear_calls()
+    outcome = upload(s3, image_path)
+    assert control.operations() == ["PutObject"]
+    assert outcome.verb is Verb.CREATED
+    assert outcome.get() == ImageLocation(BUCKET, KEY, versions(s3)[0], len(CONTENT))
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_same_content_is_not_uploaded_twice(s3: S3Client, image_path: Path) -> None:
+    first = upload(s3, image_path)
+    again = upload(s3, image_path)
+    assert again.verb is Verb.REUSED
+    assert again.get() == first.get()
+    assert len(versions(s3)) == 1
+
+
+@pytest.mark.usefixtures("bucket")
+def test_other_content_under_our_key_is_overlaid_by_the_image(s3: S3Client, image_path: Path) -> None:
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"other", ChecksumAlgorithm="SHA256")
+    outcome = upload(s3, image_path)
+    assert outcome.verb is Verb.CREATED
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
+    assert s3.head_object(Bucket=BUCKET, Key=KEY)["VersionId"] == outcome.get().version_id
+
+
+@pytest.mark.parametrize("status", [None, "Suspended"])
+def test_a_bucket_without_versions_gives_no_version(s3: S3Client, image_path: Path, status: str | None) -> None:
+    make_bucket(s3, status=status)
+    assert upload(s3, image_path).get().version_id is None
+
+
+@pytest.mark.usefixtures("bucket")
+def test_progress_counts_from_the_start_of_the_file_and_reaches_its_end(s3: S3Client, image_path: Path) -> None:
+    progress: list[int] = []
+    upload(s3, image_path, progress=progress)
+    assert max(progress) == progress[-1] == len(CONTENT)
+    assert len(progress) > 1
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_upload_that_botocore_sends_again_is_whole_and_counted_anew(
+    s3: S3Client, image_path: Path, control: Control
+) -> None:
+    from tests.conftest import client
+
+    control.fail("PutObject", code="SlowDown", status=503)
+    progress: list[int] = []
+    retrying = client("s3", control.address, config=None)
+    outcome = upload(retrying, image_path, progress=progress)
+    assert outcome.verb is Verb.CREATED
+    assert control.operations().count("PutObject") == 2
+    assert max(progress) == progress[-1] == len(CONTENT)
+    assert any(later < earlier for earlier, later in itertools.pairwise(progress))
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_image_that_changed_since_it_was_hashed_is_refused(s3: S3Client, image_path: Path) -> None:
+    image_path.write_bytes(b"changed")
+    with pytest.raises(FirmwareError, match=r"changed while it was uploaded"):
+        upload(s3, image_path)
+    assert versions(s3) == []
+
+
+@pytest.mark.parametrize(("size_bytes", "message"), [(0, "is empty"), (MAX_IMAGE_BYTES + 1, "at most 16,777,216")])
+def test_an_image_of_a_size_that_cannot_be_delivered_is_refused_before_any_call(
+    s3: S3Client, image_path: Path, control: Control, size_bytes: int, message: str
+) -> None:
+    with image_path.open("wb") as file:
+        file.truncate(size_bytes)
+    control.clear_calls()
+    with pytest.raises(FirmwareError, match=message):
+        upload(s3, image_path)
+    assert control.operations() == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_another_account_s_bucket_gets_nothing(s3: S3Client, image_path: Path) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        upload_image(s3, BUCKET, image_path, KEY, SHA256, lambda _: None, account_id="999999999999")
+    assert versions(s3) == []
+
+
+def test_an_upload_cut_off_anywhere_and_repeated_leaves_one_version(
+    s3: S3Client, image_path: Path, control: Control
+) -> None:
+    def prepare() -> None:
+        control.reset()
+        make_bucket(s3)
+
+    states = repeated_after_every_kill(s3, prepare, lambda: upload(s3, image_path), lambda: len(versions(s3)))
+    assert states == [(1, 1)]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_s3_is_told_the_hash_that_was_proven(s3: S3Client, image_path: Path) -> None:
+    upload(s3, image_path)
+    stored = s3.head_object(Bucket=BUCKET, Key=KEY, ChecksumMode="ENABLED")["ChecksumSHA256"]
+    assert base64.b64decode(stored).hex() == SHA256

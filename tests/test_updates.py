@@ -1,0 +1,661 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ota.errors import InTheWay, NotOurs, UpdateFailed, WaitTimeout
+from ota.images import image_key
+from ota.outcomes import Outcome, Verb
+from ota.ownership import marks
+from ota.roles import delete_role, ensure_role, role_arn, role_permissions_document, role_trust_document
+from ota.update_failures import failure_of
+from ota.update_requests import (
+    Update,
+    UpdateRequest,
+    create_update_request,
+    has_same_content,
+    update_from,
+)
+from ota.update_waits import Patience, find_job, find_update
+from ota.updates import delete_update, ensure_update, list_jobs, list_updates
+from tests.interruptions import repeated_after_every_kill
+from tests.sandbox_control import Control
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+THING = "lamp"
+THING_ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{THING}"
+NAME = "lamp-update"
+JOB = f"AFR_OTA-{NAME}"
+BUCKET = f"lamp-ota-{ACCOUNT}"
+ROLE = "lamp_role"
+SHA256 = "ab" * 32
+KEY = image_key(THING, SHA256, "app.bin")
+REQUEST = UpdateRequest(
+    update_id=NAME,
+    thing_name=THING,
+    thing_arn=THING_ARN,
+    role_arn=role_arn("aws", ACCOUNT, ROLE),
+    bucket=BUCKET,
+    key=KEY,
+    image_sha256=SHA256,
+    file_name="non_secure image",
+    signature="c2lnbmF0dXJl",
+)
+OTHER = replace(REQUEST, signature="b3RoZXI=")
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Time:
+    """A clock that only sleeping moves; it takes the sandbox's clock along."""
+
+    def __init__(self, control: Control | None = None) -> None:
+        self.now = 100.0
+        self.pauses: list[float] = []
+        self._control = control
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        self.now += seconds
+        if self._control:
+            self._control.advance_clock(seconds)
+
+    def patience(self, **bounds: float) -> Patience:
+        return Patience(**bounds, sleep=self.sleep, clock=self.clock)
+
+
+@dataclass(frozen=True)
+class World:
+    """A thing, a role, a bucket with an image, and the clients to reach them."""
+
+    iot: Any
+    iam: Any
+    s3: Any
+    control: Control
+    jobs_data: Any
+
+    def build(self) -> None:
+        self.iot.create_thing(thingName=THING)
+        self.make_role()
+        self.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"image")
+
+    def make_role(self) -> None:
+        ensure_role(
+            self.iam,
+            ROLE,
+            trust=role_trust_document(ACCOUNT, REGION, "aws"),
+            permissions=role_permissions_document("aws", REGION, ACCOUNT, BUCKET, REQUEST.role_arn),
+            boundary_arn=None,
+            thing_name=THING,
+        )
+
+    def drop_role(self) -> None:
+        delete_role(self.iam, ROLE, thing_name=THING)
+
+    def ensure(self, request: UpdateRequest = REQUEST, **options: Any) -> Outcome[Update]:
+        """What a run does: look, then ensure."""
+        options = {"patience": Time(self.control).patience(), **options}
+        return ensure_update(self.iot, request, existing=find_update(self.iot, NAME), **options)
+
+    def delete(self, **options: Any) -> Outcome[None]:
+        options = {"thing_name": THING, "force": True, "patience": Time(self.control).patience(), **options}
+        return delete_update(self.iot, NAME, **options)
+
+    def make_foreign(self, request: UpdateRequest = REQUEST) -> None:
+        body = create_update_request(request)
+        del body["additionalParameters"], body["tags"]
+        self.iot.create_ota_update(**body)
+
+    def let_device_begin(self) -> None:
+        self.jobs_data.start_next_pending_job_execution(thingName=THING)
+
+    def let_device_finish(self) -> None:
+        self.let_device_begin()
+        self.jobs_data.update_job_execution(thingName=THING, jobId=JOB, status="SUCCEEDED")
+
+    def left(self) -> list[str]:
+        updates = [one["otaUpdateId"] for one in self.iot.list_ota_updates()["otaUpdates"]]
+        jobs = [one["jobId"] for one in self.iot.list_jobs()["jobs"]]
+        return [*updates, *jobs, *(one["streamId"] for one in self.iot.list_streams()["streams"])]
+
+    def state(self) -> tuple[str, str, int]:
+        """Status and signature of the update, and how many objects there are: update, job and stream make three."""
+        found = find_update(self.iot, NAME)
+        assert found is not None
+        return found.status, found.signature, len(self.left())
+
+
+@pytest.fixture
+def world(iot: Any, iam: Any, s3: Any, jobs_data: Any, control: Control) -> World:
+    made = World(iot, iam, s3, control, jobs_data)
+    made.build()
+    control.clear_calls()
+    return made
+
+
+def readable(document: Any) -> Any:
+    """The request as JSON; the signature's bytes as the text that they are."""
+    return json.loads(json.dumps(document, default=lambda value: value.decode("ascii")))
+
+
+def test_the_request_is_the_recorded_one() -> None:
+    request = replace(REQUEST, version_id="v1", in_progress_timeout_min=60)
+    assert readable(create_update_request(request)) == json.loads((GOLDEN / "create_ota_update.json").read_text())
+
+
+def test_a_request_without_version_and_timeout_names_neither() -> None:
+    body = create_update_request(REQUEST)
+    assert body["files"][0]["fileLocation"]["s3Location"] == {"bucket": BUCKET, "key": KEY}
+    assert "awsJobTimeoutConfig" not in body
+
+
+def test_an_update_that_aws_describes_with_empty_structures_is_read() -> None:
+    info: Any = {
+        "otaUpdateId": "x",
+        "otaUpdateStatus": "CREATE_FAILED",
+        "otaUpdateFiles": [{"codeSigning": {"startSigningJobParameter": {}, "customCodeSigning": {}}}],
+        "errorInfo": {"code": "C", "message": "M"},
+    }
+    update = update_from(info)
+    assert (update.error_code, update.error_message, update.signature, update.image) == ("C", "M", "", None)
+    assert not update.is_ours()
+    assert update_from({"otaUpdateId": "x", "otaUpdateStatus": "CREATE_PENDING"}).image_sha256 == ""
+    assert not Update("x", "", "").is_ours()
+    assert Update("x", "", "").image_sha256 == ""
+
+
+def test_a_signature_comes_back_as_text_however_it_is_held() -> None:
+    signing = {"codeSigning": {"customCodeSigning": {"signature": {"inlineDocument": "dGV4dA=="}}}}
+    assert (
+        update_from({"otaUpdateId": "x", "otaUpdateStatus": "y", "otaUpdateFiles": [signing]}).signature  # type: ignore[list-item,typeddict-item]
+        == "dGV4dA=="
+    )
+
+
+def test_an_update_is_made_in_two_calls_after_the_look(world: World) -> None:
+    outcome = world.ensure()
+    assert world.control.operations() == ["GetOTAUpdate", "CreateOTAUpdate", "GetOTAUpdate"]
+    assert (outcome.noun, outcome.verb, outcome.name, outcome.detail) == ("update", Verb.CREATED, NAME, f"job {JOB}")
+    made = outcome.get()
+    assert made.status == "CREATE_COMPLETE"
+    assert made.image == (KEY, None)
+    assert made.is_ours(THING)
+    assert not made.is_ours("another-thing")
+    assert has_same_content(made, REQUEST)
+    tags = world.iot.list_tags_for_resource(resourceArn=made.arn)["tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == marks(THING)
+
+
+def test_a_repeat_costs_the_look_alone(world: World) -> None:
+    made = world.ensure()
+    world.control.clear_calls()
+    again = world.ensure()
+    assert world.control.operations() == ["GetOTAUpdate"]
+    assert (again.verb, again.get()) == (Verb.REUSED, made.get())
+
+
+def test_an_update_that_its_device_has_finished_is_still_the_one(world: World) -> None:
+    world.ensure()
+    world.let_device_finish()
+    assert world.ensure().verb is Verb.REUSED
+
+
+CHANGES: dict[str, Any] = {
+    "image": {"image_sha256": "cd" * 32},
+    "key": {"key": image_key(THING, SHA256, "other.bin")},
+    "bucket": {"bucket": "another"},
+    "version": {"version_id": "v2"},
+    "signature": {"signature": "b3RoZXI="},
+    "file name": {"file_name": "ml_model image"},
+    "hash algorithm": {"hash_algorithm": "SHA1"},
+    "signature algorithm": {"signature_algorithm": "ECDSA"},
+    "thing": {"thing_arn": THING_ARN + "-2"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_another_content_is_told_apart(world: World, change: dict[str, Any]) -> None:
+    assert not has_same_content(world.ensure().get(), replace(REQUEST, **change))
+
+
+def test_another_role_or_timeout_is_no_other_content(world: World) -> None:
+    other = replace(REQUEST, role_arn="arn:aws:iam::123456789012:role/other", in_progress_timeout_min=5)
+    assert has_same_content(world.ensure().get(), other)
+
+
+def test_an_update_with_other_content_is_replaced_once_it_is_gone(world: World) -> None:
+    world.ensure()
+    world.control.pause(1.0)
+    outcome = world.ensure(OTHER)
+    assert outcome.verb is Verb.CHANGED
+    assert outcome.detail.endswith("in place of the one with other content")
+    assert world.state() == ("CREATE_COMPLETE", OTHER.signature, 3)
+
+
+def test_one_that_its_device_has_finished_is_replaced_by_other_content(world: World) -> None:
+    world.ensure()
+    world.let_device_finish()
+    assert world.ensure(OTHER).verb is Verb.CHANGED
+
+
+def test_one_that_a_device_is_downloading_is_not_replaced_unasked(world: World) -> None:
+    world.ensure()
+    world.let_device_begin()
+    with pytest.raises(InTheWay, match=r"lamp is downloading lamp-update right now.*replace_running_update"):
+        world.ensure(OTHER)
+    assert world.ensure(REQUEST).verb is Verb.REUSED
+    assert world.ensure(OTHER, may_replace_running=True).verb is Verb.CHANGED
+
+
+def test_somebody_else_s_update_is_not_replaced_unasked(world: World) -> None:
+    world.make_foreign()
+    with pytest.raises(NotOurs, match=r"lamp-update was not made by this tool for the thing lamp"):
+        world.ensure()
+    assert world.ensure(may_replace_foreign=True).verb is Verb.CHANGED
+
+
+def test_an_update_that_failed_is_replaced(world: World) -> None:
+    world.drop_role()
+    with pytest.raises(UpdateFailed):
+        world.ensure()
+    world.make_role()
+    outcome = world.ensure()
+    assert (outcome.verb, outcome.detail) == (Verb.CHANGED, f"job {JOB}, in place of the one with CREATE_FAILED")
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_waiting_looks_at_once_and_then_ever_less_often(world: World) -> None:
+    world.control.pause(6.0)
+    time = Time(world.control)
+    world.ensure(patience=time.patience())
+    assert time.pauses == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0][: len(time.pauses)]
+    assert sum(time.pauses) >= 12
+
+
+def test_waiting_has_an_end_and_a_repeat_goes_on(world: World) -> None:
+    world.control.pause(30.0)
+    time = Time(world.control)
+    with pytest.raises(WaitTimeout, match=r"Waited 10 seconds for AWS to make the OTA update lamp-update"):
+        world.ensure(patience=time.patience(timeout_s=10))
+    assert sum(time.pauses) == 10
+    assert world.ensure().verb is Verb.REUSED
+
+
+def test_one_that_is_still_being_made_with_other_content_is_waited_for_and_replaced(world: World) -> None:
+    world.control.pause(5.0)
+    world.iot.create_ota_update(**create_update_request(OTHER))
+    assert world.ensure().verb is Verb.CHANGED
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_one_that_is_being_deleted_is_waited_for(world: World) -> None:
+    world.ensure()
+    world.control.pause(5.0)
+    world.iot.delete_ota_update(otaUpdateId=NAME, deleteStream=True, forceDeleteAWSJob=True)
+    outcome = world.ensure()
+    assert outcome.verb is Verb.CREATED
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_one_that_could_not_be_deleted_is_replaced_once_the_role_is_there_again(world: World) -> None:
+    world.ensure()
+    world.drop_role()
+    with pytest.raises(UpdateFailed, match=r"could not delete .* make it again \(`invoke role`\)"):
+        world.delete()
+    found = find_update(world.iot, NAME)
+    assert found is not None
+    assert found.status == "DELETE_FAILED"
+    world.make_role()
+    assert world.ensure().detail.endswith("in place of the one with DELETE_FAILED")
+
+
+def test_a_failed_deletion_in_the_way_is_explained(world: World) -> None:
+    world.ensure()
+    world.drop_role()
+    with pytest.raises(UpdateFailed, match=r"could not delete the OTA update lamp-update: Cannot assume role"):
+        world.ensure(OTHER)
+
+
+def test_a_new_role_gets_its_time_to_settle(world: World) -> None:
+    world.control.iam_delay(5.0)
+    world.drop_role()
+    world.make_role()
+    time = Time(world.control)
+    outcome = world.ensure(patience=time.patience(settle_timeout_s=60))
+    assert outcome.verb is Verb.CREATED
+    assert time.pauses == [1.0, 2.0, 4.0]
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_the_time_to_settle_has_an_end(world: World) -> None:
+    world.drop_role()
+    time = Time(world.control)
+    with pytest.raises(UpdateFailed, match=r"Cannot assume role .*lamp_role.*`invoke role` checks it"):
+        world.ensure(patience=time.patience(settle_timeout_s=40))
+    assert time.pauses == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0]
+
+
+def test_a_deletion_gives_a_new_role_its_time_too(world: World) -> None:
+    world.ensure()
+    world.drop_role()
+    world.make_role()
+    world.control.iam_delay(5.0)
+    time = Time(world.control)
+    assert world.delete(patience=time.patience(settle_timeout_s=60)).verb is Verb.DELETED
+    assert time.pauses == [1.0, 2.0, 4.0]
+
+
+def test_a_failure_that_is_no_settling_is_reported_at_once_in_aws_s_words(world: World) -> None:
+    time = Time(world.control)
+    with pytest.raises(UpdateFailed) as caught:
+        world.ensure(replace(REQUEST, bucket="gone"), patience=time.patience(settle_timeout_s=60))
+    assert "could not create the OTA update lamp-update: S3 object" in str(caught.value)
+    assert "(AccessDeniedException)" in str(caught.value)
+    assert "`invoke bucket`" in str(caught.value)
+    assert time.pauses == []
+
+
+def test_a_refusal_of_the_call_itself_is_reported_in_aws_s_words(world: World) -> None:
+    with pytest.raises(UpdateFailed, match=r"roleArn nonsense.* is not the ARN of a role. \(InvalidRequestException\)"):
+        world.ensure(replace(REQUEST, role_arn="nonsense-that-is-long-enough"))
+
+
+def test_a_refusal_of_the_call_that_is_settling_is_tried_again(world: World) -> None:
+    text = "The role arn:aws:iam::123456789012:role/lamp_role cannot be assumed."
+    world.control.fail("CreateOTAUpdate", code="InvalidRequestException", message=text, times=2)
+    time = Time(world.control)
+    assert world.ensure(patience=time.patience(settle_timeout_s=60)).verb is Verb.CREATED
+    assert time.pauses == [1.0, 2.0]
+
+
+def leave_job(world: World, target: str = THING_ARN) -> None:
+    """A job by the update's id, and no update."""
+    world.delete()
+    world.iot.create_job(jobId=JOB, targets=[target], document="{}")
+
+
+def leave_going_job(world: World, target: str = THING_ARN) -> None:
+    """A job by the update's id that goes away twenty seconds from now, and no update."""
+    leave_job(world, target)
+    world.control.pause(10.0)
+    world.iot.delete_job(jobId=JOB, force=True)
+    world.control.pause(0.0)
+
+
+def test_a_job_that_is_still_being_deleted_is_waited_for(world: World) -> None:
+    leave_going_job(world)
+    time = Time(world.control)
+    assert world.ensure(patience=time.patience()).verb is Verb.CREATED
+    assert sum(time.pauses) >= 19
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_a_deletion_waits_for_a_job_that_is_going_whoever_s_it_is(world: World) -> None:
+    leave_going_job(world, world.iot.create_thing(thingName="other")["thingArn"])
+    assert world.delete().verb is Verb.DELETED
+    assert world.left() == []
+
+
+def test_a_job_that_was_left_is_cleared_away(world: World) -> None:
+    leave_job(world)
+    assert world.ensure().verb is Verb.CREATED
+    assert world.state() == ("CREATE_COMPLETE", REQUEST.signature, 3)
+
+
+def test_a_job_of_somebody_else_s_by_the_same_id_is_left_alone(world: World) -> None:
+    other = world.iot.create_thing(thingName="other")["thingArn"]
+    leave_job(world, other)
+    with pytest.raises(InTheWay, match=rf"aws iot delete-job --job-id {JOB} --force"):
+        world.ensure()
+    assert find_job(world.iot, JOB) is not None
+
+
+def test_a_job_that_comes_back_is_reported(world: World) -> None:
+    leave_job(world)
+    world.control.fail("DeleteJob", code="ResourceNotFoundException", status=404, times=0)
+    answer = {"code": "AWSIotException", "message": "Job already exists (Error Code: ResourceAlreadyExistsException)"}
+    with failing_creation(world.iot, answer), pytest.raises(UpdateFailed, match="A job of that name is still there"):
+        world.ensure()
+
+
+class failing_creation:  # noqa: N801 - reads as a sentence in a with statement
+    """Have every look at the update find it failed with this error, until it is deleted."""
+
+    def __init__(self, iot: Any, error: dict[str, str]) -> None:
+        self._events = iot.meta.events
+        self._error = error
+
+    def _spoil(self, parsed: dict[str, Any], **_: object) -> None:
+        info = parsed.get("otaUpdateInfo", {})
+        if info.get("otaUpdateStatus") in {"CREATE_COMPLETE", "CREATE_FAILED"}:
+            info.update(otaUpdateStatus="CREATE_FAILED", errorInfo=self._error)
+
+    def __enter__(self) -> None:
+        self._events.register("after-call.iot.GetOTAUpdate", self._spoil)
+
+    def __exit__(self, *_: object) -> None:
+        self._events.unregister("after-call.iot.GetOTAUpdate", self._spoil)
+
+
+def test_a_name_that_another_run_takes_with_the_same_content_is_shared(world: World) -> None:
+    world.ensure()
+    assert ensure_update(world.iot, REQUEST, existing=None, patience=Time().patience()).verb is Verb.CREATED
+
+
+def test_a_name_that_another_run_takes_with_other_content_is_reported(world: World) -> None:
+    world.ensure()
+    with pytest.raises(InTheWay, match="another run is at work"):
+        ensure_update(world.iot, OTHER, existing=None)
+
+
+def test_a_missing_permission_is_left_to_the_command_line(world: World) -> None:
+    world.control.fail("CreateOTAUpdate", "access-denied")
+    with pytest.raises(ClientError, match="CreateOTAUpdate"):
+        world.ensure()
+
+
+def test_an_update_is_deleted_with_job_and_stream_in_three_calls_after_the_look(world: World) -> None:
+    known = world.ensure().get()
+    world.control.clear_calls()
+    assert world.delete(known=known) == Outcome("update", Verb.DELETED, NAME, "with its job and stream")
+    calls = world.control.operations()
+    assert calls[0] == "DeleteOTAUpdate"
+    assert sorted(calls[1:]) == ["DescribeJob", "GetOTAUpdate"]
+    assert world.left() == []
+
+
+def test_a_deletion_is_over_only_when_all_are_gone(world: World) -> None:
+    world.ensure()
+    world.control.pause(3.0)
+    assert world.delete().verb is Verb.DELETED
+    assert world.left() == []
+
+
+def test_deleting_an_absent_update_is_a_success(world: World) -> None:
+    assert world.delete() == Outcome("update", Verb.ABSENT, NAME)
+
+
+def test_a_deletion_that_has_begun_is_waited_for(world: World) -> None:
+    world.ensure()
+    world.control.pause(3.0)
+    world.iot.delete_ota_update(otaUpdateId=NAME, deleteStream=True, forceDeleteAWSJob=True)
+    world.control.clear_calls()
+    assert world.delete().verb is Verb.DELETED
+    assert "DeleteOTAUpdate" not in world.control.operations()
+    assert world.left() == []
+
+
+def test_one_that_is_still_being_made_is_deleted_once_it_is_made(world: World) -> None:
+    world.control.pause(3.0)
+    world.iot.create_ota_update(**create_update_request(REQUEST))
+    assert world.delete().verb is Verb.DELETED
+    assert world.left() == []
+
+
+@pytest.mark.parametrize("thing_name", [THING, None])
+def test_a_job_that_outlived_its_update_is_deleted(world: World, thing_name: str | None) -> None:
+    leave_job(world)
+    assert world.delete(thing_name=thing_name).detail == "only its job was left"
+    assert world.left() == []
+
+
+def test_a_job_that_is_not_ours_outlives_the_clean(world: World) -> None:
+    other = world.iot.create_thing(thingName="other")["thingArn"]
+    leave_job(world, other)
+    outcome = world.delete()
+    assert (outcome.verb, outcome.detail) == (Verb.ABSENT, f"the job {JOB} is not for lamp and stays")
+    assert world.left() == [JOB]
+
+
+def test_waiting_for_a_job_that_stays_has_an_end(world: World) -> None:
+    leave_job(world)
+    world.control.fail("DeleteJob", code="ResourceNotFoundException", status=404)
+    with pytest.raises(WaitTimeout, match=rf"AWS to delete the OTA update {NAME} and its job {JOB}"):
+        world.delete()
+
+
+def test_somebody_else_s_update_stays(world: World) -> None:
+    world.make_foreign()
+    with pytest.raises(NotOurs, match="`invoke clean --force`"):
+        world.delete()
+    assert len(world.left()) == 3
+    assert world.delete(thing_name=None).verb is Verb.DELETED
+
+
+def test_somebody_else_s_job_is_not_deleted_with_an_update_that_is_going_already(world: World) -> None:
+    world.make_foreign()
+    find_update(world.iot, NAME)
+    world.control.pause(1.0)
+    world.iot.delete_ota_update(otaUpdateId=NAME, deleteStream=True, forceDeleteAWSJob=True)
+    existing = find_update(world.iot, NAME)
+    world.control.pause(0.0)
+    world.control.advance_clock(1.0)
+    other = world.iot.create_thing(thingName="other")["thingArn"]
+    world.iot.create_job(jobId=JOB, targets=[other], document="{}")
+    with pytest.raises(InTheWay, match="was not made for the thing lamp"):
+        ensure_update(world.iot, REQUEST, existing=existing, patience=Time(world.control).patience())
+    assert find_job(world.iot, JOB) is not None
+
+
+def test_one_that_is_not_finished_stays_without_force(world: World) -> None:
+    world.ensure()
+    with pytest.raises(InTheWay, match=rf"its job {JOB} is IN_PROGRESS"):
+        world.delete(force=False)
+    world.let_device_finish()
+    assert world.delete(force=False).verb is Verb.DELETED
+
+
+def test_one_that_never_had_a_job_is_deleted_without_force(world: World) -> None:
+    world.drop_role()
+    with pytest.raises(UpdateFailed):
+        world.ensure()
+    assert world.delete(force=False).verb is Verb.DELETED
+
+
+def test_all_updates_and_jobs_are_listed_over_all_pages(world: World) -> None:
+    for number in range(3):
+        world.iot.create_ota_update(**create_update_request(replace(REQUEST, update_id=f"update-{number}")))
+
+    def small_pages(params: dict[str, Any], **_: object) -> None:
+        params["maxResults"] = 2
+
+    for operation in ("ListOTAUpdates", "ListJobs"):
+        world.iot.meta.events.register(f"before-parameter-build.iot.{operation}", small_pages)
+    try:
+        updates, jobs = list(list_updates(world.iot)), list(list_jobs(world.iot))
+    finally:
+        for operation in ("ListOTAUpdates", "ListJobs"):
+            world.iot.meta.events.unregister(f"before-parameter-build.iot.{operation}", small_pages)
+    assert sorted(one.update_id for one in updates) == ["update-0", "update-1", "update-2"]
+    assert sorted(one.job_id for one in jobs) == ["AFR_OTA-update-0", "AFR_OTA-update-1", "AFR_OTA-update-2"]
+    assert {one.status for one in jobs} == {"IN_PROGRESS"}
+
+
+FAILURES = {
+    "PassRole": (
+        "AWSIotException",
+        "User: arn:aws:sts::1:assumed-role/r/ab is not authorized to perform: iam:PassRole on resource: "
+        "arn:aws:iam::1:role/r (Service: AWSIot; Status Code: 403; Error Code: AccessDeniedException)",
+        "iam:PassRole on its own ARN",
+        True,
+    ),
+    "assume": ("AccessDeniedException", "Cannot assume role arn:aws:iam::1:role/r", "cannot assume the role", True),
+    "unable to assume": ("X", "The service is unable to assume role r", "cannot assume the role", True),
+    "role gone": ("X", "role arn:aws:iam::1:role/r does not exist", "cannot assume the role", True),
+    "S3": (
+        "AccessDeniedException",
+        "S3 object demo.bin not accessible. Please check your permissions (Service: AWSSigner; Status Code: 403)",
+        "may not read the image",
+        True,
+    ),
+    "bucket gone": ("X", "S3 object k not accessible: bucket b does not exist", "`invoke bucket`", False),
+    "image gone": ("X", "S3 object k not accessible: bucket b has no object k", "uploads it again", False),
+    "other permission": (
+        "AWSIotException",
+        "User: arn:aws:sts::1:assumed-role/r/ab is not authorized to perform: iot:CreateJob on resource: *",
+        "lacks a permission",
+        True,
+    ),
+    "limit": ("LimitExceededException", "Too many", "A limit of the account", False),
+    "job left": ("AWSIotException", "Job AFR_OTA-x already exists.", "A job of that name", False),
+    "unknown": ("Oops", "Something happened", "Remove the cause", False),
+}
+
+
+@pytest.mark.parametrize(("code", "message", "advice", "is_settling"), FAILURES.values(), ids=FAILURES)
+def test_aws_s_words_are_understood(code: str, message: str, advice: str, is_settling: bool) -> None:
+    failure = failure_of(code, message)
+    assert advice in failure.advice
+    assert failure.is_settling is is_settling
+
+
+def prepared(world: World, before: Callable[[], object]) -> Callable[[], None]:
+    def prepare() -> None:
+        world.control.reset()
+        world.build()
+        before()
+
+    return prepare
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+def test_a_creation_cut_off_after_any_call_and_repeated_ends_the_same(world: World, pause_s: float) -> None:
+    def act() -> None:
+        world.control.pause(pause_s)
+        world.ensure()
+
+    states = repeated_after_every_kill(world.iot, prepared(world, lambda: None), act, world.state)
+    assert len(states) >= 3
+    assert {state for _, state in states} == {("CREATE_COMPLETE", REQUEST.signature, 3)}
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+def test_a_replacement_cut_off_after_any_call_and_repeated_ends_the_same(world: World, pause_s: float) -> None:
+    def act() -> None:
+        world.control.pause(pause_s)
+        world.ensure(OTHER)
+
+    states = repeated_after_every_kill(world.iot, prepared(world, world.ensure), act, world.state)
+    assert len(states) >= 7
+    assert {state for _, state in states} == {("CREATE_COMPLETE", OTHER.signature, 3)}
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.2])
+def test_a_deletion_cut_off_after_any_call_and_repeated_leaves_nothing(world: World, pause_s: float) -> None:
+    def act() -> None:
+        world.control.pause(pause_s)
+        world.delete()
+
+    states = repeated_after_every_kill(world.iot, prepared(world, world.ensure), act, world.left)
+    assert len(states) >= 4
+    assert all(state == [] for _, state in states)

@@ -1,0 +1,208 @@
+"""What a command line is about: which settings, which cloud, and whose files.
+
+``sandbox`` and ``with`` change the scope before the first task that does something; after that it is fixed, because
+half a command line in one account and half in another is never meant. In sandbox scope nothing of the user's is
+touched: certificates, firmware and build stand under ``.sandbox/``, required settings that are unset get stand-ins,
+and calls go to the local stand-in with dummy keys.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ota import cloud
+from ota.errors import OtaError
+from ota.fields import FIELD_BY_NAME
+from ota.outcomes import Outcome, Verb
+from ota.settings import load_settings
+
+if TYPE_CHECKING:
+    from ota.report import Report
+    from ota.sandbox.process import Address
+    from ota.settings import Settings
+
+SANDBOX_FOLDER = ".sandbox"
+# Whatever could lead to something of the user's: moved under .sandbox/, or back to the default that follows from there.
+SANDBOX_OVERRIDES = {
+    "credentials_path": f"{SANDBOX_FOLDER}/certificates",
+    "firmware_root": f"{SANDBOX_FOLDER}/firmware",
+    **{
+        name: FIELD_BY_NAME[name].default
+        for name in (
+            "private_key_path",
+            "certificate_path",
+            "public_key_path",
+            "build_dir",
+            "build_script_path",
+            "code_signing_public_key",
+            "existing_certificate_arn",
+        )
+    },
+}
+SANDBOX_STAND_INS = {"thing_name": "sandbox-thing", "target_application": "keyword-detection"}
+SANDBOX_PARTS = ("certificates", "firmware")
+YES = {"1", "true", "yes", "on"}
+
+
+class Scope:
+    """Settings and cloud of one command line.
+
+    Attributes:
+        root_path: the folder of tasks.py, where relative paths start.
+        environ: the environment, with what ``.env`` adds.
+    """
+
+    def __init__(self, root_path: Path, environ: Mapping[str, str], report: Report) -> None:
+        cloud.load_environment(root_path)
+        self.root_path = root_path
+        self.environ = environ
+        self._report = report
+        self._wants_sandbox = environ.get("OTA_SANDBOX", "").strip().lower() in YES
+        self._overrides: dict[str, str] = {}
+        self._config_path: Path | None = None
+
+    @property
+    def sandbox_path(self) -> Path:
+        """The folder that holds all that the sandbox makes."""
+        return self.root_path / SANDBOX_FOLDER
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the command line is about the local stand-in."""
+        return self._wants_sandbox
+
+    @property
+    def own_path(self) -> Path:
+        """Where this tool keeps what it writes for itself, a build's log for one."""
+        return self.sandbox_path if self.is_sandbox else self.root_path
+
+    def owns(self, path: Path) -> bool:
+        """Whether this path is the sandbox's, so that nothing of the user's can be lost there."""
+        return self.is_sandbox and path.resolve().is_relative_to(self.sandbox_path.resolve())
+
+    def use_sandbox(self) -> None:
+        """Turn to the local stand-in, for the rest of the command line.
+
+        Raises:
+            OtaError: something was done elsewhere already.
+        """
+        if not self._wants_sandbox:
+            self._check_open("sandbox", "invoke sandbox all")
+        self._wants_sandbox = True
+        self.address  # noqa: B018 - starts it
+
+    def override(self, values: Mapping[str, str], config_file: str | None = None) -> None:
+        """Settings for the rest of the command line; ``config_file`` is taken from the current folder.
+
+        Raises:
+            OtaError: something was done with other settings already.
+        """
+        self._check_open("with", "invoke with --thing-name lamp-2 all")
+        self._overrides.update(values)
+        if config_file:
+            self._config_path = Path(config_file).expanduser().absolute()
+            self._report.note(f"with settings from {self._config_path}")
+        for name, value in values.items():
+            self._report.note(f"with {name} = {value}")
+
+    def _check_open(self, task_name: str, example: str) -> None:
+        if "settings" in vars(self):
+            raise OtaError(f"`{task_name}` comes first: put it before the tasks that are to use it (`{example}`).")
+
+    @cached_property
+    def address(self) -> Address:
+        """Where the local stand-in listens; it is started when it does not run."""
+        from ota.sandbox import firmware_tree, process
+
+        pause = self.environ.get("OTA_SANDBOX_PAUSE_S")
+        with _as_ota_error():
+            address = process.start(self.sandbox_path, pause_s=float(pause) if pause else None)
+        firmware_tree.lay_out(self.sandbox_path / "firmware")
+        return address
+
+    def stop_sandbox(self) -> None:
+        """End the local stand-in's process, if it runs."""
+        from ota.sandbox import process
+
+        with _as_ota_error():
+            verb = Verb.DELETED if process.stop(self.sandbox_path) else Verb.ABSENT
+        self._report.outcome(Outcome("sandbox", verb, SANDBOX_FOLDER, "what it held is gone, its files stay"))
+
+    def reset_sandbox(self) -> None:
+        """Empty the local stand-in and delete what the tasks made under ``.sandbox/``."""
+        from ota.sandbox import process
+
+        with _as_ota_error():
+            if process.stop(self.sandbox_path):
+                self._report.outcome(Outcome("sandbox", Verb.DELETED, SANDBOX_FOLDER))
+        for part in SANDBOX_PARTS:
+            shutil.rmtree(self.sandbox_path / part, ignore_errors=True)
+        self._report.outcome(Outcome("files", Verb.DELETED, SANDBOX_FOLDER, ", ".join(SANDBOX_PARTS)))
+
+    def show_sandbox_environment(self) -> None:
+        """Print ``export`` lines for a shell; starts the local stand-in, so that they hold."""
+        values = {
+            "AWS_ENDPOINT_URL": self.address.endpoint_url,
+            "AWS_REGION": self.address.region,
+            "AWS_DEFAULT_REGION": self.address.region,
+            "AWS_ACCESS_KEY_ID": "sandbox",
+            "AWS_SECRET_ACCESS_KEY": "sandbox",
+            "AWS_SESSION_TOKEN": "sandbox",
+        }
+        for name, value in values.items():
+            self._report.say(f"export {name}={shlex.quote(value)}")
+        self._report.say("unset AWS_PROFILE")
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, before the account is known."""
+        return load_settings(
+            self.root_path,
+            environ=self.environ,
+            config_path=self._config_path,
+            overrides=self._overrides,
+            scope_overrides=SANDBOX_OVERRIDES if self.is_sandbox else {},
+            stand_ins=SANDBOX_STAND_INS if self.is_sandbox else {},
+        )
+
+    def show_settings(self, *, as_json: bool) -> None:
+        """Every setting: its value, who said so, and how it is written there where that differs."""
+        origins = self.settings.origins
+        if as_json:
+            said = {name: {"value": o.formatted, "written": o.raw, "source": o.source} for name, o in origins.items()}
+            self._report.say(json.dumps(said, indent=2))
+            return
+        rows = [(name, o.formatted, o.source, o.raw if o.raw != o.formatted else "") for name, o in origins.items()]
+        self._report.table(("setting", "value", "from", "written as"), rows)
+
+    def open_cloud(self) -> cloud.Cloud:
+        """The cloud that this command line talks to, named in one line."""
+        settings = self.settings
+        if self.is_sandbox:
+            opened = cloud.open_sandbox(self.address.endpoint_url, self.address.region)
+            self._report.say(f"sandbox at {opened.endpoint_url}, {opened.region}; no AWS account is touched")
+        else:
+            opened = cloud.open_cloud(self.environ)
+            at = f" at {opened.endpoint_url}" if opened.endpoint_url else ""
+            self._report.say(f"AWS account {opened.account_id} in {opened.region}{at}, as {opened.caller_arn}")
+        for warning in settings.warnings:
+            self._report.note(f"note: {warning}")
+        return opened
+
+
+@contextmanager
+def _as_ota_error() -> Iterator[None]:
+    """The sandbox is a sealed room with errors of its own; outside they are ours."""
+    from ota.sandbox.errors import SandboxError
+
+    try:
+        yield
+    except SandboxError as error:
+        raise OtaError(str(error)) from error

@@ -1,0 +1,97 @@
+"""``python -m ota.sandbox --directory D``: serve until stopped, or until nobody has called for a while.
+
+The address file appears when the sandbox serves and is gone when it has ended. A second process for the same
+directory gives way at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import IO
+
+from . import process
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve; the exit status."""
+    options = _parser().parse_args(argv)
+    directory = options.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with (directory / process.SERVER_LOCK_FILE).open("a") as lock:
+        if not _is_free(lock):
+            sys.stderr.write(f"Another sandbox serves {directory}.\n")
+            return process.GAVE_WAY_STATUS
+        try:
+            import moto.server  # noqa: F401 - the one import that tells whether the extra is installed
+        except ImportError as error:
+            sys.stderr.write(f"{error}\n")
+            return process.NO_MOTO_STATUS
+        return _serve(directory, options)
+
+
+def _serve(directory: Path, options: argparse.Namespace) -> int:
+    from .serving import ca_path, open_sandbox
+
+    server, control = open_sandbox(directory, port=options.port, pause_s=options.pause_s, region=options.region)
+    signal.signal(signal.SIGTERM, lambda *_: control.stopping.set())
+    signal.signal(signal.SIGINT, lambda *_: control.stopping.set())
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    address = process.Address(
+        endpoint_url=f"http://127.0.0.1:{server.port}",
+        region=options.region,
+        mqtt_host=None,
+        mqtt_port=None,
+        ca_path=str(ca_path(directory)),
+        pid=os.getpid(),
+    )
+    process.write_address(directory, address)
+    try:
+        while not control.stopping.wait(min(1.0, options.idle_s / 4)):
+            if control.idle_s() >= options.idle_s or not _holds_place(directory, address):
+                break
+    finally:
+        if process.read_address(directory) == address:
+            (directory / process.ADDRESS_FILE).unlink(missing_ok=True)
+        server.shutdown()
+    return 0
+
+
+def _holds_place(directory: Path, address: process.Address) -> bool:
+    """Whether this process is still the directory's; a lost address file is written anew."""
+    found = process.read_address(directory)
+    if found is None and directory.exists():
+        process.write_address(directory, address)
+        return True
+    return found == address
+
+
+def _is_free(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ota.sandbox", description="A stand-in for AWS on 127.0.0.1.")
+    parser.add_argument("--directory", type=Path, required=True, help="where its address file and log are kept")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--pause-s", type=float, default=process.DEFAULT_PAUSE_S, help="length of asynchronous states")
+    parser.add_argument(
+        "--idle-s", type=float, default=process.DEFAULT_IDLE_S, help="ends after so long without a call"
+    )
+    parser.add_argument("--region", default=process.DEFAULT_REGION, help="region of requests that name none")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The sandbox's own endpoints under ``/_sandbox/``: look, reset, stop, and let things go wrong on purpose.
+
+| path | GET | POST (JSON body) | DELETE |
+|---|---|---|---|
+| health | pid, directory, seconds of processor time | | |
+| calls | the calls so far, in order | | forget them |
+| faults | the rules in force | add a rule (``faults.Rule``) | no rules any more |
+| release | | let withheld answers go | |
+| latency | | ``{"seconds": s}`` added to each call | |
+| pause | | ``{"seconds": s}``: how long asynchronous states last, until reset | |
+| clock | | ``{"advance_s": s}`` goes by at once | |
+| iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
+| lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
+| reset | | forget everything | |
+| stop | | end the process | |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import AwsError
+from .faults import Faults
+from .state import Sandbox
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .renderings import Answer
+
+
+class Control:
+    """Answers the control endpoints and knows how long nobody has called."""
+
+    def __init__(self, sandbox: Sandbox, faults: Faults, directory: Path, reset_clouds: Callable[[], None]) -> None:
+        self._sandbox = sandbox
+        self._faults = faults
+        self._directory = directory
+        self._reset_clouds = reset_clouds
+        self._busy = 0
+        self._counting = threading.Lock()
+        self._last_call = time.monotonic()
+        self.stopping = threading.Event()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """While a request is being answered the sandbox is not idle."""
+        with self._counting:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._busy -= 1
+                self._last_call = time.monotonic()
+
+    def idle_s(self) -> float:
+        """Seconds since the last request was answered."""
+        return 0.0 if self._busy else time.monotonic() - self._last_call
+
+    def answer(self, environ: WSGIEnvironment) -> Answer:
+        """Answer a control request."""
+        name = environ["PATH_INFO"].removeprefix("/_sandbox/").replace("-", "_")
+        handler = getattr(self, f"_{environ['REQUEST_METHOD'].lower()}_{name}", None)
+        if handler is None:
+            return _json("404 Not Found", {"message": f"no such control endpoint: {name}"})
+        body = environ["wsgi.input"].read()
+        try:
+            return _json("200 OK", handler(**json.loads(body or b"{}")) or {})
+        except (AwsError, TypeError, ValueError) as error:
+            return _json("400 Bad Request", {"message": str(error)})
+
+    def _get_health(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "directory": str(self._directory), "cpu_s": time.process_time()}
+
+    def _get_calls(self) -> dict[str, Any]:
+        return {"calls": self._faults.calls()}
+
+    def _delete_calls(self) -> None:
+        self._faults.clear_calls()
+
+    def _get_faults(self) -> dict[str, Any]:
+        return {"rules": self._faults.rules()}
+
+    def _post_faults(self, **fields: Any) -> dict[str, Any]:
+        return {"id": self._faults.add(fields)}
+
+    def _delete_faults(self) -> None:
+        self._faults.clear_rules()
+
+    def _post_release(self) -> None:
+        self._faults.release()
+
+    def _post_latency(self, seconds: float) -> None:
+        self._faults.latency_s = float(seconds)
+
+    def _post_pause(self, seconds: float) -> None:
+        self._sandbox.pause_s = float(seconds)
+
+    def _post_clock(self, advance_s: float) -> None:
+        self._sandbox.move_clock(float(advance_s))
+
+    def _post_iam_delay(self, seconds: float) -> None:
+        self._sandbox.iam_delay_s = float(seconds)
+
+    def _post_lost_blocks(self, block: int, times: int = 1) -> None:
+        self._sandbox.lost_blocks[int(block)] = int(times)
+
+    def _post_reset(self) -> None:
+        with self._sandbox.lock:
+            self._reset_clouds()
+            self._sandbox.reset()
+        self._faults.reset()
+
+    def _post_stop(self) -> None:
+        self.stopping.set()
+
+
+def _json(status: str, payload: dict[str, Any]) -> Answer:
+    return status, [("Content-Type", "application/json")], json.dumps(payload).encode()

@@ -1,0 +1,145 @@
+"""What the sandbox knows beyond moto, and its clock: OTA updates, streams, jobs, and what is due when.
+
+One :class:`Sandbox` for the process, one :class:`Region` for each account and region. What AWS does later is an entry
+in the agenda, run when its time has come: by the ticking thread and before each request, so that a pause of zero means
+"finished before the next call". Moto stays the keeper of things, groups, buckets and roles; it is asked when needed.
+
+The logic in the neighbouring modules takes a :class:`Region` and plain dicts and returns plain dicts and events, so
+that HTTP and, later, an MQTT broker in the same process share it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .job_types import Job
+    from .streams import Stream
+    from .updates import Update
+
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Event:
+    """A message that AWS IoT publishes by itself: topic without wildcard, JSON-able payload."""
+
+    topic: str
+    payload: dict[str, Any]
+
+
+Later = Callable[[], list[Event]]
+Listener = Callable[[str, str, Event], None]
+
+
+@dataclass
+class Region:
+    """Everything of one account in one region that moto does not keep."""
+
+    account_id: str
+    name: str
+    sandbox: Sandbox
+    updates: dict[str, Update] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def arn(self, resource: str) -> str:
+        """The ARN of ``resource``, such as ``job/AFR_OTA-x``."""
+        return f"arn:aws:iot:{self.name}:{self.account_id}:{resource}"
+
+    def now(self) -> float:
+        """Epoch seconds by the sandbox's clock."""
+        return self.sandbox.now()
+
+    def later(self, delay_s: float, what: Later) -> None:
+        """Do ``what`` after ``delay_s`` seconds and publish the events it returns."""
+        self.sandbox.schedule(self, delay_s, what)
+
+
+class Sandbox:
+    """The whole stand-in: regions, clock, agenda and the listeners to its events."""
+
+    def __init__(self, *, pause_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
+        self.pause_s = self._default_pause_s = pause_s
+        self.endpoint_url = ""
+        self.lock = threading.RLock()
+        self.listeners: list[Listener] = []
+        self.iam_delay_s = 0.0
+        self.iam_changes: dict[str, float] = {}
+        self.lost_blocks: dict[int, int] = {}
+        self._clock = clock
+        self._ahead_s = 0.0
+        self._regions: dict[tuple[str, str], Region] = {}
+        self._agenda: list[tuple[float, int, Region, Later]] = []
+        self._order = itertools.count()
+        self._changed = threading.Condition(self.lock)
+
+    def now(self) -> float:
+        """Epoch seconds; tests may have moved the clock ahead."""
+        return self._clock() + self._ahead_s
+
+    def move_clock(self, seconds: float) -> None:
+        """Let ``seconds`` go by at once and do what has become due."""
+        with self._changed:
+            self._ahead_s += seconds
+            self.run_due()
+
+    def region(self, account_id: str, name: str) -> Region:
+        """The state of this account in this region; made on first use."""
+        with self.lock:
+            return self._regions.setdefault((account_id, name), Region(account_id, name, self))
+
+    def regions(self) -> Iterator[Region]:
+        """Every region in use."""
+        return iter(list(self._regions.values()))
+
+    def schedule(self, region: Region, delay_s: float, what: Later) -> None:
+        """Put ``what`` on the agenda."""
+        with self._changed:
+            heapq.heappush(self._agenda, (self.now() + delay_s, next(self._order), region, what))
+            self._changed.notify()
+
+    def run_due(self) -> None:
+        """Do everything whose time has come, in order, and publish what it causes."""
+        with self.lock:
+            while self._agenda and self._agenda[0][0] <= self.now():
+                _, _, region, what = heapq.heappop(self._agenda)
+                try:
+                    self.publish(region, what())
+                except Exception:  # one entry's failure must not take the next one, or a stranger's call, with it
+                    log.exception("an entry of the agenda failed")
+
+    def publish(self, region: Region, events: list[Event]) -> None:
+        """Hand the events to every listener, in order."""
+        for event in events:
+            for listener in self.listeners:
+                listener(region.account_id, region.name, event)
+
+    def reset(self) -> None:
+        """Forget everything but the settings; what was due no longer is."""
+        with self.lock:
+            self._regions.clear()
+            self._agenda.clear()
+            self.iam_changes.clear()
+            self.lost_blocks.clear()
+            self.iam_delay_s = 0.0
+            self.pause_s = self._default_pause_s
+            self._ahead_s = 0.0
+
+    def tick_forever(self) -> None:
+        """Do what becomes due even when no request comes; runs in a thread of its own."""
+        while True:
+            with self._changed:
+                self.run_due()
+                self._changed.wait(self._until_next_s())
+
+    def _until_next_s(self) -> float | None:
+        return max(0.0, self._agenda[0][0] - self.now()) if self._agenda else None

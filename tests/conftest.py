@@ -1,0 +1,137 @@
+"""One sandbox for each test process, real boto3 clients for it, and no way to anywhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pytest_socket import socket_allow_hosts
+
+from ota.sandbox import process
+from ota.sandbox.process import Address
+from tests.sandbox_control import Control
+from tests.sandbox_world import THING, World, make_bucket, make_role
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot_jobs_data import IoTJobsDataPlaneClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+LOOPBACK = ["127.0.0.1", "::1", "localhost"]
+REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:  # noqa: ARG001 - the hook's own signature
+    socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
+
+
+@pytest.fixture(scope="session")
+def empty_aws_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("aws") / "empty"
+    path.touch()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def dummy_aws(monkeypatch: pytest.MonkeyPatch, empty_aws_file: Path) -> None:
+    """Dummy credentials and no configuration of the user's, for every test."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "OTA_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "dummy")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(empty_aws_file))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(empty_aws_file))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """The address of a sandbox without pauses, shared by all tests of this process."""
+    directory = tmp_path_factory.mktemp("sandbox")
+    yield process.start(directory, pause_s=0, region=REGION)
+    process.stop(directory)
+
+
+@pytest.fixture
+def clean_sandbox(sandbox: Address) -> Address:
+    """The shared sandbox, empty and without faults."""
+    Control(sandbox).reset()
+    return sandbox
+
+
+@pytest.fixture
+def control(clean_sandbox: Address) -> Control:
+    """The controls of the shared sandbox, which is empty and without faults."""
+    return Control(clean_sandbox)
+
+
+def client(service: str, address: Address, **options: Any) -> Any:
+    """A real boto3 client that talks to the sandbox and does not repeat refused calls by itself."""
+    from botocore.config import Config
+
+    config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    options = {"region_name": address.region, "endpoint_url": address.endpoint_url, "config": config, **options}
+    return _boto3_session().client(service, **options)
+
+
+@lru_cache(maxsize=1)
+def _boto3_session() -> Any:
+    """One session for all tests: reading the service models is most of the cost of a client."""
+    import boto3
+
+    return boto3.Session(aws_access_key_id="AKIAIOSFODNN7EXAMPLE", aws_secret_access_key="dummy")
+
+
+@pytest.fixture(scope="session")
+def kept_clients(sandbox: Address) -> Callable[[str], Any]:
+    """A client for each service, made once."""
+    return lru_cache(maxsize=None)(lambda service: client(service, sandbox))
+
+
+@pytest.fixture
+def shared_clients(clean_sandbox: Address, kept_clients: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A client for each service, for the sandbox that has just been emptied."""
+    assert clean_sandbox.endpoint_url
+    return kept_clients
+
+
+@pytest.fixture
+def iot(shared_clients: Callable[[str], Any]) -> IoTClient:
+    return shared_clients("iot")
+
+
+@pytest.fixture
+def jobs_data(shared_clients: Callable[[str], Any]) -> IoTJobsDataPlaneClient:
+    return shared_clients("iot-jobs-data")
+
+
+@pytest.fixture
+def s3(shared_clients: Callable[[str], Any]) -> S3Client:
+    return shared_clients("s3")
+
+
+@pytest.fixture
+def iam(shared_clients: Callable[[str], Any]) -> IAMClient:
+    return shared_clients("iam")
+
+
+@pytest.fixture
+def sts(shared_clients: Callable[[str], Any]) -> STSClient:
+    return shared_clients("sts")
+
+
+@pytest.fixture
+def world(iot: IoTClient, s3: S3Client, iam: IAMClient) -> World:
+    """A thing, a versioned bucket with an image, and a role that can do all an OTA update needs."""
+    iot.create_thing(thingName=THING)
+    make_role(iam)
+    return World(iot, s3, iam, make_bucket(s3))

@@ -40,15 +40,15 @@ def main(argv: list[str] | None = None) -> int:
 def _serve(directory: Path, options: argparse.Namespace) -> int:
     from .serving import ca_path, open_sandbox
 
-    server, control = open_sandbox(directory, port=options.port, pause_s=options.pause_s, region=options.region)
+    server, control, broker = open_sandbox(directory, port=options.port, pause_s=options.pause_s, region=options.region)
     signal.signal(signal.SIGTERM, lambda *_: control.stopping.set())
     signal.signal(signal.SIGINT, lambda *_: control.stopping.set())
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     address = process.Address(
         endpoint_url=f"http://127.0.0.1:{server.port}",
         region=options.region,
-        mqtt_host=None,
-        mqtt_port=None,
+        mqtt_host="127.0.0.1",
+        mqtt_port=broker.start(),
         ca_path=str(ca_path(directory)),
         pid=os.getpid(),
     )
@@ -61,6 +61,7 @@ def _serve(directory: Path, options: argparse.Namespace) -> int:
         if process.read_address(directory) == address:
             (directory / process.ADDRESS_FILE).unlink(missing_ok=True)
         server.shutdown()
+        broker.stop()
     return 0
 
 

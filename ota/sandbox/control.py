@@ -11,6 +11,7 @@
 | clock | | ``{"advance_s": s}`` goes by at once | |
 | iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
 | lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
+| refusals | what the MQTT broker refused lately (``mqtt_refusals.Refusal``) | | |
 | reset | | forget everything | |
 | stop | | end the process | |
 """
@@ -33,15 +34,19 @@ from .state import Sandbox
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from .broker import Broker
     from .renderings import Answer
 
 
 class Control:
     """Answers the control endpoints and knows how long nobody has called."""
 
-    def __init__(self, sandbox: Sandbox, faults: Faults, directory: Path, reset_clouds: Callable[[], None]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, faults: Faults, broker: Broker, directory: Path, reset_clouds: Callable[[], None]
+    ) -> None:
         self._sandbox = sandbox
         self._faults = faults
+        self._broker = broker
         self._directory = directory
         self._reset_clouds = reset_clouds
         self._busy = 0
@@ -62,8 +67,10 @@ class Control:
                 self._last_call = time.monotonic()
 
     def idle_s(self) -> float:
-        """Seconds since the last request was answered."""
-        return 0.0 if self._busy else time.monotonic() - self._last_call
+        """Seconds since the last request was answered; 0 while a device is connected."""
+        if self._busy or self._broker.client_count():
+            self._last_call = time.monotonic()
+        return time.monotonic() - self._last_call
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
         """Answer a control request."""
@@ -113,10 +120,14 @@ class Control:
     def _post_lost_blocks(self, block: int, times: int = 1) -> None:
         self._sandbox.lost_blocks[int(block)] = int(times)
 
+    def _get_refusals(self) -> dict[str, Any]:
+        return {"refusals": self._broker.recent_refusals()}
+
     def _post_reset(self) -> None:
         with self._sandbox.lock:
             self._reset_clouds()
             self._sandbox.reset()
+        self._broker.reset()
         self._faults.reset()
 
     def _post_stop(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from moto.core.routing import get_service_router
 
 from .authority import CA_NAME, open_authority
+from .broker import Broker
 from .control import Control
 from .extension import install, reset_clouds
 from .faults import Faults
@@ -25,18 +26,18 @@ def ca_path(directory: Path) -> Path:
     return directory / CA_NAME
 
 
-def open_sandbox(directory: Path, *, port: int, pause_s: float, region: str) -> tuple[BaseWSGIServer, Control]:
-    """A server that is bound and ready to serve, and the control that tells when to end it."""
+def open_sandbox(directory: Path, *, port: int, pause_s: float, region: str) -> tuple[BaseWSGIServer, Control, Broker]:
+    """A server that is bound and ready to serve, the control that tells when to end it, and the MQTT broker."""
     sandbox = Sandbox(pause_s=pause_s)
-    open_authority(directory)  # made now, so that the address file can name its certificate
+    broker = Broker(sandbox, open_authority(directory))
     install(sandbox, directory)
     faults = Faults()
-    control = Control(sandbox, faults, directory, reset_clouds)
+    control = Control(sandbox, faults, broker, directory, reset_clouds)
     server = listen(Application(sandbox, faults, control, region=region), port)
     sandbox.endpoint_url = f"http://127.0.0.1:{server.port}"
     threading.Thread(target=sandbox.tick_forever, daemon=True).start()
     threading.Thread(target=_read_models, daemon=True).start()
-    return server, control
+    return server, control, broker
 
 
 def _read_models() -> None:

@@ -28,6 +28,18 @@ REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-long", action="store_true", help="run the whole fault matrices too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--run-long"):
+        return
+    for item in items:
+        if "long" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="a whole fault matrix: --run-long runs it"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:  # noqa: ARG001 - the hook's own signature
     socket_allow_hosts(LOOPBACK, allow_unix_socket=True)
 

@@ -15,6 +15,7 @@ from enum import Enum
 
 from ota import names
 from ota.names import NameProblem
+from ota.profiles import CORSTONE, PROFILES
 from ota.readers import (
     read_certificate,
     read_choice,
@@ -49,6 +50,7 @@ class Field:
         read: text to the typed value; ValueError says what to write.
         tidy: makes a default name valid after its references are filled.
         base: for a path, where it starts when it is relative.
+        by_profile: the default is the firmware profile's, in ``ota/profiles.py``.
         for_firmware: only the tasks that touch the firmware use it, so it may wait for ``target_application``.
         mending: filters that make a reference's value fit this setting, to suggest them.
     """
@@ -61,6 +63,7 @@ class Field:
     read: Callable[[str], object] = str
     tidy: Callable[[str], str] = lambda text: text
     base: Base | None = None
+    by_profile: bool = False
     for_firmware: bool = False
     mending: tuple[Filter, ...] = ()
 
@@ -199,10 +202,22 @@ OUR_FIELDS = (
         base=Base.ROOT,
     ),
     Field(
+        "firmware_profile",
+        f"what the device's firmware parses: {', '.join(profile.name for profile in PROFILES)}",
+        CORSTONE.name,
+        read=read_choice(*(profile.name for profile in PROFILES)),
+    ),
+    Field(
         "image_file_name",
-        "what the image is on the device: non_secure image, secure image, ml_model image, combined image",
-        "non_secure image",
-        read=read_choice("non_secure image", "secure image", "ml_model image", "combined image"),
+        "what the image is on the device; for Arm's firmware non_secure image, secure image, ml_model image, "
+        "combined image (empty: as firmware_profile has it)",
+        by_profile=True,
+    ),
+    Field(
+        "certificate_file_on_device",
+        "path of the signer's certificate on the device, where its firmware opens one (empty: as firmware_profile "
+        "has it)",
+        by_profile=True,
     ),
     Field(
         "signature_file",
@@ -213,13 +228,13 @@ OUR_FIELDS = (
     Field(
         "hash_algorithm",
         "hash that the signature signs: SHA256",
-        "SHA256",
+        by_profile=True,
         read=read_choice("SHA256"),
     ),
     Field(
         "signature_algorithm",
-        "kind of the signing key: RSA or ECDSA",
-        "RSA",
+        "kind of the signing key: RSA or ECDSA (empty: as firmware_profile has it)",
+        by_profile=True,
         read=read_choice("RSA", "ECDSA"),
     ),
     Field(

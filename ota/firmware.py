@@ -8,11 +8,26 @@ Source: FreeRTOS/iot-reference-arm-corstone3xx, the folder ``applications`` and 
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from ota.errors import FirmwareError
 
 HEADER_IN_APPLICATION = Path("configs/aws_configs/aws_clientcredential.h")
+
+VERSION_VARIABLE = "MCUBOOT_IMAGE_VERSION_NS_UPDATE"
+MODEL_VERSION_VARIABLE = "MCUBOOT_IMAGE_VERSION_NS_ML_MODEL_UPDATE"
+# The one application that has a machine-learning model of its own beside it, with the one toolchain that splits it off.
+MODEL_APPLICATION, MODEL_TOOLCHAIN = "keyword-detection", "GNU"
+
+
+@dataclass(frozen=True)
+class VersionPlace:
+    """Where the build takes an image's version from: a CMake file and the variable that it sets."""
+
+    path: Path
+    variable: str
 
 
 def has_firmware_tree(firmware_root: Path) -> bool:
@@ -41,6 +56,35 @@ def header_path(firmware_root: Path, target_application: str) -> Path:
     """Where this application keeps its ``aws_clientcredential.h``, there or not."""
     folder = target_application.replace("-", "_")
     return _applications_path(firmware_root) / folder / HEADER_IN_APPLICATION
+
+
+def version_place(firmware_root: Path, target_application: str, *, is_model: bool) -> VersionPlace | None:
+    """Where the version of the update's image is written; None where it cannot be found."""
+    path = _applications_path(firmware_root) / target_application.replace("-", "_") / "CMakeLists.txt"
+    variable = MODEL_VERSION_VARIABLE if is_model else VERSION_VARIABLE
+    if not path.is_file():
+        return None
+    is_there = re.search(rf'^\s*set\({variable} +"', path.read_text(errors="replace"), re.MULTILINE)
+    return VersionPlace(path, variable) if is_there else None
+
+
+def has_model(target_application: str, toolchain: str) -> bool:
+    """Whether this build makes a machine-learning model of its own beside the application."""
+    return (target_application, toolchain) == (MODEL_APPLICATION, MODEL_TOOLCHAIN)
+
+
+def image_kind(file_name: str, target_application: str) -> str | None:
+    """Whether a build output of this name belongs to the ``application`` or its ``model``; None where none says so.
+
+    Takes the names of images and of signature files.
+    """
+    kinds = {
+        f"{target_application}-update_signed.bin": "application",
+        "update-signature.txt": "application",
+        f"{target_application}-model-update_signed.bin": "model",
+        "model-update-signature.txt": "model",
+    }
+    return kinds.get(Path(file_name).name)
 
 
 def check_application(firmware_root: Path, target_application: str) -> Path:

@@ -14,15 +14,18 @@ from functools import reduce
 from ota.fields import FIELD_BY_NAME, FIELDS, Field
 from ota.formatter import Formatted, format_all, format_text
 from ota.names import NameProblem
+from ota.profiles import find_profile
 from ota.readers import split_names
 from ota.references import Filter, Literal, nearest, parse
-from ota.sources import Choice, Sources, choose, is_placeholder, source_problems
+from ota.sources import Choice, Sources, choose_all, is_placeholder, source_problems
 
 UNKNOWN_ACCOUNT_ID = "000000000000"
 UNKNOWN_REGION = "us-east-1"
 
 # Needed by some tasks or by all, and nobody can guess them.
 _INDISPENSABLE = ("thing_name", "target_application")
+# Taken as they are written, for they decide how the others are read.
+_PLAIN = ("format_vars", "firmware_profile")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -45,17 +48,19 @@ class Resolved:
 
 def resolve(sources: Sources, *, account_id: str | None, region: str | None, required: Collection[str]) -> Resolved:
     """Choose, fill in and check every setting; raises nothing."""
-    choices = {field.name: choose(field, sources) for field in FIELDS}
+    choices = choose_all(sources)
+    plain = {name: choices[name].raw for name in _PLAIN}
     finished = {
         "account_id": account_id or UNKNOWN_ACCOUNT_ID,
         "region": region or UNKNOWN_REGION,
-        "format_vars": choices["format_vars"].raw,
+        **plain,
     }
     done = _fill_in(choices, finished)
     missing = {name for name in _INDISPENSABLE if not choices[name].raw}
     waiting = {name for name, uses in done.uses.items() if uses & missing}
     needs_application = {name for name in waiting if "target_application" in done.uses[name] & missing}
-    checked = {name: text for name, text in done.values.items() if choices[name].raw and name not in waiting}
+    filled = {**done.values, "firmware_profile": plain["firmware_profile"]}
+    checked = {name: text for name, text in filled.items() if choices[name].raw and name not in waiting}
     problems = [
         *source_problems(sources),
         *(missing_text(name, sources) for name in required if not choices[name].raw),
@@ -63,9 +68,10 @@ def resolve(sources: Sources, *, account_id: str | None, region: str | None, req
         *(f"{choices[problem.setting].label}: {problem.text}" for problem in done.problems),
         *_early_uses(needs_application, choices, sources),
         *_check(checked, choices, done, finished),
+        *_profile_problems(checked, choices),
     ]
     values = {field.name: "" if field.name in waiting else done.values.get(field.name, "") for field in FIELDS}
-    values["format_vars"] = finished["format_vars"]
+    values |= plain
     return Resolved(choices, values, tuple(problems), bool(needs_application))
 
 
@@ -87,7 +93,7 @@ def _fill_in(choices: Mapping[str, Choice], finished: Mapping[str, str]) -> Form
         return FIELD_BY_NAME[name].tidy(value) if choices[name].is_default else value
 
     return format_all(
-        {name: choice.raw for name, choice in choices.items() if name != "format_vars"},
+        {name: choice.raw for name, choice in choices.items() if name not in _PLAIN},
         finished=finished,
         allowed=split_names(finished["format_vars"]) or None,
         exempt={name for name, choice in choices.items() if not choice.is_bound},
@@ -119,13 +125,26 @@ def _check(
     found = {name: problem for name, text in texts.items() if (problem := _problem(FIELD_BY_NAME[name], text))}
     for field in FIELDS:
         problem = found.get(field.name)
-        if problem and not done.uses[field.name] & found.keys():
+        if problem and not done.uses.get(field.name, frozenset()) & found.keys():
             choice, text = choices[field.name], texts[field.name]
             gives = "" if choice.raw == text else f' gives "{text}"'
             better = _mended(field, choice.raw, {**finished, **done.values}) if problem.suggestion else None
             if better:
                 problem = NameProblem(problem.reason, better)
             yield _CONTROL.sub("?", f'{choice.label}: "{choice.raw}"{gives}: {problem}')
+
+
+def _profile_problems(texts: Mapping[str, str], choices: Mapping[str, Choice]) -> Iterator[str]:
+    """What the firmware would not parse, of texts that are good in themselves."""
+    profile = find_profile(choices["firmware_profile"].raw)
+    if profile is None:
+        return
+    for name, problem in profile.refusals(texts).items():
+        choice = choices[name]
+        if not choice.raw:
+            yield f"{name} is not set with firmware_profile {profile.name}: {problem}"
+        elif name in texts and not _problem(FIELD_BY_NAME[name], texts[name]):
+            yield f'{choice.label}: "{choice.raw}" cannot be used with firmware_profile {profile.name}: {problem}'
 
 
 def _problem(field: Field, text: str) -> NameProblem | None:

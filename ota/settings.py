@@ -19,9 +19,10 @@ from ota.config_file import read_config
 from ota.errors import SettingsError
 from ota.fields import FIELD_BY_NAME, FIELDS, Base
 from ota.names import thing_name_warning
+from ota.profiles import PROFILE_BY_NAME, Profile
 from ota.readers import CleanBuild, OverwriteHeader
 from ota.resolution import Resolved, missing_text, resolve
-from ota.sources import BUILT_IN, UNSET, Sources, Value
+from ota.sources import BUILT_IN, BY_PROFILE, UNSET, Sources, Value
 
 CONFIG_NAME = "config.json"
 
@@ -86,7 +87,9 @@ class Settings:
     force_delete: bool
     firmware_root: Path
     public_key_path: Path
+    firmware_profile: str
     image_file_name: str
+    certificate_file_on_device: str
     signature_file: str
     hash_algorithm: str
     signature_algorithm: str
@@ -123,6 +126,11 @@ class Settings:
         return self._sources.file.path
 
     @property
+    def profile(self) -> Profile:
+        """What the device's firmware parses."""
+        return PROFILE_BY_NAME[self.firmware_profile]
+
+    @property
     def image_path(self) -> Path:
         """The signed image of the update. Raises SettingsError where its name waits for target_application."""
         return self._in_build(self.ota_binary)
@@ -145,7 +153,7 @@ class Settings:
     def is_chosen(self, name: str) -> bool:
         """Whether somebody set this setting; False where its value is a default or it has none."""
         source = self.origins[name].source
-        return source not in (BUILT_IN, UNSET, f"{self.config_path.name} default")
+        return source not in (BUILT_IN, BY_PROFILE, UNSET, f"{self.config_path.name} default")
 
     def with_account(self, account_id: str, region: str | None = None) -> Settings:
         """The same settings with the real account id and region in them.
@@ -212,7 +220,8 @@ def _settle(sources: Sources, frame: _Frame) -> Settings:
     if done.problems:
         raise SettingsError(done.problems)
     typed = _read(done.values, frame.root_path)
-    warning = thing_name_warning(done.values["thing_name"])
+    is_bounded = PROFILE_BY_NAME[done.values["firmware_profile"]].thing_name_chars
+    warning = thing_name_warning(done.values["thing_name"]) if is_bounded else None
     return Settings(
         **typed,
         origins={name: _origin(done, name) for name in FIELD_BY_NAME},

@@ -69,6 +69,17 @@ def read_signature(path: Path) -> str:
     return text
 
 
+def holds_raw_bytes(path: Path) -> bool:
+    """Whether the file holds a signature's bytes as they are, where their base64 text belongs."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_READ_BYTES)
+        decode_signature(base64.b64encode(data).decode("ascii"))
+    except (OSError, SignatureError):
+        return False
+    return True
+
+
 def decode_signature(signature_text: str) -> bytes:
     """The bytes that a signature's base64 text stands for.
 

@@ -22,15 +22,37 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.errors import FirmwareError, SignatureError
+from ota.profiles import Padding
 from ota.signature_files import decode_signature, read_signature
 
-__all__ = ["Proof", "check_algorithms", "read_signature", "verify_signature"]
+__all__ = [
+    "Proof",
+    "WrongKeyKind",
+    "WrongSigning",
+    "check_algorithms",
+    "is_rsa_key",
+    "read_signature",
+    "verify_signature",
+]
 
 # What the job document's key can be made of: sig-<hash>-<algorithm>, in lower case, and nothing else is known there.
 HASH_ALGORITHMS = ("SHA256", "SHA1")
 SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
 _HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
 _CHUNK_BYTES = 1 << 20
+_OPENSSL = {
+    Padding.PSS: "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss "
+    "-pkeyopt rsa_mgf1_md:sha256",
+    Padding.PKCS1: "openssl dgst -sha256 -sign",
+}
+
+
+class WrongKeyKind(SignatureError):
+    """The public key is of another kind than ``signature_algorithm`` says."""
+
+
+class WrongSigning(SignatureError):
+    """The signature is this key's and of this image, but padded or hashed in another way than the device takes."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +61,8 @@ class Proof:
 
     Attributes:
         key: kind and size of the public key: "RSA-3072", "EC secp256r1".
-        padding: "PSS" for RSA, None for ECDSA.
-        salt_length_bytes: the salt that was signed with, None for ECDSA.
+        padding: "PSS" or "PKCS#1 v1.5" for RSA, None for ECDSA.
+        salt_length_bytes: the salt that was signed with, None where there is none.
         hash_algorithm: "SHA256" or "SHA1".
     """
 
@@ -50,9 +72,9 @@ class Proof:
     hash_algorithm: str
 
     def __str__(self) -> str:
-        if self.padding is None:
-            return f"{self.key}, {self.hash_algorithm}"
-        return f"{self.key}, {self.padding} with {self.salt_length_bytes} bytes of salt, {self.hash_algorithm}"
+        salt = "" if self.salt_length_bytes is None else f" with {self.salt_length_bytes} bytes of salt"
+        padding_ = f", {self.padding}{salt}" if self.padding else ""
+        return f"{self.key}{padding_}, {self.hash_algorithm}"
 
 
 def check_algorithms(hash_algorithm: str, signature_algorithm: str) -> None:
@@ -76,13 +98,16 @@ def verify_signature(
     *,
     signature_algorithm: str,
     hash_algorithm: str,
+    rsa_padding: Padding = Padding.PSS,
 ) -> Proof:
     """Prove that the base64 text is a signature of the whole image file by this public key.
 
-    RSA means PSS with any salt length and MGF1 of the same hash; ECDSA means a DER signature. The key file is a PEM
-    public key, or a PEM certificate.
+    RSA means ``rsa_padding``: PSS with any salt length and MGF1 of the same hash, or PKCS#1 v1.5. ECDSA means a DER
+    signature. The key file is a PEM public key, or a PEM certificate.
 
     Raises:
+        WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
+        WrongSigning: the key signed this image, but with other padding or another hash.
         SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
         FirmwareError: the image cannot be read.
     """
@@ -90,12 +115,21 @@ def verify_signature(
     key = _public_key(public_key_path)
     signature = decode_signature(signature_text)
     if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
-        return _prove_rsa(key, signature, image_path, hash_algorithm)
+        return _prove_rsa(key, signature, image_path, hash_algorithm, rsa_padding)
     if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
         return _prove_ecdsa(key, signature, image_path, hash_algorithm)
-    raise SignatureError(
+    raise WrongKeyKind(
         f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
     )
+
+
+def is_rsa_key(public_key_path: Path) -> bool:
+    """Whether this public key, or this certificate's, is an RSA key.
+
+    Raises:
+        SignatureError: the file cannot be read or holds no public key.
+    """
+    return isinstance(_public_key(public_key_path), rsa.RSAPublicKey)
 
 
 def _spelling_problems(setting: str, value: str, known: tuple[str, ...]) -> Iterator[str]:
@@ -125,7 +159,9 @@ def _public_key(path: Path) -> types.PublicKeyTypes:
         raise SignatureError(f"{path} is no public key in PEM form, nor a certificate") from error
 
 
-def _prove_rsa(key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
+def _prove_rsa(
+    key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str, rsa_padding: Padding
+) -> Proof:
     key_bytes = (key.key_size + 7) // 8
     if len(signature) != key_bytes:
         raise SignatureError(
@@ -134,9 +170,12 @@ def _prove_rsa(key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_a
         )
     digest = _digest(image_path, hash_algorithm)
     hash_ = _HASHES[hash_algorithm]()
-    if not _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
-        raise SignatureError(_rsa_diagnosis(key, signature, image_path, hash_algorithm))
-    return Proof(_key_name(key), "PSS", _salt_length(key, signature, digest, hash_), hash_algorithm)
+    if rsa_padding is Padding.PKCS1 and _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_):
+        return Proof(_key_name(key), rsa_padding.value, None, hash_algorithm)
+    if rsa_padding is Padding.PSS and _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
+        salt_length_bytes = _salt_length(key, signature, digest, hash_)
+        return Proof(_key_name(key), rsa_padding.value, salt_length_bytes, hash_algorithm)
+    raise _rsa_failure(key, signature, image_path, hash_algorithm, rsa_padding)
 
 
 def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
@@ -146,21 +185,37 @@ def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image_path: P
     else:
         raise SignatureError(_not_its_signature(image_path, _key_name(key)))
     if name != hash_algorithm:
-        raise SignatureError(_other_hash(image_path, name, hash_algorithm))
+        raise WrongSigning(_other_hash(image_path, name, hash_algorithm))
     return Proof(_key_name(key), None, None, hash_algorithm)
 
 
-def _rsa_diagnosis(key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> str:
+def _rsa_failure(
+    key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str, rsa_padding: Padding
+) -> SignatureError:
+    """What the signature is instead; every padding and hash that a signer may have used is tried."""
     for name in HASH_ALGORITHMS:
-        digest, hash_ = _digest(image_path, name), _HASHES[name]()
-        if _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
-            return _other_hash(image_path, name, hash_algorithm)
-        if _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_):
-            return (
-                f"the signature of {image_path} is PKCS#1 v1.5 ({name}), the device wants PSS; sign with "
-                "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss -pkeyopt rsa_mgf1_md:sha256"
+        found = _padding_of(key, signature, _digest(image_path, name), _HASHES[name]())
+        if found is rsa_padding:
+            return WrongSigning(_other_hash(image_path, name, hash_algorithm))
+        if found is not None:
+            return WrongSigning(
+                f"the signature of {image_path} is {found.value} ({name}), the device wants {rsa_padding.value}; "
+                f"sign with {_OPENSSL[rsa_padding]}"
             )
-    return _not_its_signature(image_path, _key_name(key))
+    digest, hash_ = _digest(image_path, hash_algorithm), _HASHES[hash_algorithm]()
+    for mask in HASH_ALGORITHMS:
+        if _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(_HASHES[mask]()), padding.PSS.AUTO), hash_):
+            return WrongSigning(
+                f"the signature of {image_path} is PSS with a mask (MGF1) made by {mask}, the device wants "
+                f"{hash_algorithm}; sign with {_OPENSSL[rsa_padding]}"
+            )
+    return SignatureError(_not_its_signature(image_path, _key_name(key)))
+
+
+def _padding_of(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> Padding | None:
+    if _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
+        return Padding.PSS
+    return Padding.PKCS1 if _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_) else None
 
 
 def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm, salt: object) -> bool:
@@ -219,4 +274,4 @@ def _not_its_signature(image_path: Path, key_name: str) -> str:
 
 
 def _other_hash(image_path: Path, found: str, wanted: str) -> str:
-    return f"the signature of {image_path} was made with {found}, hash_algorithm is {wanted}; set it to {found}"
+    return f"the signature of {image_path} was made with {found}, the device wants {wanted}; sign with {wanted}"

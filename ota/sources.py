@@ -1,7 +1,8 @@
 """Who has a say on a setting, and who wins.
 
 First wins: a flag of ``invoke with``, the scope (in the sandbox: its own folders), ``OTA_<SETTING>`` in the
-environment, the value in the file, its ``<SETTING>_DEFAULT`` in the file, the built-in default, a stand-in. An empty
+environment, the value in the file, its ``<SETTING>_DEFAULT`` in the file, the built-in default, the default of the
+firmware's profile, a stand-in. An empty
 text is no say, and neither is a placeholder such as ``<your_thing_name>``, which tells the reader what belongs there.
 
 The scope beats the environment because a sandbox run must not touch what the environment points to; a flag beats
@@ -17,11 +18,13 @@ from dataclasses import dataclass, field
 
 from ota.config_file import DEFAULT_SUFFIX, ConfigFile
 from ota.fields import FIELD_BY_NAME, FIELDS, Field
+from ota.profiles import find_profile
 from ota.references import nearest
 
 Value = str | int | float | bool | None
 
 BUILT_IN = "built-in default"
+BY_PROFILE = "firmware profile"
 UNSET = "unset"
 SCOPE = "sandbox"
 _OTHER_VARIABLES = frozenset({"OTA_CONFIG", "OTA_SANDBOX"})
@@ -58,6 +61,19 @@ class Sources:
     overrides: Mapping[str, Value] = field(default_factory=dict)
     scope_overrides: Mapping[str, str] = field(default_factory=dict)
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+
+
+def choose_all(sources: Sources) -> dict[str, Choice]:
+    """For every setting, the text of the first source that has a say on it."""
+    chosen = {setting.name: choose(setting, sources) for setting in FIELDS}
+    profile = find_profile(chosen["firmware_profile"].raw)
+    defaults = profile.defaults if profile else {}
+    by_profile = {
+        name: Choice(text, BY_PROFILE, f"{name} ({BY_PROFILE})", is_default=True)
+        for name, text in defaults.items()
+        if text and not chosen[name].raw
+    }
+    return chosen | by_profile
 
 
 def choose(setting: Field, sources: Sources) -> Choice:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+SOURCE = "FreeRTOS User Guide, CreateOTAUpdate failures; awsdocs/aws-freertos-docs#2; ota/update_failures.py"
 RUN_ROLE = "`invoke role` checks it and prints what is missing"
 
 

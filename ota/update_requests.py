@@ -84,6 +84,7 @@ class Update:
         signature: the signature's text.
         hash_algorithm: as requested.
         signature_algorithm: as requested.
+        certificate_name: as requested.
     """
 
     update_id: str
@@ -101,6 +102,7 @@ class Update:
     signature: str = ""
     hash_algorithm: str = ""
     signature_algorithm: str = ""
+    certificate_name: str = ""
 
     @property
     def image(self) -> tuple[str, str | None] | None:
@@ -172,19 +174,22 @@ def update_from(info: OTAUpdateInfoTypeDef) -> Update:
         signature=_text(signing.get("signature", {}).get("inlineDocument", b"")),
         hash_algorithm=signing.get("hashAlgorithm", ""),
         signature_algorithm=signing.get("signatureAlgorithm", ""),
+        certificate_name=signing.get("certificateChain", {}).get("certificateName", ""),
     )
 
 
 def has_same_content(update: Update, request: UpdateRequest) -> bool:
     """Whether the update brings the device what is wanted: the same image, signature and name, to the same thing.
 
-    The role is not compared, since AWS does not tell it; the version is, once the request has one.
+    The role is not compared, since AWS does not tell it; the version is, once the request has one, and the name of
+    the certificate where AWS tells it.
     """
     return (
         (update.image_sha256, update.bucket, update.key) == (request.image_sha256, request.bucket, request.key)
         and request.version_id in (None, update.version_id)
         and (update.file_name, update.signature) == (request.file_name, request.signature)
         and (update.hash_algorithm, update.signature_algorithm) == (request.hash_algorithm, request.signature_algorithm)
+        and update.certificate_name in ("", request.certificate_name)
         and update.targets == (request.thing_arn,)
     )
 

@@ -1,0 +1,141 @@
+"""What is to be said of a signature, of the key that proves it, and of the certificate that key may stand in.
+
+The proof itself is made in ``ota/signatures.py``; here its outcomes become findings, with the command that mends each.
+
+Source: ``ota/profiles.py`` for what each firmware parses; RFC 5280 section 4.1.2.5 for a certificate's validity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.x509 import Certificate, load_pem_x509_certificate
+
+from ota.errors import SignatureError
+from ota.fields import FIELD_BY_NAME
+from ota.findings import Finding, fatal, ok, warning
+from ota.profiles import Padding
+from ota.signature_files import decode_signature, holds_raw_bytes, read_signature
+from ota.signatures import Proof, WrongKeyKind, WrongSigning, is_rsa_key, verify_signature
+
+if TYPE_CHECKING:
+    from ota.mending import Mending
+    from ota.settings import Settings
+
+EXPIRES_SOON = timedelta(days=30)
+
+
+def find_text(settings: Settings, mending: Mending) -> tuple[str | None, Finding]:
+    """The signature's text, None where it cannot be sent, and what is to be said of its form."""
+    path, profile = settings.signature_path, settings.profile
+    if not path.exists():
+        return None, fatal("signature", f"there is no signature {path}", mending.build())
+    try:
+        text = read_signature(path)
+    except SignatureError as error:
+        mend = mending.encode() if holds_raw_bytes(path) else mending.rebuild()
+        return None, fatal("signature", str(error), mend)
+    length_bytes = len(decode_signature(text))
+    if profile.signature_bytes and length_bytes > profile.signature_bytes:
+        reason = f"{profile.firmware} keeps {profile.signature_bytes}, as of RSA-3072"
+        said = f"{path.name} stands for {length_bytes} bytes, and {reason}; sign with a smaller key"
+        return None, fatal("signature", said, mending.rebuild())
+    return text, ok("signature", f"{path.name} is base64 text of {length_bytes} bytes")
+
+
+def key_findings(settings: Settings, mending: Mending, now: datetime) -> Iterator[Finding]:
+    """What is to be said of the key file by itself; nothing where it is a bare key that does for this firmware."""
+    path = settings.code_signing_public_key
+    if not path.is_file():
+        return
+    certificate = _certificate(path)
+    if certificate is not None:
+        yield _validity(certificate, settings, mending, now)
+    elif settings.profile.is_certificate_opened:
+        yield warning(
+            "certificate",
+            f"{settings.profile.firmware} verifies with the certificate {settings.certificate_file_on_device}, and "
+            f"{path.name} is none, so that its dates are not proven; name a copy of it in code_signing_public_key",
+            mending.with_settings({"code_signing_public_key": f"{path.stem}.crt"}),
+        )
+
+
+def proof_findings(settings: Settings, mending: Mending, text: str) -> Iterator[Finding]:
+    """Whether the signature is this image's, by this key."""
+    path = settings.code_signing_public_key
+    if not (path.is_file() or settings.is_chosen("code_signing_public_key")):
+        yield from _unproven(settings, mending)
+        return
+    try:
+        proof = _prove(settings, text, path)
+    except WrongKeyKind as error:
+        keys = " and ".join(settings.profile.signature_keys)
+        said = f"{error}; {settings.profile.firmware} parses {keys}: name the firmware that is on the device"
+        yield fatal("proof", said, mending.use_profile(is_rsa=is_rsa_key(path)))
+    except WrongSigning as error:
+        yield fatal("proof", str(error), mending.sign())
+    except SignatureError as error:
+        yield fatal("proof", str(error), _mend_proof(settings, mending, text))
+    else:
+        yield ok("proof", f"the signature is {settings.image_path.name}'s by {path.name} ({proof})")
+
+
+def _prove(settings: Settings, text: str, key_path: Path) -> Proof:
+    return verify_signature(
+        settings.image_path,
+        text,
+        key_path,
+        signature_algorithm=settings.signature_algorithm,
+        hash_algorithm=settings.hash_algorithm,
+        rsa_padding=settings.profile.rsa_padding or Padding.PSS,
+    )
+
+
+def _mend_proof(settings: Settings, mending: Mending, text: str) -> str:
+    """The build's own key where that is the one that signed, else a build that signs anew."""
+    field = FIELD_BY_NAME["code_signing_public_key"]
+    own_key = settings.firmware_root / field.default
+    if own_key != settings.code_signing_public_key and own_key.is_file():
+        try:
+            _prove(settings, text, own_key)
+        except SignatureError:
+            return mending.rebuild()
+        return mending.with_settings({field.name: str(own_key)})
+    return mending.rebuild()
+
+
+def _unproven(settings: Settings, mending: Mending) -> Iterator[Finding]:
+    """Without a public key there are only the files' times to go by."""
+    path = settings.code_signing_public_key
+    if settings.signature_path.stat().st_mtime_ns < settings.image_path.stat().st_mtime_ns:
+        said = f"{settings.signature_path.name} is older than the image and cannot be proven without a public key"
+        yield warning("proof", said, mending.rebuild())
+        return
+    said = f"the signature is not proven, for there is no public key at {path}; name it in code_signing_public_key"
+    yield warning("proof", said, mending.with_settings({"code_signing_public_key": path.name}))
+
+
+def _certificate(path: Path) -> Certificate | None:
+    """The certificate in the file; None where it holds something else, of which the proof will speak."""
+    try:
+        return load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _validity(certificate: Certificate, settings: Settings, mending: Mending, now: datetime) -> Finding:
+    name = settings.code_signing_public_key.name
+    first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    kind = fatal if settings.profile.is_certificate_opened else warning
+    if now > last:
+        return kind("certificate", f"the signing certificate {name} expired on {last:%Y-%m-%d}", mending.certify())
+    if now < first:
+        said = f"the signing certificate {name} is not valid before {first:%Y-%m-%d}"
+        return kind("certificate", said, mending.certify())
+    if last - now < EXPIRES_SOON:
+        said = f"the signing certificate {name} expires on {last:%Y-%m-%d}, maybe before a device has the update"
+        return warning("certificate", said, mending.certify())
+    return ok("certificate", f"{name} is valid until {last:%Y-%m-%d}")

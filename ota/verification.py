@@ -1,0 +1,190 @@
+"""Do this image, signature, key and these settings belong together? Proven offline, before AWS is involved.
+
+A device that cannot use what it is offered mostly says nothing, or says so hours later; every check here is one that
+the device makes, made at the desk. ``verify`` shows all findings, ``update`` stops on the fatal ones.
+
+Source: ``ota/profiles.py`` for each firmware's rules, with their sources; MCUboot's ``image.h``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ota.findings import Finding, fatal, ok, warning
+from ota.firmware import has_model, image_kind
+from ota.image_versions import ImageHeader, ImageVersion, next_version, read_header, read_version, version_problem
+from ota.images import MAX_IMAGE_BYTES
+from ota.job_messages import JobFile, largest_message_bytes
+from ota.mending import Mending
+from ota.profiles import APPLICATION_FILE_NAME, MODEL_FILE_NAME, VersionRule
+from ota.signature_findings import find_text, key_findings, proof_findings
+
+if TYPE_CHECKING:
+    from ota.settings import Settings
+
+KIND_OF_FILE_NAME = {APPLICATION_FILE_NAME: "application", MODEL_FILE_NAME: "model"}
+
+
+def verify(
+    settings: Settings,
+    *,
+    running_version: str | None = None,
+    now: datetime | None = None,
+    prefix: str = "invoke",
+) -> tuple[Finding, ...]:
+    """Everything that can be known without AWS about whether the device will take this update.
+
+    Args:
+        settings: all settings; the account need not be known.
+        running_version: what runs on the device, as ``0.0.10+0`` or as its ``updatedBy``; None where nobody knows.
+        now: to judge a certificate's dates by.
+        prefix: how the command line began, for the commands that mend: "invoke sandbox".
+
+    Raises:
+        SettingsError: the image's name waits for ``target_application``.
+        FirmwareError: ``running_version`` is no version, or the image vanished while it was read.
+    """
+    mending = Mending(settings, prefix)
+    running = read_version(running_version, settings.profile.version_rule) if running_version else None
+    size_bytes, *image_findings = _find_image(settings, mending)
+    text, text_finding = find_text(settings, mending)
+    findings = [*_setting_findings(settings, mending), *image_findings]
+    if size_bytes:
+        findings += _header_findings(settings, mending, size_bytes, running)
+    findings.append(text_finding)
+    findings += key_findings(settings, mending, now or datetime.now(timezone.utc))
+    if size_bytes and text:
+        findings += proof_findings(settings, mending, text)
+        findings.append(_message_finding(settings, mending, size_bytes, text))
+    return tuple(findings)
+
+
+def _setting_findings(settings: Settings, mending: Mending) -> Iterator[Finding]:
+    profile = settings.profile
+    yield ok("profile", f"{profile.name}: {profile.firmware}, which parses {' and '.join(profile.signature_keys)}")
+    limit = profile.thing_name_chars
+    if limit and len(settings.thing_name) > limit:
+        yield fatal(
+            "thing",
+            f"the thing name has {len(settings.thing_name)} characters; {profile.firmware} sends it as a client token, "
+            f"of which AWS takes {limit}, and never gets an answer",
+            mending.with_settings({"thing_name": settings.thing_name[:limit]}, "all"),
+        )
+    yield from _mixed_names(settings, mending)
+
+
+def _mixed_names(settings: Settings, mending: Mending) -> Iterator[Finding]:
+    """The application's and the model's names side by side: each is a pair of image and signature with its own name."""
+    kinds = {
+        "image_file_name": KIND_OF_FILE_NAME.get(settings.image_file_name),
+        "ota_binary": image_kind(settings.ota_binary, settings.target_application),
+        "signature_file": image_kind(settings.signature_file, settings.target_application),
+    }
+    if {"application", "model"} <= set(kinds.values()):
+        said = ", ".join(f"{name} is the {kind}'s ({getattr(settings, name)})" for name, kind in kinds.items() if kind)
+        yield fatal("names", f"application and model are mixed: {said}", mending.with_settings(_pair(settings, kinds)))
+
+
+def _pair(settings: Settings, kinds: dict[str, str | None]) -> dict[str, str]:
+    """The three settings as they belong together: all of the kind that somebody chose, the image's above all."""
+    said = [name for name in ("ota_binary", "image_file_name", "signature_file") if kinds[name]]
+    first = next((name for name in said if settings.is_chosen(name)), said[0])
+    is_model = kinds[first] == "model"
+    part = "model-" if is_model else ""
+    return {
+        "ota_binary": f"{settings.target_application}-{part}update_signed.bin",
+        "signature_file": f"{part}update-signature.txt",
+        "image_file_name": MODEL_FILE_NAME if is_model else APPLICATION_FILE_NAME,
+    }
+
+
+def _find_image(settings: Settings, mending: Mending) -> tuple[int, Finding]:
+    """The image's size, 0 where there is none that could be read."""
+    path = settings.image_path
+    try:
+        with path.open("rb"):
+            size_bytes = path.stat().st_size
+    except FileNotFoundError:
+        return 0, fatal("image", f"there is no image {path}", mending.build())
+    except OSError as error:
+        return 0, fatal("image", f"the image {path} cannot be read: {error.strerror}", mending.make_readable(path))
+    return size_bytes, _size_finding(settings, mending, path, size_bytes)
+
+
+def _size_finding(settings: Settings, mending: Mending, path: Path, size_bytes: int) -> Finding:
+    profile, name = settings.profile, settings.image_file_name
+    if not size_bytes:
+        return fatal("image", f"the image {path} is empty", mending.rebuild())
+    is_with_model = has_model(settings.target_application, settings.toolchain)
+    slot_bytes = profile.largest_image_bytes(name, has_model=is_with_model)
+    limit_bytes = min(slot_bytes or MAX_IMAGE_BYTES, MAX_IMAGE_BYTES)
+    said = f"{path.name} has {size_bytes:,} bytes"
+    if size_bytes > limit_bytes:
+        place = f'{profile.firmware} has room for {limit_bytes:,} as "{name}"'
+        what = place if slot_bytes else f"AWS carries at most {limit_bytes:,} in one update"
+        return fatal(
+            "image", f"{said}, and {what}; make it smaller, or name another with ota_binary", mending.rebuild()
+        )
+    if profile.trackable_bytes and size_bytes > profile.trackable_bytes:
+        reason = f"{profile.firmware} can track {profile.trackable_bytes:,} unless its build raised that"
+        return warning("image", f"{said}, and {reason} (otaconfigMAX_BLOCK_BITMAP_SIZE)", mending.rebuild())
+    return ok("image", f"{said} of {limit_bytes:,}")
+
+
+def _header_findings(
+    settings: Settings, mending: Mending, size_bytes: int, running: ImageVersion | None
+) -> Iterator[Finding]:
+    header = read_header(settings.image_path)
+    if header is None:
+        yield _no_header(settings, mending)
+    elif header.least_bytes > size_bytes:
+        reason = f"its header announces at least {header.least_bytes:,} bytes, the file has {size_bytes:,}"
+        yield fatal("image", f"{settings.image_path.name} is cut off: {reason}", mending.rebuild())
+    else:
+        yield _version_finding(settings, mending, header, running)
+
+
+def _no_header(settings: Settings, mending: Mending) -> Finding:
+    name = settings.image_path.name
+    if settings.profile.has_mcuboot_header:
+        reason = "no MCUboot header, without which it is never installed; the update is the _signed.bin of the build"
+        return fatal("version", f"{name} starts with {reason}", mending.rebuild())
+    return ok("version", f"{name} starts with no MCUboot header, so its version is not known here")
+
+
+def _version_finding(
+    settings: Settings, mending: Mending, header: ImageHeader, running: ImageVersion | None
+) -> Finding:
+    rule, new = settings.profile.version_rule, header.version
+    problem = version_problem(new, running, rule)
+    if problem:
+        better = next_version(new, running, rule)
+        return warning("version", f"{problem}; {better} would do", mending.raise_version(better))
+    if rule is VersionRule.NONE:
+        return ok("version", f"{new}; whether that is newer is decided by the application alone")
+    if running is None:
+        return ok("version", f"{new}; --running-version compares it with the device's")
+    return ok("version", f"{new} counts as higher than the running {running}")
+
+
+def _message_finding(settings: Settings, mending: Mending, size_bytes: int, text: str) -> Finding:
+    profile = settings.profile
+    file = JobFile(
+        file_path=settings.image_file_name,
+        size_bytes=size_bytes,
+        certificate_file=settings.certificate_file_on_device,
+        signature_key=f"sig-{settings.hash_algorithm.lower()}-{settings.signature_algorithm.lower()}",
+        signature=text,
+    )
+    length_bytes = largest_message_bytes(settings.thing_name, settings.update_name, file)
+    limit_bytes = profile.job_message_bytes
+    if limit_bytes and length_bytes >= limit_bytes:
+        longest = max(("certificate_file_on_device", "image_file_name"), key=lambda name: len(getattr(settings, name)))
+        reason = f"{profile.firmware} copies it into {limit_bytes:,}; shorten {longest}"
+        mend = mending.with_settings({longest: profile.defaults[longest]})
+        return fatal("job", f"the message with the job has {length_bytes:,} bytes, and {reason}", mend)
+    room = f" of {limit_bytes:,}" if limit_bytes else ""
+    return ok("job", f"the message with the job has at most {length_bytes:,} bytes{room}")

@@ -81,23 +81,23 @@ def find_certificate(iot: IoTClient, certificate_id: str) -> Certificate | None:
     )
 
 
-def find_by_public_key(
+def list_by_public_key(
     iot: IoTClient,
     public_key: bytes,
     *,
     newer_than: datetime,
     thing_name: str,
-    statuses: Collection[str] = (ACTIVE,),
-) -> Certificate | None:
-    """The newest certificate with this public key (DER) that hangs on no thing but ``thing_name``, or None.
+    statuses: Collection[str] = (ACTIVE, INACTIVE),
+) -> Iterator[Certificate]:
+    """The certificates with this public key (DER) that hang on no thing but ``thing_name``, newest first.
 
     Looked at are those made after ``newer_than`` and in any case the newest 25 of the account, never more than 1,000.
+    There is more than one where AWS was asked again because its first answer was lost.
     """
     candidates = islice(_list_candidates(iot, newer_than, statuses), MOST_SEARCHED)
     for found in describe_certificates(iot, (candidate.id for candidate in candidates)):
         if found.public_key == public_key and not other_things(iot, found.arn, thing_name):
-            return found
-    return None
+            yield found
 
 
 def describe_certificates(iot: IoTClient, certificate_ids: Iterable[str]) -> Iterator[Certificate]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota.aws_commands import iot_command
+from ota.aws_commands import aws_command
 from ota.certificate_files import CertificateFiles, LocalCertificate
 from ota.certificate_records import ACTIVE, INACTIVE, Certificate
 from ota.errors import CertificateError
@@ -54,7 +54,8 @@ def file_without_key(look: Look) -> CertificateError:
     return CertificateError(
         f"The certificate {path} is there, and its private key {key_path} is not: put the key back. If it is lost, "
         f"start anew: {_move_away(path)}{_detach_commands(look)}, then run the same command again; a new key pair "
-        "is made."
+        "is made.",
+        remedy=_joined(_move(path), *_detachments(look)),
     )
 
 
@@ -63,7 +64,8 @@ def attached_without_key(look: Look) -> CertificateError:
     return CertificateError(
         f"The thing {look.thing_name} has the certificate {', '.join(look.attached_ids)}, and the device's private "
         f"key is not at {look.files.private_key_path}: put it back, or set credentials_path to where it is. If it "
-        f"is lost, start anew{_detach_commands(look)}, then run the same command again; a new key pair is made."
+        f"is lost, start anew{_detach_commands(look)}, then run the same command again; a new key pair is made.",
+        remedy=_joined(*_detachments(look)),
     )
 
 
@@ -73,7 +75,8 @@ def other_key(look: Look) -> CertificateError:
     return CertificateError(
         f"The private key {look.files.private_key_path} does not belong to the certificate {path}: put the right one "
         f"of the two back. To go on with this key, {_move_away(path)} and run the same command again; a certificate "
-        "for this key is looked for, and else requested."
+        "for this key is looked for, and else requested.",
+        remedy=_move(path),
     )
 
 
@@ -84,18 +87,21 @@ def other_attached(look: Look) -> CertificateError:
         f"The files in {look.files.private_key_path.parent} do not belong to the thing {look.thing_name}: their "
         f"certificate is {ours}, and the thing has {', '.join(look.attached_ids)}. Put that one's files there, or set "
         f"credentials_path to where they are. To use the files that are here{_detach_commands(look)}, then run the "
-        "same command again."
+        "same command again.",
+        remedy=_joined(*_detachments(look)),
     )
 
 
 def not_active(look: Look, found: Certificate) -> CertificateError:
     """The certificate was deactivated or revoked."""
     path, key_path = look.files.certificate_path, look.files.private_key_path
-    activate = iot_command(look.iot, "update-certificate", certificate_id=found.id, new_status=ACTIVE)
-    way_out = f"activate it ({activate}), or " if found.status == INACTIVE else ""
+    activate = aws_command(look.iot, "update-certificate", certificate_id=found.id, new_status=ACTIVE)
+    may_activate = found.status == INACTIVE
+    way_out = f"activate it (`{activate}`), or " if may_activate else ""
     return CertificateError(
         f"The certificate {found.id} is {found.status}, so no device can connect with it: {way_out}start anew: "
-        f"{_move_away(path)}, {_move_away(key_path)}{_detach_commands(look)}, then run the same command again."
+        f"{_move_away(path)}, {_move_away(key_path)}{_detach_commands(look)}, then run the same command again.",
+        remedy=activate if may_activate else _joined(_move(path), _move(key_path), *_detachments(look)),
     )
 
 
@@ -160,13 +166,29 @@ def quoted(path: Path) -> str:
 
 
 def _detach_commands(look: Look) -> str:
-    commands = [_detach_command(look, look.thing_name, arn) for arn in look.attached_arns]
+    commands = [f"`{command}`" for command in _detachments(look)]
     return f" and detach what the thing has ({', '.join(commands)})" if commands else ""
 
 
+def _detachments(look: Look) -> list[str]:
+    return [_detachment(look, look.thing_name, arn) for arn in look.attached_arns]
+
+
 def _detach_command(look: Look, thing_name: str, certificate_arn: str) -> str:
-    return iot_command(look.iot, "detach-thing-principal", thing_name=thing_name, principal=certificate_arn)
+    return f"`{_detachment(look, thing_name, certificate_arn)}`"
+
+
+def _detachment(look: Look, thing_name: str, certificate_arn: str) -> str:
+    return aws_command(look.iot, "detach-thing-principal", thing_name=thing_name, principal=certificate_arn)
 
 
 def _move_away(path: Path) -> str:
-    return f"move it away (`mv {quoted(path)} {quoted(path)}.old`)"
+    return f"move it away (`{_move(path)}`)"
+
+
+def _move(path: Path) -> str:
+    return f"mv {quoted(path)} {quoted(path)}.old"
+
+
+def _joined(*commands: str) -> str:
+    return " && ".join(commands)

@@ -13,6 +13,7 @@ certificate"), RegisterCertificate (status), AttachThingPrincipal (EXCLUSIVE_THI
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,8 +35,8 @@ from ota.certificate_records import (
     deactivate_certificate,
     delete_certificate,
     describe_certificates,
-    find_by_public_key,
     find_certificate,
+    list_by_public_key,
     list_certificates,
     list_exclusive_things_of,
     list_things_of,
@@ -51,13 +52,14 @@ __all__ = [
     "AttachedPrincipal",
     "Certificate",
     "CertificateFiles",
+    "Choice",
     "certificate_id_of",
+    "choose_certificate",
     "deactivate_certificate",
     "delete_certificate",
     "delete_local",
     "describe_certificates",
     "ensure_certificate",
-    "find_by_public_key",
     "find_certificate",
     "find_local_certificate",
     "find_orphans",
@@ -75,6 +77,29 @@ class AttachedPrincipal(Protocol):
     @property
     def arn(self) -> str:
         """Of a certificate or of a Cognito identity."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is to become of the certificate.
+
+    Attributes:
+        look: what the choice rests on.
+        certificate: the one to use; None where one is to be requested, with a new key where there is none.
+        detail: how it comes to be this one, where that is worth a word.
+        doubles: all with the same key: what a request whose answer was lost left, to be deleted but for this one.
+    """
+
+    look: Look
+    certificate: Certificate | None = None
+    detail: str = ""
+    doubles: tuple[Certificate, ...] = ()
+
+    @property
+    def writes_file(self) -> bool:
+        """Whether the certificate file changes."""
+        local = self.look.local
+        return self.certificate is None or local is None or local.id != self.certificate.id
 
 
 def find_local_certificate(
@@ -109,6 +134,30 @@ def ensure_certificate(
 
     Raises:
         CertificateError: files, thing and account do not belong together; nothing is changed then.
+    """
+    choice = choose_certificate(
+        iot, files, found=found, attached=attached, thing_name=thing_name, existing_arn=existing_arn
+    )
+    look = choice.look
+    if choice.certificate is None:
+        return _request(look, look.key or keys.create_private_key(files.private_key_path))
+    _delete_doubles(iot, choice.certificate, choice.doubles)
+    return _outcome(look, Verb.REUSED, choice.certificate, choice.detail)
+
+
+def choose_certificate(
+    iot: IoTClient,
+    files: CertificateFiles,
+    *,
+    found: Certificate | None,
+    attached: Sequence[AttachedPrincipal],
+    thing_name: str,
+    existing_arn: str | None = None,
+) -> Choice:
+    """What :func:`ensure_certificate` does with the same arguments; only looks.
+
+    Raises:
+        CertificateError: files, thing and account do not belong together.
     """
     look = Look(
         iot,
@@ -149,8 +198,8 @@ def find_orphans(
     ]
 
 
-def _decide(look: Look) -> Outcome[Certificate]:
-    """Do what the first row that holds says.
+def _decide(look: Look) -> Choice:
+    """What the first row that holds says.
 
     ========= ================ =================== ================== =====================================
     key here  certificate file in the account      the thing has      then
@@ -172,7 +221,7 @@ def _decide(look: Look) -> Outcome[Certificate]:
             raise refusals.file_without_key(look)
         if look.attached_arns:
             raise refusals.attached_without_key(look)
-        return _request(look, keys.create_private_key(look.files.private_key_path))
+        return Choice(look)
     public_key = keys.public_key_bytes(look.key.public_key())
     if look.local and look.local.public_key != public_key:
         raise refusals.other_key(look)
@@ -182,23 +231,24 @@ def _decide(look: Look) -> Outcome[Certificate]:
         raise refusals.not_active(look, look.found)
     if look.found.arn not in look.attached_arns:
         _check_free(look, look.found)
-    return _outcome(look, Verb.REUSED, look.found)
+    return Choice(look, look.found)
 
 
-def _adopt_or_request(look: Look, key: keys.PrivateKey, public_key: bytes) -> Outcome[Certificate]:
+def _adopt_or_request(look: Look, key: keys.PrivateKey, public_key: bytes) -> Choice:
+    same_key: list[Certificate] = []
     if look.attached_arns:
         attached = describe_certificates(look.iot, look.attached_ids)
         found = next((one for one in attached if one.public_key == public_key), None)
         if found is None:
             raise refusals.other_attached(look)
     else:
-        newer_than = key_time(look.files) - CLOCKS_DIFFER
-        found = find_by_public_key(look.iot, public_key, newer_than=newer_than, thing_name=look.thing_name)
+        same_key = _list_same_key(look.iot, look.files, look.thing_name, key)
+        found = next((one for one in same_key if one.status == ACTIVE), None)
     if found is None:
-        return _request(look, key)
+        return Choice(look)
     if found.status != ACTIVE:
         raise refusals.not_active(look, found)
-    return _outcome(look, Verb.REUSED, found, "adopted from a run that was cut off")
+    return Choice(look, found, "adopted from a run that was cut off", tuple(same_key))
 
 
 def _request(look: Look, key: keys.PrivateKey) -> Outcome[Certificate]:
@@ -209,10 +259,27 @@ def _request(look: Look, key: keys.PrivateKey) -> Outcome[Certificate]:
     certificate = Certificate(
         created["certificateId"], created["certificateArn"], ACTIVE, pem=created["certificatePem"]
     )
+    if created["ResponseMetadata"]["RetryAttempts"]:
+        # An answer may have been lost, and each time it is asked AWS makes another certificate.
+        _delete_doubles(look.iot, certificate, _list_same_key(look.iot, look.files, look.thing_name, key))
     return _outcome(look, Verb.CREATED, certificate)
 
 
-def _use_existing(look: Look, existing_arn: str) -> Outcome[Certificate]:
+def _list_same_key(iot: IoTClient, files: CertificateFiles, thing_name: str, key: keys.PrivateKey) -> list[Certificate]:
+    """The account's certificates for the key here that hang on no other thing, newest first."""
+    public_key = keys.public_key_bytes(key.public_key())
+    newer_than = key_time(files) - CLOCKS_DIFFER
+    return list(list_by_public_key(iot, public_key, newer_than=newer_than, thing_name=thing_name))
+
+
+def _delete_doubles(iot: IoTClient, kept: Certificate, same_key: Sequence[Certificate]) -> None:
+    """Delete the others: they would stay active for ever, for once a certificate file is there nobody looks."""
+    for double in same_key:
+        if double.id != kept.id:
+            delete_certificate(iot, double.id)
+
+
+def _use_existing(look: Look, existing_arn: str) -> Choice:
     found = look.found
     if found is None or found.arn != existing_arn:
         raise refusals.no_such_existing(look, existing_arn)
@@ -222,12 +289,7 @@ def _use_existing(look: Look, existing_arn: str) -> Outcome[Certificate]:
         raise refusals.existing_has_other_key(look, found)
     if existing_arn not in look.attached_arns:
         _check_not_exclusive_elsewhere(look, found)
-    return _outcome(
-        look,
-        Verb.REUSED,
-        found,
-        "" if look.key else f"the build needs its private key at {look.files.private_key_path}",
-    )
+    return Choice(look, found, "" if look.key else f"the build needs its private key at {look.files.private_key_path}")
 
 
 def _outcome(look: Look, verb: Verb, certificate: Certificate, detail: str = "") -> Outcome[Certificate]:
@@ -261,21 +323,15 @@ def _check_not_exclusive_elsewhere(look: Look, found: Certificate) -> None:
 def _find_by_files(
     iot: IoTClient, files: CertificateFiles, thing_name: str, attached: Sequence[AttachedPrincipal]
 ) -> list[Certificate]:
-    """The account's certificate for the files here, where it is not attached to the thing; at most one."""
+    """The account's certificates for the files here, where none is attached to the thing; most often one."""
     local = find_certificate_file(files.certificate_path)
     if local and local.id in {id_in(principal.arn) for principal in attached}:
         return []
     found = find_certificate(iot, local.id) if local else None
-    key = keys.find_private_key(files.private_key_path) if found is None else None
-    if key:
-        found = find_by_public_key(
-            iot,
-            keys.public_key_bytes(key.public_key()),
-            newer_than=key_time(files) - CLOCKS_DIFFER,
-            thing_name=thing_name,
-            statuses=(ACTIVE, INACTIVE),
-        )
-    return [found] if found else []
+    if found:
+        return [found]
+    key = keys.find_private_key(files.private_key_path)
+    return _list_same_key(iot, files, thing_name, key) if key else []
 
 
 def _checked_id(iot: IoTClient, existing_arn: str) -> str:

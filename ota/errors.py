@@ -18,9 +18,26 @@ if TYPE_CHECKING:
 
 
 class OtaError(Exception):
-    """Base of every error that a user can cause. ``str(error)`` is the whole message."""
+    """Base of every error that a user can cause. ``str(error)`` is the whole message.
+
+    Attributes:
+        exit_code: the command line's exit status.
+        remedy: the one command that mends it, ready to paste; empty where there is none.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class Answered(OtaError):
+    """A look-only task has answered, and not with "all is well"; the exit status says it to scripts."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__()
+        self.exit_code = exit_code
 
 
 class SettingsError(OtaError):
@@ -65,6 +82,10 @@ class UpdateFailed(OtaError):
 
 class WaitTimeout(OtaError):
     """Something did not reach its state within the bounds that were given."""
+
+
+class DeviceFailed(OtaError):
+    """The virtual device did not come to run the update."""
 
 
 class CloudError(OtaError):
@@ -112,6 +133,12 @@ THROTTLED_CODES = {
     "TooManyRequestsException",
     "SlowDown",
 }
+# S3 answers a HEAD without a body, so that its status is all there is; of ours only expired credentials give this one.
+BARE_REFUSAL_CODE = "400"
+RENEW = (
+    "renew them (`aws sso login`, or copy new ones into .env) and run the same command again; it carries on where it "
+    "stopped."
+)
 AUTHORIZED_TO_PERFORM = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
@@ -136,9 +163,10 @@ def _from_answer(error: ClientError) -> OtaError:
     details = error.response.get("Error", {})
     code, message = details.get("Code", ""), details.get("Message", "")
     if code in EXPIRED_CODES:
+        return CredentialsError(f"The AWS credentials have expired: {RENEW}")
+    if code == BARE_REFUSAL_CODE:
         return CredentialsError(
-            "The AWS credentials have expired: renew them (`aws sso login`, or copy new ones into .env) "
-            "and run the same command again; it carries on where it stopped."
+            f"AWS refused {error.operation_name} without a word, as it does when the credentials have expired: {RENEW}"
         )
     if code in REFUSED_KEY_CODES:
         return CredentialsError(
@@ -159,7 +187,10 @@ def _from_answer(error: ClientError) -> OtaError:
 def _denied(error: ClientError, message: str) -> PermissionDenied:
     service, object_name = _call_of(error)
     named = AUTHORIZED_TO_PERFORM.search(message)
-    permission = named.group(1) if named else permission_for(service, error.operation_name)
+    permission = named.group(1) if named else f"{service}:{error.operation_name}"
+    if permission == f"{service}:{error.operation_name}":
+        # Where a message only repeats the operation's name, that need not be an action that a policy can allow.
+        permission = permission_for(service, error.operation_name)
     on_object = f" on {object_name}" if object_name else ""
     hint = ""
     if permission == "iam:CreateRole":

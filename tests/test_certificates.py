@@ -326,13 +326,13 @@ def test_the_search_goes_as_far_as_an_orphan_can_be(
     other = ec.generate_private_key(ec.SECP256R1())
     for _ in range(newer_count):
         iot.create_certificate_from_csr(certificateSigningRequest=keys.signing_request(other, "x"), setAsActive=True)
-    found = certificates.find_by_public_key(
+    found = certificate_records.list_by_public_key(
         iot,
         keys.public_key_bytes(key.public_key()),
         newer_than=datetime.now(timezone.utc) + since,
         thing_name=THING,
     )
-    assert (found and found.id) == (orphan.id if is_found else None)
+    assert [one.id for one in found] == ([orphan.id] if is_found else [])
 
 
 def test_the_search_is_bounded(iot: IoTClient, key: keys.PrivateKey, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,7 +341,8 @@ def test_the_search_is_bounded(iot: IoTClient, key: keys.PrivateKey, monkeypatch
     for _ in range(2):
         somebodys(iot)
     public_key = keys.public_key_bytes(key.public_key())
-    assert certificates.find_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING) is None
+    found = certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
+    assert not list(found)
 
 
 def test_the_search_stops_at_the_batch_that_matches(
@@ -352,7 +353,8 @@ def test_the_search_stops_at_the_batch_that_matches(
         somebodys(iot)
     request_for(iot, key)
     control.clear_calls()
-    certificates.find_by_public_key(iot, keys.public_key_bytes(key.public_key()), newer_than=LONG_AGO, thing_name=THING)
+    public_key = keys.public_key_bytes(key.public_key())
+    next(certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING))
     assert control.operations().count("DescribeCertificate") == 2
 
 
@@ -362,7 +364,8 @@ def test_a_certificate_deleted_during_the_search_is_passed_over(
     request_for(iot, key)
     control.fail("DescribeCertificate", code="ResourceNotFoundException", status=404)
     public_key = keys.public_key_bytes(key.public_key())
-    assert certificates.find_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING) is None
+    found = certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
+    assert not list(found)
 
 
 # --- refusals

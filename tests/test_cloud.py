@@ -143,3 +143,37 @@ def test_the_first_failure_is_raised_after_all_have_finished() -> None:
 
 def test_a_single_call_needs_no_thread() -> None:
     assert cloud.side_by_side(threading.current_thread) == (threading.current_thread(),)
+
+
+def test_many_items_run_some_at_a_time_and_come_in_order() -> None:
+    both = threading.Barrier(2, timeout=5)
+    at_work: list[int] = []
+    most: list[int] = []
+
+    def work(number: int) -> int:
+        at_work.append(number)
+        most.append(len(at_work))
+        if number < 2:
+            both.wait()
+        at_work.remove(number)
+        return 10 * number
+
+    assert list(cloud.side_by_side_map(work, range(100))) == [10 * number for number in range(100)]
+    assert max(most) <= cloud.MAX_SIDE_BY_SIDE
+
+
+def test_after_a_failure_the_rest_of_many_is_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 3:
+            raise ValueError("third")
+        time.sleep(0.005)
+        return number
+
+    seen: list[int] = []
+    with pytest.raises(ValueError, match="third"):
+        seen.extend(cloud.side_by_side_map(work, range(500)))
+    assert seen == [0, 1, 2]
+    assert len(begun) < 100

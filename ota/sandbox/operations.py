@@ -62,6 +62,8 @@ def _operation(service: str, environ: WSGIEnvironment) -> tuple[str, dict[str, A
         return "", {}
     if service in {"iam", "sts"}:
         params = {**params, **request.values.to_dict()}
+    if service == "s3":
+        params = {**params, **request.args.to_dict()}
     return operation.name, params
 
 

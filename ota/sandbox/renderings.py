@@ -37,6 +37,7 @@ _EXPIRED: dict[str, tuple[str, int, str]] = {
     "s3": ("ExpiredToken", 400, "The provided token has expired."),
 }
 # Where the action that a policy must allow is not called as the operation is.
+_IOT_ACTIONS = {"ListThingPrincipalsV2": "ListThingPrincipals", "ListPrincipalThingsV2": "ListPrincipalThings"}
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjects": "ListBucket",
@@ -44,7 +45,7 @@ _S3_ACTIONS = {
     "ListObjectVersions": "ListBucketVersions",
     "ListBuckets": "ListAllMyBuckets",
     "HeadObject": "GetObject",
-    "DeleteObjects": "DeleteObject",
+    "DeleteObjects": "DeleteObjectVersion",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
     "CompleteMultipartUpload": "PutObject",
@@ -113,14 +114,22 @@ def _named(call: Call, kind: str) -> tuple[str, int, str]:
 
 
 def _denied(call: Call) -> str:
-    operation = _S3_ACTIONS.get(call.operation, call.operation) if call.service == "s3" else call.operation
-    action = f"{_ACTION_PREFIXES.get(call.service, call.service)}:{operation}"
+    action = f"{_ACTION_PREFIXES.get(call.service, call.service)}:{_action(call)}"
     caller = _CALLER.format(account=call.account_id)
     resource = f'"{_resource(call)}"' if call.service == "s3" else _resource(call)
     return (
         f"User: {caller} is not authorized to perform: {action} on resource: {resource} "
         f"because no identity-based policy allows the {action} action"
     )
+
+
+def _action(call: Call) -> str:
+    """The action that IAM judges for this operation; deleting one version of an object is one of its own."""
+    if call.service != "s3":
+        return _IOT_ACTIONS.get(call.operation, call.operation)
+    if call.operation == "DeleteObject" and "versionId" in call.params:
+        return "DeleteObjectVersion"
+    return _S3_ACTIONS.get(call.operation, call.operation)
 
 
 def _resource(call: Call) -> str:

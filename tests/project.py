@@ -1,0 +1,320 @@
+"""A user's project in a folder of its own, and the real command line in it.
+
+``run`` is the command line as a user starts it: a process, no terminal, nothing on stdin. ``run_here`` is the same
+command line in this process, for the many cases that only differ in what AWS or the disk has; ``run_on_terminal`` is
+for what only somebody at a terminal meets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import io
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import botocore.loaders
+import botocore.session
+from invoke.program import Program
+
+from ota.sandbox import firmware_tree
+from ota.sandbox.process import Address
+
+REPOSITORY_PATH = Path(__file__).resolve().parents[1]
+ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
+SECRET_KEY = "wJalrXUtnFEMI-this-is-secret-EXAMPLEKEY"
+THING = "lamp"
+APPLICATION = "keyword-detection"
+HEADER = Path("applications/keyword_detection/configs/aws_configs/aws_clientcredential.h")
+IMAGE = f"{APPLICATION}-update_signed.bin"
+OUTCOME = re.compile(
+    r"(?P<noun>[a-z]+) +(?P<verb>created|reused|changed|deleted|absent|skipped) +(?P<rest>\S.*)", re.MULTILINE
+)
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command line came to."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    @property
+    def outcomes(self) -> list[tuple[str, str, str]]:
+        """Noun, verb, and name with detail, of every object's line."""
+        found = [OUTCOME.fullmatch(line) for line in self.out.splitlines()]
+        return [(one["noun"], one["verb"], one["rest"]) for one in found if one]
+
+    @property
+    def verbs(self) -> list[tuple[str, str]]:
+        return [(noun, verb) for noun, verb, _ in self.outcomes]
+
+    def done(self) -> Result:
+        """This result, which must be a success without a traceback."""
+        assert "Traceback" not in self.text, self.text
+        assert self.status == 0, self.text
+        return self
+
+    def failed(self, *words: str) -> Result:
+        """This result, which must be exit status 1 and a few lines on stderr with these words in it."""
+        assert "Traceback" not in self.text, self.text
+        assert self.status == 1, self.text
+        for word in words:
+            assert word in self.err, self.err
+        return self
+
+
+class Project:
+    """One folder with tasks.py, config.json and, unless told otherwise, the miniature firmware tree."""
+
+    def __init__(self, root_path: Path, environ: Mapping[str, str], *, has_firmware: bool = True) -> None:
+        self.root_path = root_path
+        self.environ = {**_clean_environment(root_path), **environ}
+        root_path.mkdir(parents=True, exist_ok=True)
+        for name in ("tasks.py", "config.json"):
+            shutil.copy(REPOSITORY_PATH / name, root_path / name)
+        if has_firmware:
+            firmware_tree.lay_out(self.firmware_path)
+
+    @property
+    def firmware_path(self) -> Path:
+        return self.root_path / "firmware"
+
+    @property
+    def header_path(self) -> Path:
+        return self.firmware_path / HEADER
+
+    @property
+    def build_path(self) -> Path:
+        return self.firmware_path / "build"
+
+    @property
+    def image_path(self) -> Path:
+        return self.build_path / IMAGE
+
+    @property
+    def key_path(self) -> Path:
+        return self.root_path / f"certificates/thing_private_key_{THING}.pem.key"
+
+    @property
+    def certificate_path(self) -> Path:
+        return self.root_path / f"certificates/thing_certificate_{THING}.pem.crt"
+
+    def set(self, **settings: str) -> None:
+        """Write settings into config.json."""
+        path = self.root_path / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}, indent=4))
+
+    def put_signing_key(self, built: Path) -> None:
+        """Lay down a signing key, so that a build need not take the time to make one."""
+        shutil.copytree(built / "certs", self.firmware_path / "certs", dirs_exist_ok=True)
+
+    def put_image(self, built: Path) -> None:
+        """Lay down an image that was built before, with its signature and the keys that signed it."""
+        self.put_signing_key(built)
+        shutil.copytree(built / "build", self.build_path, dirs_exist_ok=True)
+        self.set(skip_build="true")
+
+    def run(self, *arguments: str, **environ: str) -> Result:
+        """``invoke ARGUMENTS`` in a process of its own."""
+        done = subprocess.run(
+            self._command(arguments),
+            cwd=self.root_path,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def run_here(self, *arguments: str, **environ: str) -> Result:
+        """``invoke ARGUMENTS`` in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            _environment({**self.environ, **environ}),
+            _folder(self.root_path),
+            _models_read_once(),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            status = _run_program(self.root_path, arguments)
+        return Result(status, out.getvalue(), err.getvalue())
+
+    def run_on_terminal(self, *arguments: str, answer: str = "", question: str = "") -> Result:
+        """``invoke ARGUMENTS`` with a terminal; ``answer`` is typed once ``question`` is to be read."""
+        ours, theirs = pty.openpty()
+        environ = {**self.environ, "TERM": "xterm", "COLUMNS": "200"}
+        process = subprocess.Popen(
+            self._command(arguments), cwd=self.root_path, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+        )
+        os.close(theirs)
+        try:
+            seen = _converse(ours, answer, question)
+            return Result(process.wait(TIMEOUT_S), seen, "")
+        finally:
+            os.close(ours)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+        """``invoke ARGUMENTS`` begun in a process group of its own."""
+        return subprocess.Popen(
+            self._command(arguments),
+            cwd=self.root_path,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "invoke", *arguments]
+
+
+def aws_environment(address: Address) -> dict[str, str]:
+    """An AWS account as far as the tool can tell: keys, a region, and an endpoint of the user's own."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        "AWS_REGION": address.region,
+        "AWS_ENDPOINT_URL": address.endpoint_url,
+    }
+
+
+def aws_project(root_path: Path, address: Address, *, has_firmware: bool = True, **settings: str) -> Project:
+    """A project that works on the account behind ``address``."""
+    project = Project(root_path, aws_environment(address), has_firmware=has_firmware)
+    project.set(**{"thing_name": THING, "target_application": APPLICATION, "firmware_root": "firmware", **settings})
+    return project
+
+
+def built_tree(base_path: Path) -> Path:
+    """A firmware tree with a signed image in it, made by the real script the first time this folder is asked for."""
+    folder = base_path / "built-firmware"
+    if not folder.exists():
+        firmware_tree.lay_out(folder)
+        for name in ("device.crt", "device.key"):
+            (folder / name).write_text(f"{name}\n")
+        script = str(folder / "tools/scripts/build.sh")
+        paths = ["-C", str(folder / "device.crt"), "-P", str(folder / "device.key")]
+        subprocess.run([script, APPLICATION, *paths], check=True, capture_output=True)
+    return folder
+
+
+def _clean_environment(root_path: Path) -> dict[str, str]:
+    """What a shell of somebody who never used AWS has."""
+    kept = {
+        name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "COVERAGE_PROCESS_START") if name in os.environ
+    }
+    return {
+        **kept,
+        "HOME": str(root_path / "home"),
+        "PYTHONPATH": str(REPOSITORY_PATH),
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "OTA_SANDBOX_PAUSE_S": "0",
+    }
+
+
+def _run_program(root_path: Path, arguments: tuple[str, ...]) -> int:
+    tasks = _tasks_module()
+    tasks.ROOT_PATH = root_path  # type: ignore[attr-defined]
+    try:
+        Program(namespace=tasks.namespace).run(["invoke", *arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _tasks_module() -> ModuleType:
+    """The repository's tasks.py itself, so that its coverage is measured; loaded anew, for invoke uses its tasks up."""
+    spec = importlib.util.spec_from_file_location("ota_tasks_under_test", REPOSITORY_PATH / "tasks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.contextmanager
+def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+    """These variables and no others; whatever the command line adds is taken back."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _models_read_once() -> Iterator[None]:
+    """Service models are most of what a run in this process costs, and always the same."""
+    before = botocore.session.create_loader
+    botocore.session.create_loader = _shared_loader
+    try:
+        yield
+    finally:
+        botocore.session.create_loader = before
+
+
+@functools.cache
+def _shared_loader(search_path: str | None = None) -> botocore.loaders.Loader:
+    return botocore.loaders.create_loader(search_path)
+
+
+@contextlib.contextmanager
+def _folder(path: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _converse(terminal: int, answer: str, question: str) -> str:
+    """Everything written to the terminal until its other end closes."""
+    seen, is_answered = "", not answer
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        ready, _, _ = select.select([terminal], [], [], 1)
+        if not ready:
+            continue
+        try:
+            chunk = os.read(terminal, 65536)
+        except OSError:  # Linux's way to say that nobody has the other end open any more
+            return seen
+        if not chunk:
+            return seen
+        seen += chunk.decode(errors="replace")
+        if not is_answered and question in seen:
+            os.write(terminal, f"{answer}\n".encode())
+            is_answered = True
+    raise AssertionError(f"no end in sight; so far: {seen}")

@@ -1,0 +1,183 @@
+"""AWS refusing, throttling or breaking off any one call: survived, or told in one sentence and carried on after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests import fault_project
+from tests.fault_project import (
+    NOTHING,
+    REPEAT,
+    SET_UP,
+    TEAR_DOWN,
+    Call,
+    Inventory,
+    assert_one_sentence,
+    cases,
+)
+from tests.project import Project
+from tests.sandbox_control import Control
+
+inventory = fault_project.inventory
+built = fault_project.built
+models_read_once = fault_project.models_read_once
+project = fault_project.project
+undisturbed = fault_project.undisturbed
+
+# The IAM action that each operation needs. Source: Service Authorization Reference; API reference of each operation.
+PERMISSIONS = {
+    "AttachPolicy": "iot:AttachPolicy",
+    "AttachThingPrincipal": "iot:AttachThingPrincipal",
+    "CreateBucket": "s3:CreateBucket",
+    "CreateCertificateFromCsr": "iot:CreateCertificateFromCsr",
+    "CreateOTAUpdate": "iot:CreateOTAUpdate",
+    "CreatePolicy": "iot:CreatePolicy",
+    "CreateRole": "iam:CreateRole",
+    "CreateThing": "iot:CreateThing",
+    "DeleteBucket": "s3:DeleteBucket",
+    "DeleteCertificate": "iot:DeleteCertificate",
+    "DeleteOTAUpdate": "iot:DeleteOTAUpdate",
+    "DeleteObject": "s3:DeleteObjectVersion",
+    "DeletePolicy": "iot:DeletePolicy",
+    "DeleteRole": "iam:DeleteRole",
+    "DeleteRolePolicy": "iam:DeleteRolePolicy",
+    "DeleteThing": "iot:DeleteThing",
+    "DescribeCertificate": "iot:DescribeCertificate",
+    "DescribeEndpoint": "iot:DescribeEndpoint",
+    "DescribeJob": "iot:DescribeJob",
+    "DescribeThing": "iot:DescribeThing",
+    "DetachThingPrincipal": "iot:DetachThingPrincipal",
+    "GetBucketTagging": "s3:GetBucketTagging",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+    "GetCallerIdentity": "sts:GetCallerIdentity",
+    "GetOTAUpdate": "iot:GetOTAUpdate",
+    "GetPolicy": "iot:GetPolicy",
+    "GetRole": "iam:GetRole",
+    "GetRolePolicy": "iam:GetRolePolicy",
+    "HeadBucket": "s3:ListBucket",
+    "ListAttachedPolicies": "iot:ListAttachedPolicies",
+    "ListTagsForResource": "iot:ListTagsForResource",
+    "ListThingPrincipalsV2": "iot:ListThingPrincipals",
+    "PutBucketTagging": "s3:PutBucketTagging",
+    "PutBucketVersioning": "s3:PutBucketVersioning",
+    "PutObject": "s3:PutObject",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "PutRolePolicy": "iam:PutRolePolicy",
+    "UpdateCertificate": "iot:UpdateCertificate",
+}
+EXPIRED = "credentials have expired: renew them"
+LAST_LINE_OF_CLEAN = "Proven: AWS knows no update, job, bucket, role, certificate, policy or thing by these names."
+
+DENIED_IN_SET_UP = ("CreateThing", "PutBucketVersioning", "HeadBucket")
+DENIED_IN_TEAR_DOWN = ("DeleteObject",)
+THROTTLED_IN_SET_UP = ("CreateRole",)
+
+
+@pytest.mark.parametrize("call", cases(SET_UP, DENIED_IN_SET_UP))
+def test_set_up_without_a_permission_names_it_and_carries_on_once_it_is_there(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
+) -> None:
+    control.fail(call.operation, "access-denied", nth=call.nth)
+    assert_one_sentence(project.run_here("all"), f"lack the permission {PERMISSIONS[call.operation]}.")
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+
+
+@pytest.mark.parametrize("call", cases(TEAR_DOWN, DENIED_IN_TEAR_DOWN))
+def test_tear_down_without_a_permission_names_it_and_carries_on_once_it_is_there(
+    control: Control, project: Project, inventory: Inventory, call: Call
+) -> None:
+    project.run_here("all").done()
+    control.fail(call.operation, "access-denied", nth=call.nth)
+    refused = project.run_here("clean")
+    assert_one_sentence(refused, f"lack the permission {PERMISSIONS[call.operation]}.")
+    assert LAST_LINE_OF_CLEAN not in refused.out
+    project.run_here("clean").done()
+    assert inventory.names() == NOTHING
+
+
+@pytest.mark.long
+def test_a_repeat_without_a_permission_names_it_and_changes_nothing(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any]
+) -> None:
+    project.run_here("all").done()
+    for call in REPEAT:
+        control.fail(call.operation, "access-denied", nth=call.nth)
+        assert_one_sentence(project.run_here("all"), f"lack the permission {PERMISSIONS[call.operation]}.")
+        control.clear_faults()
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+
+
+@pytest.mark.parametrize("call", cases(SET_UP, THROTTLED_IN_SET_UP))
+def test_set_up_survives_throttling(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
+) -> None:
+    control.fail(call.operation, nth=call.nth)
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+
+
+@pytest.mark.parametrize("call", cases(TEAR_DOWN))
+def test_tear_down_survives_throttling(control: Control, project: Project, inventory: Inventory, call: Call) -> None:
+    project.run_here("all").done()
+    control.fail(call.operation, nth=call.nth)
+    project.run_here("clean").done()
+    assert inventory.names() == NOTHING
+
+
+@pytest.mark.long
+def test_a_repeat_survives_throttling_of_all_its_calls(control: Control, project: Project) -> None:
+    project.run_here("all").done()
+    for call in REPEAT:
+        control.fail(call.operation, nth=call.nth)
+    assert {verb for noun, verb in project.run_here("all").done().verbs if noun != "image"} == {"reused"}
+    assert all(rule["seen"] > 1 for rule in control.rules())
+
+
+@pytest.mark.parametrize("call", cases(SET_UP, ("HeadBucket",)))
+def test_set_up_with_expired_credentials_says_so(control: Control, project: Project, call: Call) -> None:
+    control.fail(call.operation, "expired-token", nth=call.nth)
+    assert_one_sentence(project.run_here("all"), EXPIRED)
+
+
+@pytest.mark.parametrize("call", cases(TEAR_DOWN))
+def test_tear_down_with_expired_credentials_says_so(control: Control, project: Project, call: Call) -> None:
+    project.run_here("all").done()
+    control.fail(call.operation, "expired-token", nth=call.nth)
+    assert_one_sentence(project.run_here("clean"), EXPIRED)
+
+
+@pytest.mark.long
+def test_a_repeat_with_expired_credentials_says_so(control: Control, project: Project) -> None:
+    project.run_here("all").done()
+    for call in REPEAT:
+        control.fail(call.operation, "expired-token", nth=call.nth)
+        assert_one_sentence(project.run_here("all"), EXPIRED)
+        control.clear_faults()
+
+
+def test_credentials_that_expire_for_every_call_are_told_once(control: Control, project: Project) -> None:
+    project.run_here("all").done()
+    control.fail("*", "expired-token", nth=2, times=0)
+    assert_one_sentence(project.run_here("all"), EXPIRED)
+
+
+@pytest.mark.long
+def test_nothing_that_listens_is_told_in_one_sentence(project: Project) -> None:
+    result = project.run_here("all", AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    assert_one_sentence(result, "AWS cannot be reached", "AWS_ENDPOINT_URL", "run the same command again")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("operation", ["GetCallerIdentity", "CreateThing", "HeadBucket", "PutObject", "CreateRole"])
+def test_a_connection_that_keeps_breaking_is_told_in_one_sentence_and_carried_on(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], operation: str
+) -> None:
+    control.drop(operation, times=0)
+    assert_one_sentence(project.run_here("all"), "AWS cannot be reached", "run the same command again")
+    control.clear_faults()
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
+from ota.aws_commands import aws_command
 from ota.cloud import side_by_side
-from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, prove_writable
+from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, other_keys, prove_writable
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
 
@@ -137,6 +138,27 @@ def ensure_bucket(
     return _ensure_found(s3, found, account_id, thing_name)
 
 
+def judge_bucket(s3: S3Client, found: Bucket | None, account_id: str, thing_name: str) -> Verb:
+    """What :func:`ensure_bucket` does about what :func:`find_bucket` said; only looks.
+
+    Raises:
+        InTheWay: somebody else's, and not versioned.
+    """
+    if found is None:
+        return Verb.CREATED
+    if _is_ours(s3, found, account_id, thing_name, any_thing=True):
+        return Verb.REUSED if found.is_versioned and ownership.is_ours(found.tags) else Verb.CHANGED
+    if not found.is_versioned:
+        enabled = {"bucket": found.name, "versioning_configuration": "Status=Enabled"}
+        command = aws_command(s3, "put-bucket-versioning", **enabled)
+        raise InTheWay(
+            f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
+            f"Switch them on: `{command}`, or write another bucket_name in config.json.",
+            remedy=command,
+        )
+    return Verb.REUSED
+
+
 def delete_bucket(
     s3: S3Client,
     name: str,
@@ -175,10 +197,7 @@ def delete_bucket(
     if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
         if key_prefix:
             empty(s3, owned, key_prefix)
-        raise NotOurs(
-            f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
-            "only our images are deleted. To delete it with everything in it: `invoke clean --force`."
-        )
+        raise _stays(name, thing_name)
     for _ in range(EMPTYING_ROUNDS):
         if _is_deleted(s3, owned, sleep):
             return Outcome("bucket", Verb.DELETED, name)
@@ -189,11 +208,43 @@ def delete_bucket(
     )
 
 
+def judge_deletion(
+    s3: S3Client, name: str, account_id: str, tags: Mapping[str, str], *, thing_name: str | None, key_prefix: str
+) -> None:
+    """Refuse the bucket that :func:`delete_bucket` without ``force`` would leave; only looks.
+
+    Raises:
+        NotOurs: it was not made for this thing.
+        InTheWay: it holds objects that are not under the prefix.
+    """
+    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
+        raise _stays(name, thing_name)
+    others = other_keys(s3, Owned(Bucket=name, ExpectedBucketOwner=account_id), key_prefix)
+    if others:
+        raise _holds_others(name, others)
+
+
 def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
     """All buckets of the account, in all regions, page by page."""
     for page in s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000}):
         for one in page.get("Buckets", []):
             yield ListedBucket(one["Name"], one.get("BucketRegion", ""), one.get("CreationDate"))
+
+
+def is_versioned(s3: S3Client, name: str, account_id: str) -> bool:
+    """Whether versioning is switched on, not just suspended, in a bucket that exists."""
+    answer = s3.get_bucket_versioning(Bucket=name, ExpectedBucketOwner=account_id)
+    return answer.get("Status") == "Enabled"
+
+
+def find_region(s3: S3Client, name: str, account_id: str) -> str | None:
+    """Where the bucket is; None where there is none.
+
+    Raises:
+        NotOurs: another account has this name, or these credentials may not look.
+        InTheWay: it is in another region than the client; the message says which.
+    """
+    return _region_of(s3, name, account_id)
 
 
 def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, Any]:
@@ -243,16 +294,10 @@ def _create(s3: S3Client, name: str, region: str, thing_name: str, sleep: Callab
 
 
 def _ensure_found(s3: S3Client, found: Bucket, account_id: str, thing_name: str) -> Outcome[Bucket]:
-    if _is_ours(s3, found, account_id, thing_name, any_thing=True):
-        if found.is_versioned and ownership.is_ours(found.tags):
-            return Outcome("bucket", Verb.REUSED, found.name, "versioned", found)
+    if judge_bucket(s3, found, account_id, thing_name) is Verb.CHANGED:
         return _configured(s3, found, account_id, thing_name, Verb.CHANGED)
-    if not found.is_versioned:
-        raise InTheWay(
-            f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
-            f"Switch them on: `aws s3api put-bucket-versioning --bucket {found.name} "
-            "--versioning-configuration Status=Enabled`, or write another bucket_name in config.json."
-        )
+    if ownership.is_ours(found.tags):
+        return Outcome("bucket", Verb.REUSED, found.name, "versioned", found)
     prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=account_id))
     return Outcome("bucket", Verb.REUSED, found.name, "versioned, not made by this tool", found)
 
@@ -324,12 +369,25 @@ def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: boo
         empty(s3, owned, key_prefix)
     keys = first_keys(s3, owned)
     if keys:
-        raise InTheWay(
-            f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
-            f"{', '.join(keys)} …. To delete it with every version of everything in it: "
-            "`invoke clean --force`."
-        )
+        raise _holds_others(owned["Bucket"], keys)
     abort_uploads(s3, owned, "")
+
+
+def _stays(name: str, thing_name: str) -> NotOurs:
+    return NotOurs(
+        f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
+        "only our images are deleted. To delete it with everything in it: `invoke clean --force`.",
+        remedy="invoke clean --force",
+    )
+
+
+def _holds_others(name: str, keys: Sequence[str]) -> InTheWay:
+    return InTheWay(
+        f"The bucket {name} holds objects that are no images of this thing, so it stays: "
+        f"{', '.join(keys)} …. To delete it with every version of everything in it: "
+        "`invoke clean --force`.",
+        remedy="invoke clean --force",
+    )
 
 
 def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:

@@ -16,8 +16,9 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 8
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
 MAX_SIDE_BY_SIDE = 8
+MAX_CONNECTIONS = 64  # `list` asks for seven nouns at once, each eight side by side
 REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 NAMING_PARAMETERS = (
     "otaUpdateId",
@@ -68,6 +71,7 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
     from botocore.exceptions import PartialCredentialsError, ProfileNotFound
 
     _check_pairs(environ)
+    endpoint_url = _checked_endpoint(environ.get("AWS_ENDPOINT_URL"))
     try:
         session = boto3.Session(region_name=environ.get("AWS_REGION") or None)
         credentials = session.get_credentials()
@@ -85,7 +89,7 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
             "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put "
             "`sandbox` first to use the local stand-in (`invoke sandbox all`)."
         )
-    return Cloud(session, _checked_region(session.region_name), environ.get("AWS_ENDPOINT_URL") or None)
+    return Cloud(session, _checked_region(session.region_name), endpoint_url)
 
 
 def open_sandbox(endpoint_url: str, region: str) -> Cloud:
@@ -127,6 +131,8 @@ class Cloud:
         self._session = session
         self._clients: dict[str, Any] = {}
         self._lock = threading.RLock()
+        # Of their own, for they are held while an answer is awaited.
+        self._caller_lock, self._endpoint_lock = threading.Lock(), threading.Lock()
 
     @property
     def iot(self) -> IoTClient:
@@ -170,7 +176,7 @@ class Cloud:
     @property
     def caller(self) -> tuple[str, str]:
         """Account id and our own ARN, from one GetCallerIdentity."""
-        with self._lock:
+        with self._caller_lock:
             return self._caller
 
     @cached_property
@@ -179,9 +185,14 @@ class Cloud:
         return identity["Account"], identity["Arn"]
 
     @property
+    def credentials_expiry(self) -> datetime | None:
+        """When the credentials end, where botocore knows: for those of a role or of a sign-in."""
+        return getattr(self._session.get_credentials(), "_expiry_time", None)
+
+    @property
     def data_endpoint(self) -> str:
         """The host name that devices of this account connect to; asked once. Source: DescribeEndpoint."""
-        with self._lock:
+        with self._endpoint_lock:
             return self._data_endpoint
 
     @cached_property
@@ -201,6 +212,7 @@ class Cloud:
             retries={"mode": "adaptive", "max_attempts": MAX_ATTEMPTS},
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
+            max_pool_connections=MAX_CONNECTIONS,
             user_agent_extra="ota-tasks",
         )
         if self.is_sandbox:
@@ -211,6 +223,8 @@ class Cloud:
             endpoint_url=self.endpoint_url,
             config=config,
         )
+        # botocore makes these classes on first use, and two threads at once would get a set each, neither catching.
+        _ = client.exceptions
         client.meta.events.register("before-parameter-build", _note_object)
         client.meta.events.register("after-call", _name_failed_call)
         return client
@@ -226,6 +240,15 @@ def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     with ThreadPoolExecutor(max_workers=min(len(calls), MAX_SIDE_BY_SIDE)) as pool:
         futures = [pool.submit(call) for call in calls]
     return tuple(future.result() for future in futures)
+
+
+def side_by_side_map(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """What ``work`` makes of each item, in order and as soon as it is there, a few items at the same time.
+
+    When one fails, that is raised in its place; what was not begun by then is not begun any more.
+    """
+    with ThreadPoolExecutor(max_workers=MAX_SIDE_BY_SIDE) as pool:
+        yield from pool.map(work, items)
 
 
 def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
@@ -265,6 +288,18 @@ def _checked_region(region: str | None) -> str:
     if not REGION_SHAPE.fullmatch(region):
         raise CredentialsError(
             f"{region!r} is not an AWS region: AWS_REGION must be a name like eu-west-1 or us-east-1, "
-            "without an availability zone's letter."
+            "without an availability zone's letter.",
+            remedy=f"AWS_REGION={region[:-1]} invoke all" if REGION_SHAPE.fullmatch(region[:-1]) else "",
         )
     return region
+
+
+def _checked_endpoint(endpoint_url: str | None) -> str | None:
+    if not endpoint_url:
+        return None
+    if not re.match(r"https?://[^/\s]+", endpoint_url):
+        raise CredentialsError(
+            f"AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
+            "or unset it to reach AWS itself."
+        )
+    return endpoint_url

@@ -35,6 +35,15 @@ def first_keys(s3: S3Client, owned: Owned) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one["Key"] for one in _versions(answer)))
 
 
+def other_keys(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
+    """The keys of some of what is in the bucket and not under the prefix; none when there is nothing else."""
+    for page in s3.get_paginator("list_object_versions").paginate(**owned):
+        keys = [one["Key"] for one in _versions(page) if not one["Key"].startswith(prefix)]
+        if keys:
+            return tuple(dict.fromkeys(keys))[:SHOWN_KEYS]
+    return ()
+
+
 def prove_writable(s3: S3Client, owned: Owned) -> None:
     """Begin an upload and drop it: that needs the right to write and leaves nothing, not even a delete marker."""
     s3.create_multipart_upload(**owned, Key=WRITE_CHECK_KEY)

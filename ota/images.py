@@ -90,8 +90,8 @@ def upload_image(
     Raises:
         FirmwareError: the image is empty, too big, or no longer the one that was hashed.
     """
-    size_bytes = _checked_size(image_path)
-    checksum = base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
+    size_bytes = checked_size(image_path)
+    checksum = _checksum(sha256)
     request = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": account_id}
     version_id, is_new = _put(s3, request, image_path, checksum, on_progress)
     location = ImageLocation(bucket, key, version_id, size_bytes)
@@ -99,7 +99,25 @@ def upload_image(
     return Outcome("object", verb, image_path.name, f"in s3://{bucket}", location)
 
 
-def _checked_size(image_path: Path) -> int:
+def is_uploaded(s3: S3Client, bucket: str, key: str, sha256: str, *, account_id: str) -> bool:
+    """Whether the object is there with this content, so that :func:`upload_image` reuses it."""
+    from botocore.exceptions import ClientError
+
+    try:
+        there = s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account_id, ChecksumMode="ENABLED")
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchBucket"}:
+            return False
+        raise
+    return there.get("ChecksumSHA256") == _checksum(sha256)
+
+
+def checked_size(image_path: Path) -> int:
+    """The image's size in bytes.
+
+    Raises:
+        FirmwareError: it is empty, or bigger than an update can carry.
+    """
     size_bytes = image_path.stat().st_size
     if not size_bytes:
         raise FirmwareError(f"The image {image_path} is empty: build it again (`invoke build`).")
@@ -146,6 +164,11 @@ def _send(
     with _ProgressReader(image_path, on_progress) as body:
         answer = s3.put_object(**request, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
     return _version(answer)
+
+
+def _checksum(sha256: str) -> str:
+    """Hex digits in the form in which S3 has a checksum."""
+    return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
 
 
 def _version(answer: Any) -> str | None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.aws_commands import iot_command
+from ota.aws_commands import aws_command
 from ota.cloud import side_by_side
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
@@ -33,13 +34,19 @@ __all__ = [
     "ensure_policy",
     "find_policy",
     "find_policy_tags",
+    "judge_policy",
+    "list_attached_policies",
     "list_policies",
     "list_policy_targets",
     "policy_arn",
+    "still_attached",
+    "target_exists",
+    "too_many_policies",
 ]
 
 NOUN = "policy"
 PAGE_SIZE = 250
+MOST_ATTACHED = 10
 DELETE_TIMEOUT_S = 300.0
 DELETE_POLL_S = 5.0
 
@@ -103,6 +110,38 @@ def ensure_policy(
     return replace(outcome, verb=verb, detail=detail)
 
 
+def judge_policy(
+    found: Policy | None,
+    document: Mapping[str, Any],
+    thing_name: str,
+    find_tags: Callable[[], Mapping[str, str] | None],
+) -> Verb:
+    """What becomes of the policy that :func:`find_policy` said; ``find_tags`` is asked only where that matters.
+
+    Raises:
+        NotOurs: it has another document and was not made by this tool for this thing.
+    """
+    if found is None:
+        return Verb.CREATED
+    if is_same_document(found.document, document):
+        return Verb.REUSED
+    if not ownership.is_ours(find_tags() or {}, thing_name):
+        raise _not_ours(found, document, thing_name)
+    return Verb.CHANGED
+
+
+def too_many_policies(iot: IoTClient, name: str, certificate_arn: str, attached: Collection[str]) -> InTheWay:
+    """Why the policy cannot be attached to a certificate that has as many as AWS allows."""
+    first = min(attached)
+    detach = aws_command(iot, "detach-policy", policy_name=first, target=certificate_arn)
+    return InTheWay(
+        f"The policy {name} cannot be attached to the certificate {certificate_arn}: it has {len(attached)} "
+        f"policies, as many as AWS allows ({', '.join(sorted(attached))}). Detach one that the device does not need, "
+        f"for example with `{detach}`, and run the same command again.",
+        remedy=detach,
+    )
+
+
 def delete_policy(
     iot: IoTClient,
     name: str,
@@ -135,6 +174,16 @@ def delete_policy(
     return Outcome(NOUN, Verb.DELETED, name)
 
 
+def still_attached(iot: IoTClient, name: str, targets: Sequence[str]) -> InTheWay:
+    """Why a policy with these targets is not deleted."""
+    detach = aws_command(iot, "detach-policy", policy_name=name, target=targets[0])
+    return InTheWay(
+        f"The policy {name} is still attached to {', '.join(targets)}: deleting it would take their rights. "
+        f"Detach it first (`{detach}`).",
+        remedy=detach,
+    )
+
+
 def detach_policy(iot: IoTClient, name: str, certificate_arn: str) -> None:
     """Take the policy off the certificate; not attached is success."""
     try:
@@ -144,8 +193,9 @@ def detach_policy(iot: IoTClient, name: str, certificate_arn: str) -> None:
 
 
 def list_policies(iot: IoTClient) -> Iterator[Policy]:
-    """Every policy of the account in this region, without documents."""
-    for page in iot.get_paginator("list_policies").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
+    """Every policy of the account in this region, newest first, without documents."""
+    pages = iot.get_paginator("list_policies").paginate(ascendingOrder=False, PaginationConfig={"PageSize": PAGE_SIZE})
+    for page in pages:
         for found in page["policies"]:
             yield Policy(found["policyName"], found["policyArn"])
 
@@ -158,6 +208,14 @@ def list_policy_targets(iot: IoTClient, name: str) -> Iterator[str]:
     try:
         for page in pages:
             yield from page["targets"]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def list_attached_policies(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
+    """Names of the policies that the certificate has; none where there is no such certificate."""
+    try:
+        yield from _list_attached(iot, certificate_arn)
     except iot.exceptions.ResourceNotFoundException:
         return
 
@@ -197,10 +255,8 @@ def _create(iot: IoTClient, name: str, document: Mapping[str, Any], thing_name: 
 
 
 def _match(iot: IoTClient, found: Policy, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
-    if is_same_document(found.document, document):
+    if judge_policy(found, document, thing_name, partial(find_policy_tags, iot, found.arn)) is Verb.REUSED:
         return Outcome(NOUN, Verb.REUSED, found.name, value=found)
-    if not ownership.is_ours(find_policy_tags(iot, found.arn) or {}, thing_name):
-        raise _not_ours(found, document, thing_name)
     _create_version(iot, found.name, json.dumps(document, separators=(",", ":")))
     return Outcome(
         NOUN, Verb.CHANGED, found.name, detail="new default version", value=replace(found, document=document)
@@ -235,12 +291,7 @@ def _attach(iot: IoTClient, name: str, certificate_arn: str) -> None:
         attached = sorted(_list_attached(iot, certificate_arn))
         if not attached:
             raise
-        detach = iot_command(iot, "detach-policy", policy_name=attached[0], target=certificate_arn)
-        raise InTheWay(
-            f"The policy {name} cannot be attached to the certificate {certificate_arn}: it has {len(attached)} "
-            f"policies, as many as AWS allows ({', '.join(attached)}). Detach one that the device does not need, "
-            f"for example with {detach}, and run the same command again."
-        ) from error
+        raise too_many_policies(iot, name, certificate_arn, attached) from error
 
 
 def _is_deleted(iot: IoTClient, name: str) -> bool:
@@ -253,19 +304,16 @@ def _is_deleted(iot: IoTClient, name: str) -> bool:
 
 def _clear_the_way(iot: IoTClient, name: str, *, force: bool) -> None:
     """Take away what AWS refuses the deletion for; what is left after that is AWS's own delay."""
-    targets = [target for target in list_policy_targets(iot, name) if _exists(iot, target)]
+    targets = [target for target in list_policy_targets(iot, name) if target_exists(iot, target)]
     if targets and not force:
-        raise InTheWay(
-            f"The policy {name} is still attached to {', '.join(targets)}: deleting it would take their rights. "
-            f"Detach it first ({iot_command(iot, 'detach-policy', policy_name=name, target=targets[0])})."
-        )
+        raise still_attached(iot, name, targets)
     for version_id in _list_old_versions(iot, name):
         _delete_version(iot, name, version_id)
     for target in targets:
         detach_policy(iot, name, target)
 
 
-def _exists(iot: IoTClient, target: str) -> bool:
+def target_exists(iot: IoTClient, target: str) -> bool:
     """Whether a policy's target is still there: AWS may list a certificate for a while after its deletion."""
     _, is_certificate, certificate_id = target.partition(":cert/")
     if not is_certificate:

@@ -10,13 +10,15 @@ DeleteRole (what must be gone first).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ota.aws_commands import aws_command
 from ota.cloud import side_by_side
 from ota.errors import InTheWay
-from ota.grants import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
+from ota.grants import POLICY_VERSION, granting_document, missing_needs, needs_of, statements, trusts
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -54,17 +56,9 @@ def detach_all(iam: IAMClient, role_name: str, *, force: bool) -> None:
     Raises:
         InTheWay: there is something, and ``force`` is not given; names all of it.
     """
-    attached, inline, profiles = side_by_side(
-        partial(_attached_arns, iam, role_name),
-        partial(_inline_names, iam, role_name),
-        partial(_profile_names, iam, role_name),
-    )
+    attached, inline, profiles = _find_attached(iam, role_name)
     if not force:
-        also = [f"inline policy {one}" for one in inline] + [f"instance profile {one}" for one in profiles]
-        raise InTheWay(
-            f"The role {role_name} cannot be deleted: attached to it is what this tool did not attach: "
-            f"{', '.join([*attached, *also])}. Detach that, or delete the role with all of it: `invoke clean --force`."
-        )
+        raise holds_foreign(role_name, _named(attached, inline, profiles))
     for arn in attached:
         iam.detach_role_policy(RoleName=role_name, PolicyArn=arn)
     for policy_name in inline:
@@ -73,11 +67,57 @@ def detach_all(iam: IAMClient, role_name: str, *, force: bool) -> None:
         iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role_name)
 
 
-def trust_shortcomings(role_name: str, trust: Document, wanted: Document, service: str) -> list[str]:
-    """What keeps ``service`` from assuming the role, with the cure; empty where nothing does.
+def find_attached(iam: IAMClient, role_name: str) -> Attached:
+    """What policies the role has; none where there is no such role. For ``policy_documents``, to look ahead."""
+    try:
+        names, arns = side_by_side(partial(_inline_names, iam, role_name), partial(_attached_arns, iam, role_name))
+    except iam.exceptions.NoSuchEntityException:
+        return Attached()
+    return Attached(tuple(names), tuple(arns))
+
+
+def holds_foreign(role_name: str, named: Sequence[str]) -> InTheWay:
+    """Why a role with these policies and profiles cannot be deleted."""
+    return InTheWay(
+        f"The role {role_name} cannot be deleted: attached to it is what this tool did not attach: "
+        f"{', '.join(named)}. Detach that, or delete the role with all of it: `invoke clean --force`.",
+        remedy="invoke clean --force",
+    )
+
+
+def list_foreign(iam: IAMClient, role_name: str) -> list[str]:
+    """What is attached to the role and not by this tool, in words; nothing where there is no such role."""
+    try:
+        attached, inline, profiles = _find_attached(iam, role_name)
+    except iam.exceptions.NoSuchEntityException:
+        return []
+    return _named(attached, [one for one in inline if one != INLINE_POLICY], profiles)
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Names of a role's inline policies and ARNs of its managed ones."""
+
+    inline_names: tuple[str, ...] = ()
+    policy_arns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shortcoming:
+    """What a role lacks, in words with the statement to add, and the command that adds it; empty where none can."""
+
+    text: str
+    command: str = ""
+
+
+def trust_shortcomings(
+    iam: IAMClient, role_name: str, trust: Document, wanted: Document, service: str
+) -> list[Shortcoming]:
+    """What keeps ``service`` from assuming the role, with the cure; empty where nothing does. Calls nothing.
 
     Args:
-        role_name: for the command to paste.
+        iam: for the command to paste.
+        role_name: for the command too.
         trust: the role's own trust document.
         wanted: the trust document that we would give it; its condition says what the service will send.
         service: the service principal.
@@ -87,30 +127,47 @@ def trust_shortcomings(role_name: str, trust: Document, wanted: Document, servic
     if trusts(trust, service, context):
         return []
     document = {"Version": POLICY_VERSION, "Statement": [*statements(trust), statement]}
-    command = f"aws iam update-assume-role-policy --role-name {role_name} --policy-document"
-    return [f"It does not trust {service}. Add to its trust policy:\n{_advice(statement, command, document)}"]
+    command = aws_command(iam, "update-assume-role-policy", role_name=role_name, policy_document=json.dumps(document))
+    return [_shortcoming(f"It does not trust {service}. Add to its trust policy:", statement, command)]
 
 
-def permission_shortcomings(iam: IAMClient, role_name: str, boundary_arn: str | None, wanted: Document) -> list[str]:
+def permission_shortcomings(
+    iam: IAMClient, role_name: str, boundary_arn: str | None, wanted: Document, attached: Attached | None = None
+) -> list[Shortcoming]:
     """What the role, or its boundary, does not allow of ``wanted``, with the cure; empty where all is allowed."""
     needs = needs_of(wanted)
-    lacking = missing_needs(needs, policy_documents(iam, role_name))
-    bounded = missing_needs(needs, [managed_document(iam, boundary_arn)]) if boundary_arn else ()
+    granted, bounds = side_by_side(
+        partial(policy_documents, iam, role_name, attached),
+        lambda: [managed_document(iam, boundary_arn)] if boundary_arn else None,
+    )
+    lacking = missing_needs(needs, granted)
+    bounded = missing_needs(needs, bounds) if bounds is not None else ()
     problems = []
     if lacking:
-        problems.append(f"It lacks permissions. Add to it:\n{_permissions_advice(role_name, lacking)}")
+        document = granting_document(lacking)
+        command = aws_command(
+            iam,
+            "put-role-policy",
+            role_name=role_name,
+            policy_name=f"{INLINE_POLICY}-additions",
+            policy_document=json.dumps(document),
+        )
+        is_denied = missing_needs(lacking, [*granted, document])  # no Allow helps against a Deny
+        problems.append(_shortcoming("It lacks permissions. Add to it:", document, "" if is_denied else command))
     if bounded:
-        document = json.dumps(granting_document(bounded), indent=2)
-        problems.append(f"Its boundary {boundary_arn} does not allow all of that. Have added to it:\n{document}")
+        missing = json.dumps(granting_document(bounded), indent=2)
+        problems.append(
+            Shortcoming(f"Its boundary {boundary_arn} does not allow all of that. Have added to it:\n{missing}")
+        )
     return problems
 
 
-def policy_documents(iam: IAMClient, role_name: str) -> list[dict[str, Any]]:
+def policy_documents(iam: IAMClient, role_name: str, attached: Attached | None = None) -> list[dict[str, Any]]:
     """Every policy document of the role, decoded: inline ones, and attached ones at their default version."""
-    inline, attached = side_by_side(partial(_inline_names, iam, role_name), partial(_attached_arns, iam, role_name))
+    attached = attached or find_attached(iam, role_name)
     looks: list[Callable[[], dict[str, Any] | None]] = [
-        *(partial(find_inline_document, iam, role_name, one) for one in inline),
-        *(partial(managed_document, iam, arn) for arn in attached),
+        *(partial(find_inline_document, iam, role_name, one) for one in attached.inline_names),
+        *(partial(managed_document, iam, arn) for arn in attached.policy_arns),
     ]
     documents = side_by_side(*looks) if looks else ()
     return [document for document in documents if document is not None]
@@ -127,14 +184,22 @@ def decoded(document: Any) -> dict[str, Any]:
     return dict(json.loads(document)) if isinstance(document, str) else dict(document)
 
 
-def _permissions_advice(role_name: str, lacking: tuple[Need, ...]) -> str:
-    document = granting_document(lacking)
-    command = f"aws iam put-role-policy --role-name {role_name} --policy-name {INLINE_POLICY}-additions"
-    return _advice(document, f"{command} --policy-document", document)
+def _find_attached(iam: IAMClient, role_name: str) -> tuple[list[str], list[str], list[str]]:
+    """ARNs of managed policies, names of inline policies and of instance profiles."""
+    attached, inline, profiles = side_by_side(
+        partial(_attached_arns, iam, role_name),
+        partial(_inline_names, iam, role_name),
+        partial(_profile_names, iam, role_name),
+    )
+    return attached, inline, profiles
 
 
-def _advice(shown: Document, command: str, document: Document) -> str:
-    return f"{json.dumps(shown, indent=2)}\n{command} '{json.dumps(document)}'"
+def _named(attached: list[str], inline: list[str], profiles: list[str]) -> list[str]:
+    return [*attached, *(f"inline policy {one}" for one in inline), *(f"instance profile {one}" for one in profiles)]
+
+
+def _shortcoming(what: str, shown: Document, command: str) -> Shortcoming:
+    return Shortcoming("\n".join(filter(None, [what, json.dumps(shown, indent=2), command])), command)
 
 
 def _inline_names(iam: IAMClient, role_name: str) -> list[str]:

@@ -16,8 +16,9 @@ Reference, "AWS IoT" (job*, thing*, thinggroup*, stream*); IAM User Guide, "The 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
 from ota.grants import POLICY_VERSION, is_same_document
 from ota.outcomes import Outcome, Verb
 from ota.role_policies import (
+    Attached,
     decoded,
     delete_inline,
     detach_all,
@@ -55,6 +57,7 @@ class Role:
         trust: the decoded trust document.
         tags: its tags, among them the marks of ownership where it is ours. A listing does not give them.
         boundary_arn: its permissions boundary, where it has one. A listing does not give it.
+        created_at: when it was made; None for one made in this run.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Role:
     trust: Document
     tags: Mapping[str, str] = field(default_factory=dict)
     boundary_arn: str | None = None
+    created_at: datetime | None = field(default=None, compare=False)
 
 
 def role_arn(partition: str, account_id: str, name: str) -> str:
@@ -153,8 +157,42 @@ def ensure_role(
             raise CloudError(f"The role {name} comes and goes: another run is deleting it. Run this again after that.")
     if ownership.is_ours(found.tags, thing_name):
         return _restored(iam, found, trust, permissions, boundary_arn)
-    _check_foreign(iam, found, trust, permissions)
+    check_foreign(iam, found, trust, permissions)
     return Outcome("role", Verb.REUSED, name, "not made by this tool; grants what is needed", found)
+
+
+def needed_repairs(
+    found: Role, there: Document | None, trust: Document, permissions: Document, boundary_arn: str | None
+) -> tuple[str, ...]:
+    """What of our own role differs from what is wanted: "permissions", "trust", "boundary". ``there``: its policy."""
+    is_other = {
+        "permissions": there is None or not is_same_document(there, permissions),
+        "trust": not is_same_document(found.trust, trust),
+        "boundary": bool(boundary_arn) and found.boundary_arn != boundary_arn,
+    }
+    return tuple(what for what, differs in is_other.items() if differs)
+
+
+def check_foreign(
+    iam: IAMClient, role: Role, trust: Document, permissions: Document, attached: Attached | None = None
+) -> None:
+    """Refuse a role of somebody else's that would make AWS fail the update; only looks.
+
+    ``attached``: what policies it has, where that is known already.
+
+    Raises:
+        InTheWay: it falls short; the message holds what to add.
+    """
+    problems = trust_shortcomings(iam, role.name, role.trust, trust, OTA_SERVICE)
+    problems += permission_shortcomings(iam, role.name, role.boundary_arn, permissions, attached)
+    if problems:
+        first = f"The role {role.name} was not made by this tool and does not serve OTA updates as it is."
+        last = "Or write another iam_role_name in config.json, and this tool makes a role that does."
+        commands = [problem.command for problem in problems]
+        raise InTheWay(
+            "\n".join([first, *(problem.text for problem in problems), last]),
+            remedy=" && ".join(commands) if all(commands) else "",
+        )
 
 
 def delete_role(
@@ -211,6 +249,7 @@ def _role(described: Any) -> Role:
         decoded(described["AssumeRolePolicyDocument"]),
         ownership.from_tags(described.get("Tags", [])),
         described.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
+        described.get("CreateDate"),
     )
 
 
@@ -260,22 +299,18 @@ def _restored(
     iam: IAMClient, found: Role, trust: Document, permissions: Document, boundary_arn: str | None
 ) -> Outcome[Role]:
     """Our own role, with whatever differs put right."""
-    repairs: list[tuple[str, partial[Any]]] = []
-    there = find_inline_document(iam, found.name)
-    if there is None or not is_same_document(there, permissions):
-        repairs.append(("permissions", partial(put_permissions, iam, found.name, permissions)))
-    if not is_same_document(found.trust, trust):
-        document = json.dumps(trust)
-        repairs.append(("trust", partial(iam.update_assume_role_policy, RoleName=found.name, PolicyDocument=document)))
-    if boundary_arn and found.boundary_arn != boundary_arn:
-        repairs.append(("boundary", partial(_put_boundary, iam, found.name, boundary_arn)))
+    repairs = needed_repairs(found, find_inline_document(iam, found.name), trust, permissions, boundary_arn)
+    acts: dict[str, Callable[[], object]] = {
+        "permissions": partial(put_permissions, iam, found.name, permissions),
+        "trust": partial(iam.update_assume_role_policy, RoleName=found.name, PolicyDocument=json.dumps(trust)),
+        "boundary": partial(_put_boundary, iam, found.name, boundary_arn or ""),
+    }
     boundary = boundary_arn or found.boundary_arn
     now = Role(found.name, found.arn, dict(trust), found.tags, boundary)
     if not repairs:
         return Outcome("role", Verb.REUSED, found.name, _boundary_detail(now), now)
-    side_by_side(*(repair for _, repair in repairs))
-    changed = ", ".join(what for what, _ in repairs)
-    return Outcome("role", Verb.CHANGED, found.name, f"{changed} put right; {_boundary_detail(now)}", now)
+    side_by_side(*(acts[what] for what in repairs))
+    return Outcome("role", Verb.CHANGED, found.name, f"{', '.join(repairs)} put right; {_boundary_detail(now)}", now)
 
 
 def _put_boundary(iam: IAMClient, name: str, boundary_arn: str) -> None:
@@ -283,16 +318,6 @@ def _put_boundary(iam: IAMClient, name: str, boundary_arn: str) -> None:
         iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary_arn)
     except iam.exceptions.NoSuchEntityException as error:
         raise _no_boundary(boundary_arn) from error
-
-
-def _check_foreign(iam: IAMClient, role: Role, trust: Document, permissions: Document) -> None:
-    """Refuse a role of somebody else's that would make AWS fail the update, and say what it lacks."""
-    problems = trust_shortcomings(role.name, role.trust, trust, OTA_SERVICE)
-    problems += permission_shortcomings(iam, role.name, role.boundary_arn, permissions)
-    if problems:
-        first = f"The role {role.name} was not made by this tool and does not serve OTA updates as it is."
-        last = "Or write another iam_role_name in config.json, and this tool makes a role that does."
-        raise InTheWay("\n".join([first, *problems, last]))
 
 
 def _is_deleted(iam: IAMClient, name: str) -> bool:

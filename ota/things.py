@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import InTheWay
@@ -145,11 +145,22 @@ def delete_thing(
     return Outcome(NOUN, Verb.DELETED, name)
 
 
-def list_things(iot: IoTClient) -> Iterator[Thing]:
-    """Every thing of the account in this region, without principals."""
-    for page in iot.get_paginator("list_things").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
+def list_things(iot: IoTClient, *, only_ours: bool = False) -> Iterator[Thing]:
+    """Every thing of the account in this region, or every one with this tool's marks; without principals."""
+    marked: dict[str, Any] = (
+        {"attributeName": ownership.MANAGED_BY_KEY, "attributeValue": ownership.MANAGED_BY} if only_ours else {}
+    )
+    for page in iot.get_paginator("list_things").paginate(**marked, PaginationConfig={"PageSize": PAGE_SIZE}):
         for found in page["things"]:
             yield Thing(found["thingName"], found["thingArn"], found.get("attributes", {}))
+
+
+def list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
+    """Everything that hangs on the thing; nothing where there is no such thing."""
+    try:
+        yield from _list_principals(iot, name)
+    except iot.exceptions.ResourceNotFoundException:
+        return
 
 
 def _list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:

@@ -27,6 +27,7 @@ T = TypeVar("T")
 BEING_CREATED = frozenset({"CREATE_PENDING", "CREATE_IN_PROGRESS"})
 BEING_DELETED = "DELETE_IN_PROGRESS"
 JOB_BEING_DELETED = "DELETION_IN_PROGRESS"
+UNFINISHED_JOB = frozenset({"IN_PROGRESS", "SCHEDULED"})
 LONGEST_POLL_S = 4.0
 
 
@@ -129,6 +130,16 @@ def wait_deleted(iot: IoTClient, update_id: str, patience: Patience, *, may_dele
 
     what = f"AWS to delete the OTA update {update_id} and its job {job_id}"
     return _poll(look, patience, patience.delete_timeout_s, what)[0]
+
+
+def wait_job_deleted(iot: IoTClient, job_id: str, patience: Patience) -> None:
+    """Wait until a job that is being deleted is gone."""
+    _poll(
+        lambda: True if find_job(iot, job_id) is None else None,
+        patience,
+        patience.delete_timeout_s,
+        f"AWS to delete the job {job_id}",
+    )
 
 
 def _delete_job(iot: IoTClient, job_id: str) -> None:

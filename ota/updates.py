@@ -23,6 +23,7 @@ from ota.update_failures import Failure, failure_of
 from ota.update_requests import Update, UpdateRequest, create_update_request, has_same_content, job_id_of
 from ota.update_waits import (
     JOB_BEING_DELETED,
+    UNFINISHED_JOB,
     Job,
     Patience,
     find_job,
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 COMPLETE = "CREATE_COMPLETE"
-UNFINISHED_JOB = frozenset({"IN_PROGRESS", "SCHEDULED"})
 FIRST_SETTLE_PAUSE_S = 1.0
 LONGEST_SETTLE_PAUSE_S = 8.0
+PAGE_SIZE = 250
 
 
 @dataclass(frozen=True)
@@ -88,19 +89,69 @@ def ensure_update(
     """
     patience = patience or Patience()
     found = wait_at_rest(iot, existing, patience) if existing else None
+    verb = judge_update(found, request, may_replace_foreign=may_replace_foreign)
     if found is None:
         made = _create(iot, request, patience)
-        return Outcome("update", Verb.CREATED, made.update_id, f"job {made.job_id}", made)
-    if found.status == COMPLETE and has_same_content(found, request):
-        return Outcome("update", Verb.REUSED, found.update_id, f"job {found.job_id}", found)
-    if not (may_replace_foreign or found.is_ours(request.thing_name)):
-        raise _not_ours(found, request.thing_name)
+        return Outcome("update", verb, made.update_id, f"job {made.job_id}", made)
+    if verb is Verb.REUSED:
+        return Outcome("update", verb, found.update_id, f"job {found.job_id}", found)
     if not may_replace_running:
-        _check_not_running(iot, found)
+        check_not_running(iot, found)
     _delete(iot, found.update_id, patience)
     made = _create(iot, request, patience)
     why = "other content" if found.status == COMPLETE else found.status
-    return Outcome("update", Verb.CHANGED, made.update_id, f"job {made.job_id}, in place of the one with {why}", made)
+    return Outcome("update", verb, made.update_id, f"job {made.job_id}, in place of the one with {why}", made)
+
+
+def judge_update(found: Update | None, request: UpdateRequest, *, may_replace_foreign: bool = False) -> Verb:
+    """What becomes of the update that is at rest: created, reused, or changed for another one. Calls nothing.
+
+    Raises:
+        NotOurs: somebody else's update has the name.
+    """
+    if found is None:
+        return Verb.CREATED
+    if found.status == COMPLETE and has_same_content(found, request):
+        return Verb.REUSED
+    if not (may_replace_foreign or found.is_ours(request.thing_name)):
+        raise _not_ours(found, request.thing_name)
+    return Verb.CHANGED
+
+
+def check_not_running(iot: IoTClient, update: Update) -> None:
+    """Refuse while a device is downloading the update; only looks.
+
+    Raises:
+        InTheWay: one is.
+    """
+    try:
+        pages = iot.get_paginator("list_job_executions_for_job").paginate(
+            jobId=update.job_id or job_id_of(update.update_id), status="IN_PROGRESS"
+        )
+        running = [one["thingArn"].rpartition("/")[2] for page in pages for one in page.get("executionSummaries", [])]
+    except iot.exceptions.ResourceNotFoundException:
+        return
+    if running:
+        raise InTheWay(
+            f"{', '.join(running)} is downloading {update.update_id} right now, and that has other content than is "
+            "wanted. Let the device finish, or replace it all the same: replace_running_update true in config.json, "
+            "or OTA_REPLACE_RUNNING_UPDATE=true.",
+            remedy="invoke with --replace-running-update true update",
+        )
+
+
+def check_job(job: Job, request: UpdateRequest) -> None:
+    """Refuse a job that has the id which the update needs, and was made for something else. Calls nothing.
+
+    Raises:
+        InTheWay: it was.
+    """
+    if job.targets != (request.thing_arn,):
+        raise InTheWay(
+            f"The job {job.job_id} was not made for the thing {request.thing_name}, and the update "
+            f"{request.update_id} needs its id: delete it (`aws iot delete-job --job-id {job.job_id} --force`), or "
+            "write another update_name in config.json."
+        )
 
 
 def delete_update(
@@ -144,14 +195,14 @@ def delete_update(
 
 def list_updates(iot: IoTClient) -> Iterator[ListedUpdate]:
     """All updates of the account in this region, page by page."""
-    for page in iot.get_paginator("list_ota_updates").paginate():
+    for page in iot.get_paginator("list_ota_updates").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
         for one in page.get("otaUpdates", []):
             yield ListedUpdate(one["otaUpdateId"], one["otaUpdateArn"], one["creationDate"])
 
 
 def list_jobs(iot: IoTClient) -> Iterator[ListedJob]:
     """All jobs of the account in this region, of updates or not, page by page."""
-    for page in iot.get_paginator("list_jobs").paginate():
+    for page in iot.get_paginator("list_jobs").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
         for one in page.get("jobs", []):
             yield ListedJob(one["jobId"], one["jobArn"], one["status"], one["createdAt"])
 
@@ -240,12 +291,8 @@ def _is_job_in_the_way(iot: IoTClient, request: UpdateRequest, failure: Failure)
     AWS's words for this are not documented, so the job itself is asked for.
     """
     job = find_job(iot, job_id_of(request.update_id))
-    if job is not None and job.targets != (request.thing_arn,):
-        raise InTheWay(
-            f"The job {job.job_id} was not made for the thing {request.thing_name}, and the update "
-            f"{request.update_id} needs its id: delete it (`aws iot delete-job --job-id {job.job_id} --force`), or "
-            "write another update_name in config.json."
-        )
+    if job is not None:
+        check_job(job, request)
     return job is not None or failure.is_job_left
 
 
@@ -253,23 +300,6 @@ def _is_for(job: Job, thing_name: str | None) -> bool:
     if thing_name is None:
         return True
     return len(job.targets) == 1 and job.targets[0].endswith(f":thing/{thing_name}")
-
-
-def _check_not_running(iot: IoTClient, update: Update) -> None:
-    """Refuse while a device is downloading it."""
-    try:
-        pages = iot.get_paginator("list_job_executions_for_job").paginate(
-            jobId=update.job_id or job_id_of(update.update_id), status="IN_PROGRESS"
-        )
-        running = [one["thingArn"].rpartition("/")[2] for page in pages for one in page.get("executionSummaries", [])]
-    except iot.exceptions.ResourceNotFoundException:
-        return
-    if running:
-        raise InTheWay(
-            f"{', '.join(running)} is downloading {update.update_id} right now, and that has other content than is "
-            "wanted. Let the device finish, or replace it all the same: replace_running_update true in config.json, "
-            "or OTA_REPLACE_RUNNING_UPDATE=true."
-        )
 
 
 def _check_finished(iot: IoTClient, update: Update) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,15 +239,20 @@ def test_a_managed_policy_counts_at_its_default_version(iam: IAMClient) -> None:
         ensure(iam)
 
 
+def policy_document_in(command: str) -> Any:
+    words = shlex.split(command)
+    return json.loads(words[words.index("--policy-document") + 1])
+
+
 def test_what_somebody_else_s_role_lacks_is_printed_ready_to_paste(iam: IAMClient) -> None:
     short = {**PERMISSIONS, "Statement": PERMISSIONS["Statement"][:-1]}
     make_foreign(iam, inline=short)
     with pytest.raises(InTheWay) as caught:
         ensure(iam)
     command = next(line for line in str(caught.value).splitlines() if line.startswith("aws iam put-role-policy"))
-    head, _, quoted = command.partition(" --policy-document ")
-    assert head == f"aws iam put-role-policy --role-name {NAME} --policy-name ota-tasks-additions"
-    document = json.loads(quoted.strip("'"))
+    assert command.startswith(f"aws iam put-role-policy --role-name {NAME} --policy-name ota-tasks-additions ")
+    assert caught.value.remedy == command
+    document = policy_document_in(command)
     assert document["Statement"] == [{"Effect": "Allow", "Action": ["iam:GetRole", "iam:PassRole"], "Resource": [ARN]}]
     iam.put_role_policy(RoleName=NAME, PolicyName="ota-tasks-additions", PolicyDocument=json.dumps(document))
     assert ensure(iam).verb is Verb.REUSED
@@ -258,7 +264,7 @@ def test_a_trust_that_is_missing_is_printed_ready_to_paste_and_keeps_what_is_the
     with pytest.raises(InTheWay, match=r"does not trust iot\.amazonaws\.com") as caught:
         ensure(iam)
     command = next(line for line in str(caught.value).splitlines() if line.startswith("aws iam update-assume-role"))
-    document = json.loads(command.partition(" --policy-document ")[2].strip("'"))
+    document = policy_document_in(command)
     assert document["Statement"][0] == theirs
     iam.update_assume_role_policy(RoleName=NAME, PolicyDocument=json.dumps(document))
     assert ensure(iam).verb is Verb.REUSED

@@ -1,0 +1,325 @@
+"""A virtual device's flash: two slots for each image, and how far an update has come, safe against a power cut.
+
+One slot holds what runs, the other takes the update. Where an update stands is one small file that is replaced in one
+step, so that whenever the power goes, the device starts again at the last step that was finished. The blocks of a
+download are noted as they come; should the image be spoilt by a cut in the middle of a write, its signature tells.
+
+The device comes from the factory with an image that no file holds, only a version: that of the application as Arm
+builds it.
+
+Source: MCUboot's design (two slots, test, confirm, revert); versions in
+FreeRTOS/iot-reference-arm-corstone3xx (``MCUBOOT_IMAGE_VERSION_NS``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import IO, Any
+
+from ota.device_messages import BLOCK_BYTES, Block
+from ota.errors import DeviceFailed
+from ota.profiles import MODEL_FILE_NAME
+
+FACTORY_VERSION = "0.0.10+0"
+FACTORY_MODEL_VERSION = "0.0.11+0"
+STATE_FILE = "state.json"
+LOCK_FILE = "lock"
+SLOTS = ("a", "b")
+
+
+class Phase(str, Enum):
+    """How far an update has come."""
+
+    DOWNLOADING = "downloading"
+    INSTALLED = "installed"  # verified and in the other slot; the device has not restarted yet
+    TRIAL = "trial"  # the new image runs, and is not confirmed
+    CONFIRMED = "confirmed"  # it stays; the cloud may not know yet
+    REVERTED = "reverted"  # the old one runs again; the cloud may not know yet
+
+
+@dataclass(frozen=True)
+class Running:
+    """What runs: in which slot, and its version as text; empty where the image tells none."""
+
+    slot: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An update on its way.
+
+    Attributes:
+        offer_id: tells it from any other.
+        job_id: its job.
+        image_name: what the image is on the device.
+        size_bytes: the image's length.
+        phase: how far it has come.
+        before: the version that ran when it was installed, as text.
+        updated_by: the same as a number, as the device has reported it.
+        version: the new image's version as text; empty before it is known, and where the image tells none.
+    """
+
+    offer_id: str
+    job_id: str
+    image_name: str
+    size_bytes: int
+    phase: Phase = Phase.DOWNLOADING
+    before: str = ""
+    updated_by: int = 0
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the device remembers over a restart.
+
+    Attributes:
+        running: what runs of each image.
+        pending: the update on its way.
+        certificate_id: the certificate that is built into its firmware; empty before one is known.
+    """
+
+    running: Mapping[str, Running] = field(default_factory=dict)
+    pending: Pending | None = None
+    certificate_id: str = ""
+
+
+class Store:
+    """The flash of one device, in one folder. Use it as a context: it is for one process at a time."""
+
+    def __init__(self, folder_path: Path) -> None:
+        self.folder_path = folder_path
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Store:
+        """Take the folder.
+
+        Raises:
+            DeviceFailed: another process has it, or it cannot be written.
+        """
+        try:
+            self.folder_path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder_path / LOCK_FILE).open("a")
+        except OSError as error:
+            raise DeviceFailed(f"The device's folder {self.folder_path} cannot be used: {error.strerror}.") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise DeviceFailed(
+                f"Another virtual device works in {self.folder_path}: end that one first, for the cloud too lets only "
+                "one connect by this name."
+            ) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    @property
+    def state(self) -> State:
+        """What the device remembers; a device that remembers nothing is new.
+
+        Raises:
+            DeviceFailed: the file is there and is not one of ours.
+        """
+        path = self.folder_path / STATE_FILE
+        try:
+            return _read_state(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return State()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DeviceFailed(
+                f"{path} cannot be read as a device's memory ({error}): `rm -r {self.folder_path}` makes a new device."
+            ) from error
+
+    def running(self, image_name: str) -> Running:
+        """What runs of this image."""
+        factory = FACTORY_MODEL_VERSION if image_name == MODEL_FILE_NAME else FACTORY_VERSION
+        return self.state.running.get(image_name) or Running(SLOTS[0], factory)
+
+    def pretend(self, image_name: str, version: str) -> None:
+        """Have this version run, whatever image is in the slot."""
+        self._keep(image_name, replace(self.running(image_name), version=version))
+
+    def save(self, pending: Pending | None) -> None:
+        """Remember how far the update has come; None: there is none any more."""
+        self._write(replace(self.state, pending=pending))
+
+    def confirm(self, pending: Pending) -> None:
+        """Let the new image be the one that runs."""
+        running = self.running(pending.image_name)
+        new = Running(_other(running.slot), pending.version)
+        self._keep(pending.image_name, new, replace(pending, phase=Phase.CONFIRMED))
+
+    def forget(self) -> None:
+        """No update is on its way any more; what was downloaded of it and does not run is gone."""
+        pending = self.state.pending
+        if pending is not None and pending.phase is not Phase.CONFIRMED:
+            for path in (self.new_image_path(pending.image_name), *self._part_paths(pending.image_name)):
+                path.unlink(missing_ok=True)
+        self.save(None)
+
+    def flash(self, certificate_id: str, *, is_fresh: bool = False) -> bool:
+        """Be the device that has this certificate; whether it was flashed anew for that, as from the factory.
+
+        The certificate is part of the firmware, so a device with another one has been flashed since.
+        """
+        is_new = is_fresh or self.state.certificate_id not in ("", certificate_id)
+        if is_new:
+            self.reset()
+        if self.state.certificate_id != certificate_id:
+            self._write(replace(self.state, certificate_id=certificate_id))
+        return is_new
+
+    def reset(self) -> None:
+        """As it came from the factory."""
+        for path in self.folder_path.iterdir():
+            if path.name != LOCK_FILE:
+                path.unlink() if not path.is_dir() else shutil.rmtree(path)
+
+    def image_path(self, image_name: str) -> Path:
+        """The file of the slot that runs."""
+        return self._slot_path(image_name, self.running(image_name).slot)
+
+    def new_image_path(self, image_name: str) -> Path:
+        """The file of the other slot."""
+        return self._slot_path(image_name, _other(self.running(image_name).slot))
+
+    @contextlib.contextmanager
+    def open_download(self, image_name: str, size_bytes: int) -> Iterator[Download]:
+        """The half-loaded image of the other slot, as far as it has come."""
+        image_path, blocks_path = self._part_paths(image_name)
+        image_path.touch()
+        with image_path.open("r+b") as file:
+            file.truncate(size_bytes)
+            download = Download(file, size_bytes, blocks_path)
+            try:
+                yield download
+            finally:
+                download.save()
+
+    def part_path(self, image_name: str) -> Path:
+        """The file that a download is written to."""
+        return self._part_paths(image_name)[0]
+
+    def install(self, pending: Pending) -> None:
+        """Let the download, which is whole and verified, be the other slot's image."""
+        image_path, blocks_path = self._part_paths(pending.image_name)
+        with image_path.open("rb") as file:
+            os.fsync(file.fileno())
+        image_path.replace(self.new_image_path(pending.image_name))
+        blocks_path.unlink(missing_ok=True)
+        self.save(pending)
+
+    def _keep(self, image_name: str, running: Running, pending: Pending | None = None) -> None:
+        state = self.state
+        running_now = {**state.running, image_name: running}
+        self._write(replace(state, running=running_now, pending=pending or state.pending))
+
+    def _write(self, state: State) -> None:
+        _replace(self.folder_path / STATE_FILE, json.dumps(asdict(state), indent=2).encode(), is_synced=True)
+
+    def _slot_path(self, image_name: str, slot: str) -> Path:
+        return self.folder_path / f"{_file_name(image_name)}.{slot}.bin"
+
+    def _part_paths(self, image_name: str) -> tuple[Path, Path]:
+        base = self.folder_path / f"{_file_name(image_name)}.part"
+        return base, base.with_name(f"{base.name}.blocks")
+
+
+class Download:
+    """An image on its way into a slot; its note has a bit for each block that is there, low bits first.
+
+    Attributes:
+        size_bytes: the image's length.
+        done_bytes: how much of it is there.
+    """
+
+    def __init__(self, file: IO[bytes], size_bytes: int, blocks_path: Path) -> None:
+        self._file = file
+        self._blocks_path = blocks_path
+        self.size_bytes = size_bytes
+        self._bits = _read_bits(blocks_path, size_bytes)
+        self._missing = {index for index in range(self.block_count) if not self._bits[index // 8] >> index % 8 & 1}
+        self.done_bytes = size_bytes - sum(self.length_of(index) for index in self._missing)
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks the image has."""
+        return -(-self.size_bytes // BLOCK_BYTES)
+
+    @property
+    def done_count(self) -> int:
+        """How many of them are there."""
+        return self.block_count - len(self._missing)
+
+    @property
+    def missing(self) -> list[int]:
+        """The blocks that are not there, in order."""
+        return sorted(self._missing)
+
+    def length_of(self, index: int) -> int:
+        """How long this block is; the last one may be short."""
+        return min(BLOCK_BYTES, self.size_bytes - index * BLOCK_BYTES)
+
+    def put(self, block: Block) -> bool:
+        """Write a block; whether it was one that was missing."""
+        if block.index not in self._missing or len(block.data) != self.length_of(block.index):
+            return False
+        self._file.seek(block.index * BLOCK_BYTES)
+        self._file.write(block.data)
+        self._missing.discard(block.index)
+        self._bits[block.index // 8] |= 1 << block.index % 8
+        self.done_bytes += len(block.data)
+        return True
+
+    def save(self) -> None:
+        """Note what is there, so that a restart goes on from here."""
+        self._file.flush()
+        _replace(self._blocks_path, bytes(self._bits))
+
+
+def _other(slot: str) -> str:
+    return SLOTS[1 - SLOTS.index(slot)]
+
+
+def _file_name(image_name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", image_name)[:100]
+
+
+def _read_bits(path: Path, size_bytes: int) -> bytearray:
+    """The note of the blocks that are there; an empty one where it does not fit the image."""
+    length = -(-size_bytes // (8 * BLOCK_BYTES))
+    found = path.read_bytes() if path.exists() else b""
+    return bytearray(found if len(found) == length else length)
+
+
+def _read_state(told: Any) -> State:
+    pending = told["pending"]
+    return State(
+        {name: Running(**one) for name, one in told["running"].items()},
+        Pending(**{**pending, "phase": Phase(pending["phase"])}) if pending else None,
+        str(told["certificate_id"]),
+    )
+
+
+def _replace(path: Path, content: bytes, *, is_synced: bool = False) -> None:
+    """Put the content there in one step."""
+    fresh = path.with_name(f"{path.name}.new")
+    with fresh.open("wb") as file:
+        file.write(content)
+        if is_synced:
+            file.flush()
+            os.fsync(file.fileno())
+    fresh.replace(path)

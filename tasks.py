@@ -6,6 +6,7 @@ machine. A task body is one call: ``ota/conductor.py`` knows what needs what, ``
 
 from __future__ import annotations
 
+import copy
 import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
 from ota.errors import OtaError
-from ota.fields import FIELDS
+from ota.meanings import MEANINGS
 
 if TYPE_CHECKING:
     from invoke.context import Context
@@ -30,8 +31,10 @@ class OtaTask(Task):  # type: ignore[type-arg]
     """A task that shows what a user can cause as a sentence, and a bug as a traceback."""
 
     def __deepcopy__(self, _memo: object) -> OtaTask:
-        """Tasks never change, and invoke copies them all before it lists them: without this, most of its time."""
-        return self
+        """Only its help texts ever change, for invoke uses them up; copying more took most of ``--list``'s time."""
+        clone = copy.copy(self)
+        clone.help = dict(self.help)
+        return clone
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; the one place that turns our errors and AWS's into an exit status and a message."""
@@ -110,7 +113,7 @@ def update(c: Context) -> None:
 
 @task(klass=OtaTask, name="all", pre=[update])
 def all_(c: Context) -> None:
-    """Set up everything above, then sum it up."""
+    """Set up everything that an update needs, then sum it up."""
     _conductor(c).summary()
 
 
@@ -119,11 +122,56 @@ def all_(c: Context) -> None:
     help={
         "force": "Delete what has these names even where this tool did not make it.",
         "local": "Delete the key and certificate files in credentials_path too.",
+        "all_certificates": "Clean every thing that has a certificate in credentials_path.",
+        "plan": "Only show what would be deleted; exit status 1 where something would stay that must not.",
+        "json": "With --plan: one JSON document on stdout instead of a table.",
     },
 )
-def clean(c: Context, force: bool = False, local: bool = False) -> None:
+def clean(
+    c: Context,
+    force: bool = False,
+    local: bool = False,
+    all_certificates: bool = False,
+    plan: bool = False,
+    json: bool = False,
+) -> None:
     """Tear down what the tasks made, in the one safe order, and prove that nothing is left."""
-    _conductor(c).clean(force=force, local=local)
+    if plan:
+        from ota.looks import show_teardown_plan
+
+        _conductor(c).look(show_teardown_plan, as_json=json, is_forced=force, local=local)
+        return
+    _conductor(c).clean(force=force, local=local, all_certificates=all_certificates)
+
+
+@task(klass=OtaTask, help={"json": JSON_HELP})
+def plan(c: Context, json: bool = False) -> None:
+    """Show object by object what all would do, and change nothing; exit status 1 where all would fail."""
+    from ota.looks import show_plan
+
+    _conductor(c).look(show_plan, as_json=json)
+
+
+@task(klass=OtaTask, help={"json": JSON_HELP})
+def status(c: Context, json: bool = False) -> None:
+    """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed."""
+    from ota.looks import show_status
+
+    _conductor(c).look(show_status, as_json=json)
+
+
+@task(klass=OtaTask, help={"timeout": "Seconds until it gives up.", "json": JSON_HELP})
+def watch(c: Context, timeout: float = 3600.0, json: bool = False) -> None:
+    """Follow the update until every device has finished; exit status 0 done, 2 no update, 3 time up, 4 failed."""
+    from ota.looks import watch
+
+    _conductor(c).look(watch, as_json=json, timeout_s=timeout)
+
+
+@task(klass=OtaTask, help={"json": JSON_HELP})
+def doctor(c: Context, json: bool = False) -> None:
+    """Find what would make all fail, with the command that mends it; exit status 1 where there is something."""
+    _conductor(c).check_up(as_json=json)
 
 
 @task(klass=OtaTask, name="start", default=True)
@@ -135,13 +183,13 @@ def sandbox_start(c: Context) -> None:
 @task(klass=OtaTask, name="stop")
 def sandbox_stop(c: Context) -> None:
     """Stop the local stand-in; what it holds is gone, the files in .sandbox/ stay."""
-    _conductor(c).scope.stop_sandbox()
+    _conductor(c).stop_sandbox()
 
 
 @task(klass=OtaTask, name="reset")
 def sandbox_reset(c: Context) -> None:
     """Empty the local stand-in and delete the files in .sandbox/ that the tasks made there."""
-    _conductor(c).scope.reset_sandbox()
+    _conductor(c).reset_sandbox()
 
 
 @task(klass=OtaTask, name="env")
@@ -158,12 +206,11 @@ def with_(c: Context, config_file: str | None = None, **values: str | None) -> N
 
 def _settings_task() -> OtaTask:
     """The task ``with``: a flag for each setting, from the table of settings."""
-    flags = ["config_file", *(field.name for field in FIELDS)]
+    flags = ["config_file", *MEANINGS]
     optional = [inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=None) for flag in flags]
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     with_.__signature__ = inspect.Signature([context, *optional])  # type: ignore[attr-defined]
-    texts = {"config_file": "Settings file to read instead of config.json."}
-    texts |= {field.name: field.help for field in FIELDS}
+    texts = {"config_file": "Settings file to read instead of config.json.", **MEANINGS}
     return OtaTask(with_, name="with", help=texts, auto_shortflags=False)
 
 
@@ -173,7 +220,188 @@ def settings(c: Context, json: bool = False) -> None:
     _conductor(c).scope.show_settings(as_json=json)
 
 
-namespace = Collection(thing, policy, bucket, role, build, update, all_, clean, settings, _settings_task())
+LIST_HELP = {
+    "limit": "How many rows to show (default: the setting max_listed).",
+    "filter_": "Only names like this, with * for anything: 'lamp-*'.",
+    "mine": "Only what this tool made.",
+    "json": JSON_HELP,
+}
+
+
+def _list_task(plural: str, sentence: str) -> OtaTask:
+    """The task that lists one noun, or all."""
+
+    def body(c: Context, limit: str = "", filter_: str = "", mine: bool = False, json: bool = False) -> None:
+        _conductor(c).show_lists(plural, limit=limit, pattern=filter_, mine=mine, as_json=json)
+
+    body.__doc__ = sentence
+    return OtaTask(body, name=plural, help=LIST_HELP, default=plural == "all")
+
+
+NAME_HELP = "Its name, or a pattern with * (to be confirmed); repeatable (default: the one that the settings name)."
+YES_HELP = "Answer yes where a pattern is to be confirmed."
+PRUNE_CERTIFICATES = "Delete certificates too that then hang on nothing else."
+
+
+def _delete_task(noun: str, sentence: str, force: str, *, name: str = NAME_HELP, prune: str = "") -> OtaTask:
+    """The task that deletes objects of one noun by their names."""
+
+    def body(
+        c: Context, name: list[str] | None = None, force: bool = False, prune: bool = False, yes: bool = False
+    ) -> None:
+        _conductor(c).delete(noun, name or (), force=force, prune=prune, yes=yes)
+
+    def body_without_prune(c: Context, name: list[str] | None = None, force: bool = False, yes: bool = False) -> None:
+        _conductor(c).delete(noun, name or (), force=force, prune=False, yes=yes)
+
+    chosen = body if prune else body_without_prune
+    chosen.__doc__ = sentence
+    texts = {"name": name, "force": force, "yes": YES_HELP, **({"prune": prune} if prune else {})}
+    return OtaTask(chosen, name=noun, help=texts, iterable=["name"])
+
+
+LIST_TASKS = (
+    _list_task("all", "List everything in the account: things, policies, certificates, buckets, roles, updates, jobs."),
+    _list_task("things", "List the IoT things, with their certificates."),
+    _list_task("policies", "List the IoT policies, with what they are attached to."),
+    _list_task("certificates", "List the certificates: status, expiry, and what hangs on them."),
+    _list_task("buckets", "List the S3 buckets, with region and versioning."),
+    _list_task("roles", "List the IAM roles, with their permissions boundaries."),
+    _list_task("updates", "List the OTA updates: status, job, targets."),
+    _list_task("jobs", "List the jobs, of OTA updates or not: status and targets."),
+)
+DELETE_TASKS = (
+    _delete_task(
+        "thing",
+        "Delete an IoT thing by its name; its certificates stay, unless pruned.",
+        "Delete it though its device is at work on an update right now; by pattern also what this tool did not make.",
+        prune=PRUNE_CERTIFICATES,
+    ),
+    _delete_task(
+        "policy",
+        "Delete an IoT policy by its name.",
+        "Detach it from what it hangs on first; by pattern also what this tool did not make.",
+        prune=f"{PRUNE_CERTIFICATES} Detaches it first.",
+    ),
+    _delete_task(
+        "certificate",
+        "Delete a certificate by its id.",
+        "Detach it from all things and policies first; by pattern also what this tool did not make.",
+        name="Its id, the first 8 digits or more, its ARN, or a pattern with * (to be confirmed); repeatable.",
+        prune="With --force: delete things and policies too that then have no other certificate.",
+    ),
+    _delete_task(
+        "role",
+        "Delete an IAM role by its name.",
+        "Delete it with whatever is attached, and though an OTA update needs it; by pattern also what this tool did "
+        "not make.",
+    ),
+    _delete_task(
+        "bucket",
+        "Delete an S3 bucket by its name.",
+        "Delete it with every version of everything in it; by pattern also what this tool did not make.",
+    ),
+    _delete_task(
+        "update",
+        "Delete an OTA update by its name, with its job and stream.",
+        "Delete it though devices have not finished; by pattern also what this tool did not make.",
+    ),
+    _delete_task(
+        "job",
+        "Delete a job by its id.",
+        "Delete it though devices have not finished; by pattern also what this tool did not make.",
+    ),
+)
+
+
+@task(klass=OtaTask, name="help", default=True)
+def delete_help(_c: Context) -> None:
+    """Tell what can be deleted by name, and how."""
+    nouns = ", ".join(f"`invoke delete.{one.name}`" for one in DELETE_TASKS)
+    raise OtaError(f"Say what to delete: {nouns}. `invoke --help delete.thing` tells how; `invoke clean` deletes all.")
+
+
+@task(
+    klass=OtaTask,
+    help={
+        "running_version": "What runs on the device, as 0.0.10+0 or as the number that it reports as updatedBy.",
+        "json": JSON_HELP,
+    },
+)
+def verify(c: Context, running_version: str | None = None, json: bool = False) -> None:
+    """Prove offline that image, signature, key and settings belong together and fit the firmware."""
+    _conductor(c).verify(running_version=running_version, as_json=json)
+
+
+@task(
+    klass=OtaTask,
+    positional=["text"],
+    help={"text": "What a device, AWS or the AWS CLI said, in quotes.", "json": JSON_HELP},
+)
+def explain(c: Context, text: str, json: bool = False) -> None:
+    """Say what a failure code, a status or an errorInfo means: invoke explain "0x000000e3: 0x00000000"."""
+    _conductor(c).explain(text, as_json=json)
+
+
+@task(
+    klass=OtaTask,
+    help={
+        "encoding": "How stream messages are written: json (as the firmware) or cbor.",
+        "faithful": "Keep the firmware's limits: 2,048 bytes for the job, one block at a time, no second try.",
+        "fault": "Play a device that goes wrong: bad-signature, lost-blocks, connection-lost, power-cut, "
+        "same-version, rejects or times-out.",
+        "forever": "Stay, and take updates as they come, until Ctrl-C or --timeout.",
+        "fresh": "Begin as from the factory, with version 0.0.10+0.",
+        "count": "So many devices at once, THING-1 and on; in the sandbox they and an update for them are made.",
+        "timeout": "Seconds that all may take (default: 900; with --forever no end).",
+        "json": JSON_HELP,
+    },
+)
+def device(
+    c: Context,
+    encoding: str = "json",
+    faithful: bool = False,
+    fault: str = "",
+    forever: bool = False,
+    fresh: bool = False,
+    count: int = 1,
+    timeout: str = "",
+    json: bool = False,
+) -> None:
+    """Have a virtual device take the update as the firmware would: exit status 0 once it runs it, or has no job."""
+    _conductor(c).device(
+        encoding=encoding,
+        faithful=faithful,
+        fault=fault,
+        forever=forever,
+        fresh=fresh,
+        count=count,
+        timeout=timeout,
+        as_json=json,
+    )
+
+
+namespace = Collection(
+    thing,
+    policy,
+    bucket,
+    role,
+    build,
+    update,
+    all_,
+    clean,
+    device,
+    plan,
+    status,
+    watch,
+    doctor,
+    verify,
+    explain,
+    settings,
+    _settings_task(),
+)
 namespace.add_collection(
     Collection("sandbox", sandbox_start, sandbox_stop, sandbox_reset, sandbox_env),
 )
+namespace.add_collection(Collection("list", *LIST_TASKS))
+namespace.add_collection(Collection("delete", delete_help, *DELETE_TASKS))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -148,14 +149,23 @@ def _absolute(request: BuildRequest) -> BuildRequest:
 
 
 def _check_inputs(request: BuildRequest) -> None:
-    script = request.build_script_path
-    if not script.is_file():
-        raise FirmwareError(f"the build script {script} is not there; set build_script_path")
-    if not os.access(script, os.X_OK):
-        raise FirmwareError(f"the build script {script} is not executable; run: chmod +x {script}")
+    check_script(request.build_script_path)
     for path, what in ((request.certificate_path, "certificate"), (request.private_key_path, "private key")):
         if not path.is_file():
             raise FirmwareError(f"the device's {what} {path} is not there; run: invoke thing")
+
+
+def check_script(script: Path) -> None:
+    """Refuse a build script that cannot be run.
+
+    Raises:
+        FirmwareError: it is not there or not executable.
+    """
+    if not script.is_file():
+        raise FirmwareError(f"the build script {script} is not there; set build_script_path")
+    if not os.access(script, os.X_OK):
+        command = f"chmod +x {shlex.quote(str(script))}"
+        raise FirmwareError(f"the build script {script} is not executable; run: {command}", remedy=command)
 
 
 def _stamps(request: BuildRequest) -> tuple[object, object]:

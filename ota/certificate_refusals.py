@@ -71,12 +71,13 @@ def attached_without_key(look: Look) -> CertificateError:
 
 def other_key(look: Look) -> CertificateError:
     """Key and certificate file are not a pair."""
-    path = look.files.certificate_path
+    path, key_path = look.files.certificate_path, look.files.private_key_path
     return CertificateError(
-        f"The private key {look.files.private_key_path} does not belong to the certificate {path}: put the right one "
+        f"The private key {key_path} does not belong to the certificate {path}: put the right one "
         f"of the two back. To go on with this key, {_move_away(path)} and run the same command again; a certificate "
         "for this key is looked for, and else requested.",
-        remedy=_move(path),
+        # Which of the two is the right one nobody knows; where the thing has a certificate, only a new pair is safe.
+        remedy=_joined(_move(key_path), _move(path), *_detachments(look)) if look.attached_arns else _move(path),
     )
 
 

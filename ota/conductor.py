@@ -10,7 +10,7 @@ It stays itself when copied, because invoke copies what stands in its configurat
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
@@ -26,18 +26,20 @@ from ota import (
     policies,
     roles,
     signature_files,
-    signatures,
     things,
     updates,
+    verification,
+    wanted,
 )
 from ota.cloud import Cloud, side_by_side
-from ota.errors import InTheWay, OtaError
-from ota.firmware import header_path
+from ota.errors import CredentialsError, InTheWay, OtaError, SignatureError, from_boto
+from ota.findings import Severity, failure_text, of_severity
 from ota.outcomes import Outcome, Verb
-from ota.readers import CleanBuild, OverwriteHeader
+from ota.plans import Site
+from ota.readers import OverwriteHeader
 from ota.report import Report
 from ota.scope import Scope
-from ota.update_requests import Update, UpdateRequest, has_same_content
+from ota.update_requests import Update, has_same_content
 from ota.update_waits import Patience, find_update
 
 if TYPE_CHECKING:
@@ -74,6 +76,33 @@ class Conductor:
     def settings(self) -> Settings:
         """All settings, with account and region filled in."""
         return self.scope.settings.with_account(self.cloud.account_id, self.cloud.region)
+
+    @cached_property
+    def loose_settings(self) -> Settings:
+        """The same for tasks that name their objects themselves, so that nothing has to be set."""
+        return self.scope.loose_settings.with_account(self.cloud.account_id, self.cloud.region)
+
+    def site(self, cloud: Cloud | None = None, settings: Settings | None = None) -> Site:
+        """What the look-only tasks look at; with another cloud or settings where this command line's cannot be had."""
+        cloud = cloud or self.cloud
+        settings = (settings or self.scope.settings).with_account(cloud.account_id, cloud.region)
+        return Site(
+            cloud, settings, self._boundary_arn(settings), self._header_choice(settings), prefix=self.scope.prefix
+        )
+
+    def look(self, show: Callable[..., None], *, as_json: bool, **options: Any) -> None:
+        """One look-only task: ``show`` is one of ``looks``."""
+        if as_json:
+            self.report.keep_stdout_clear()
+        show(self.site(), self.report, as_json=as_json, **options)
+
+    def check_up(self, *, as_json: bool) -> None:
+        """Everything that would make ``all`` fail; works where settings or credentials do not."""
+        from ota.looks import show_checkup
+
+        if as_json:
+            self.report.keep_stdout_clear()
+        show_checkup(self.scope, self.report, self.site, as_json=as_json)
 
     def thing(self) -> things.Thing:
         """Thing, certificate and the firmware's header."""
@@ -118,14 +147,45 @@ class Conductor:
                 self._begun[name] = pool.submit(work)
         pool.shutdown(wait=False)
 
+    def stop_sandbox(self) -> None:
+        """No stand-in any more; tasks after this one start another."""
+        self.scope.stop_sandbox()
+        self._forget()
+
+    def reset_sandbox(self) -> None:
+        """An empty stand-in for the tasks after this one."""
+        self.scope.reset_sandbox()
+        self._forget()
+
+    def _forget(self) -> None:
+        """The cloud is another one, and nothing that was found or made is in it."""
+        self._done.clear()
+        for name in ("cloud", "settings", "loose_settings"):
+            vars(self).pop(name, None)
+
     def wind_up(self) -> None:
         """After a failure: wait for what was begun and tell what it came to, so that nothing happens unsaid."""
-        for name, future in self._begun.items():
-            if future.exception() is None and isinstance(future.result(), Outcome):
-                self.report.outcome(future.result())
-            elif isinstance(future.exception(), OtaError):
-                self.report.note(f"{name}: {future.exception()}")
-        self._begun.clear()
+        begun, self._begun = self._begun, {}
+        for name, future in begun.items():
+            self._tell(name, future)
+
+    def _tell(self, name: str, begun: Future[Any]) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            result = begun.result()
+        except OtaError as error:
+            self._tell_failure(name, error)
+        except (BotoCoreError, ClientError) as error:
+            self._tell_failure(name, from_boto(error))
+        else:
+            if isinstance(result, Outcome):
+                self.report.outcome(result)
+
+    def _tell_failure(self, name: str, error: OtaError) -> None:
+        """Credentials fail for every call alike: the failure that ended the run says it, once."""
+        if not isinstance(error, CredentialsError):
+            self.report.note(f"{name}: {error}")
 
     def _once(self, name: str, work: Callable[[], T]) -> T:
         """What this step came to: remembered, or begun before, or done now. Its line is printed the first time."""
@@ -145,7 +205,7 @@ class Conductor:
             partial(
                 certificates.find_local_certificate,
                 iot,
-                certificate_files(settings),
+                wanted.certificate_files(settings),
                 existing_arn=settings.existing_certificate_arn,
             ),
             lambda: self.cloud.data_endpoint,
@@ -156,7 +216,7 @@ class Conductor:
         found, local = self._once("thing as found", self._thing_as_found)
         return certificates.ensure_certificate(
             self.cloud.iot,
-            certificate_files(self.settings),
+            wanted.certificate_files(self.settings),
             found=local,
             attached=found.principals if found else (),
             thing_name=self.settings.thing_name,
@@ -183,10 +243,16 @@ class Conductor:
         )
 
     def _may_replace_header(self, question: str) -> bool:
-        if self.scope.owns(self.settings.firmware_root):
+        choice = self._header_choice(self.settings)
+        return self.report.ask(question) if choice is None else choice
+
+    def _header_choice(self, settings: Settings) -> bool | None:
+        """Whether values put into the header by hand are replaced; None where somebody is there to be asked."""
+        if self.scope.owns(settings.firmware_root):
             return True
-        choice = self.settings.overwrite_header
-        return self.report.ask(question) if choice is OverwriteHeader.ASK else choice is OverwriteHeader.ALWAYS
+        if settings.overwrite_header is OverwriteHeader.ASK:
+            return None if self.report.can_ask else False
+        return settings.overwrite_header is OverwriteHeader.ALWAYS
 
     def _policy(self) -> Outcome[policies.Policy]:
         cloud, settings = self.cloud, self.settings
@@ -195,7 +261,7 @@ class Conductor:
         return policies.ensure_policy(
             cloud.iot,
             settings.policy_name,
-            policies.device_policy_document(cloud.partition, cloud.region, cloud.account_id),
+            wanted.policy_document(cloud),
             certificate_arn=certificate.get().arn,
             thing_name=settings.thing_name,
             is_new_certificate=certificate.verb is Verb.CREATED,
@@ -209,69 +275,44 @@ class Conductor:
 
     def _role(self) -> Outcome[roles.Role]:
         cloud, settings = self.cloud, self.settings
-        role_arn = roles.role_arn(cloud.partition, cloud.account_id, settings.iam_role_name)
+        trust, permissions = wanted.role_documents(cloud, settings)
         return roles.ensure_role(
             cloud.iam,
             settings.iam_role_name,
-            trust=roles.role_trust_document(cloud.account_id, cloud.region, cloud.partition),
-            permissions=roles.role_permissions_document(
-                cloud.partition, cloud.region, cloud.account_id, settings.bucket_name, role_arn
-            ),
-            boundary_arn=settings.permissions_boundary,
+            trust=trust,
+            permissions=permissions,
+            boundary_arn=self._boundary_arn(settings),
             thing_name=settings.thing_name,
         )
+
+    def _boundary_arn(self, settings: Settings) -> str | None:
+        """The permissions boundary; the sandbox has none of the user's account, so there only a flag's counts."""
+        is_flag = settings.origins["permissions_boundary"].source == "with flag"
+        return settings.permissions_boundary if is_flag or not self.scope.is_sandbox else None
 
     def _build(self) -> Outcome[builds.Image]:
         settings = self.settings
         if settings.skip_build:
             return builds.skip_build(settings.image_path, settings.signature_path)
         with self.report.live_line(f"building {settings.require_application()}") as on_line:
-            return builds.ensure_build(self._build_request(), log_path=self.scope.own_path / BUILD_LOG, on_line=on_line)
-
-    def _build_request(self) -> builds.BuildRequest:
-        settings = self.settings
-        application = settings.require_application()
-        header = header_path(settings.firmware_root, application)
-        reason = builds.needs_clean(header, settings.certificate_path, settings.image_path)
-        return builds.BuildRequest(
-            firmware_root=settings.firmware_root,
-            build_script_path=settings.build_script_path,
-            target_application=application,
-            certificate_path=settings.certificate_path,
-            private_key_path=settings.private_key_path,
-            target_platform=settings.target_platform,
-            inference=settings.inference,
-            audio=settings.audio,
-            toolchain=settings.toolchain,
-            clean=reason is not None
-            if settings.clean_build is CleanBuild.AUTO
-            else settings.clean_build is CleanBuild.ALWAYS,
-            image_path=settings.image_path,
-            signature_path=settings.signature_path,
-        )
+            request = wanted.build_request(settings, wanted.find_stale(settings))
+            return builds.ensure_build(request, log_path=self.scope.own_path / BUILD_LOG, on_line=on_line)
 
     def _signature(self, image: builds.Image) -> str:
-        """The signature's text, checked and, where the public key is there, proven against the image."""
-        settings = self.settings
-        signatures.check_algorithms(settings.hash_algorithm, settings.signature_algorithm)
-        signature = signature_files.read_signature(image.signature_path)
-        if not (settings.code_signing_public_key.is_file() or settings.is_chosen("code_signing_public_key")):
-            self.report.note(
-                f"note: the signature is not proven, for there is no public key at {settings.code_signing_public_key}; "
-                "set code_signing_public_key to where it is."
-            )
-            return signature
-        signatures.verify_signature(
-            image.path,
-            signature,
-            settings.code_signing_public_key,
-            signature_algorithm=settings.signature_algorithm,
-            hash_algorithm=settings.hash_algorithm,
-        )
-        return signature
+        """The signature's text, once all that can be known here says that the device will take the update.
+
+        Raises:
+            SignatureError: it would not, with what mends it.
+        """
+        findings = verification.verify(self.settings, prefix=self.scope.prefix)
+        for finding in of_severity(findings, Severity.WARNING):
+            self.report.note(f"note: {failure_text([finding])}")
+        if mistakes := of_severity(findings, Severity.FATAL):
+            raise SignatureError(f"{failure_text(mistakes)}\nNothing was uploaded.")
+        return signature_files.read_signature(image.signature_path)
 
     def _upload(self, image: builds.Image) -> Outcome[images.ImageLocation]:
-        key = images.image_key(self.settings.thing_name, image.sha256, image.path.name)
+        key = wanted.image_key(self.settings, image)
         with self.report.bytes_bar(f"uploading {image.path.name}", image.size_bytes) as on_progress:
             return images.upload_image(
                 self.cloud.s3,
@@ -289,9 +330,12 @@ class Conductor:
     def _update(self) -> Outcome[Update]:
         settings = self.settings
         thing, image = self.thing(), self.build()
-        request = self._update_request(thing, image, self._signature(image))
+        request = wanted.update_request(
+            settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
+        )
+        self.bucket()
         existing = self._once("update as found", self._update_as_found)
-        if existing is None or not has_same_content(existing, request):
+        if existing is None or existing.status != updates.COMPLETE or not has_same_content(existing, request):
             location = self._once("image object", partial(self._upload, image)).get()
             request = replace(request, version_id=location.version_id)
         with self.report.live_line(f"waiting for AWS to create {request.update_id}"):
@@ -302,22 +346,6 @@ class Conductor:
                 may_replace_running=settings.replace_running_update,
                 patience=self._patience(),
             )
-
-    def _update_request(self, thing: things.Thing, image: builds.Image, signature: str) -> UpdateRequest:
-        settings = self.settings
-        return UpdateRequest(
-            update_id=settings.update_name,
-            thing_name=thing.name,
-            thing_arn=thing.arn,
-            role_arn=self.role().arn,
-            bucket=self.bucket().name,
-            key=images.image_key(thing.name, image.sha256, image.path.name),
-            image_sha256=image.sha256,
-            file_name=settings.image_file_name,
-            signature=signature,
-            hash_algorithm=settings.hash_algorithm,
-            signature_algorithm=settings.signature_algorithm,
-        )
 
     def _patience(self) -> Patience:
         """The bounds of waiting; a role made in this run gets the time that IAM needs to settle."""
@@ -337,30 +365,101 @@ class Conductor:
         self.report.say(
             f"Ready: {self.thing().name} is offered {image.path.name} ({image.size_bytes:,} bytes) "
             f"as update {update.update_id}.\n"
-            "Next: start the device and it takes the update; `invoke clean` takes everything down again."
+            f"Next: start the device and it takes the update, or prove it first with a virtual one: "
+            f"`{self.scope.prefix} device`; `{self.scope.prefix} clean` takes everything down again."
         )
 
-    def clean(self, *, force: bool, local: bool) -> None:
-        """Everything gone again, and proven gone."""
+    def device(self, **flags: Any) -> None:
+        """A virtual device takes the update, or many do; ``device_runs.read_wish`` has the flags."""
+        from ota import device_runs
+
+        bench = device_runs.Bench(self.report, self.scope, lambda: self.cloud, self._rehearse)
+        device_runs.run(bench, device_runs.read_wish(**flags))
+
+    def _rehearse(self, thing_names: Sequence[str]) -> None:
+        """Things of these names, and an update for all of them."""
+        from ota import rehearsals
+
+        self.policy()
+        rehearsals.prepare(self.cloud, self.settings, self.report, self.update(), thing_names, self._patience())
+
+    def verify(self, *, running_version: str | None, as_json: bool) -> None:
+        """Whether image, signature, key and settings belong together, told without AWS."""
+        findings = verification.verify(self.scope.settings, running_version=running_version, prefix=self.scope.prefix)
+        mistakes = of_severity(findings, Severity.FATAL)
+        if as_json:
+            self.report.document({"ok": not mistakes, "findings": [finding.as_json() for finding in findings]})
+        else:
+            self.report.findings(findings)
+        if mistakes:
+            subjects = ", ".join(dict.fromkeys(finding.subject for finding in mistakes))
+            raise SignatureError(f"The device would not take this update: {subjects}.")
+
+    def explain(self, text: str, *, as_json: bool) -> None:
+        """What a code or a status means, and what to do about it."""
+        from ota.explanations import show
+
+        show(self.report, text, as_json=as_json)
+
+    def clean(self, *, force: bool, local: bool, all_certificates: bool = False) -> None:
+        """Everything gone again, and proven gone; for every thing with a certificate here where that is asked for."""
+        self._done.clear()  # what tasks before this one made is no longer there for those after it
+        clean = partial(self._clean, force=force, local=local)
+        if not all_certificates:
+            clean(self.settings)
+            return
+        from ota.cleaning import clean_every
+
+        clean_every(self.loose_settings, self.report, clean)
+
+    def _clean(self, settings: Settings, *, force: bool, local: bool) -> None:
         from ota.teardown import Teardown
 
         with self.report.live_line("deleting"):
-            teardown = Teardown(self.cloud, self.settings, certificate_files(self.settings), is_forced=force)
+            teardown = Teardown(self.cloud, settings, wanted.certificate_files(settings), is_forced=force)
             remains = teardown.run(self.report.outcome)
         if local and not remains:
-            self.report.outcome(self._delete_local())
+            self.report.outcome(_delete_local(settings, is_needed=teardown.keeps_certificate))
         if remains:
             raise InTheWay("Not everything is gone.\n" + "\n".join(remains))
-        self.report.say(f"Proven: nothing that this tool made for {self.settings.thing_name} is left.")
+        self.report.say(f"Proven: nothing that this tool made for {settings.thing_name} is left.")
 
-    def _delete_local(self) -> Outcome[None]:
-        settings = self.settings
-        if settings.existing_certificate_arn:
-            name = settings.private_key_path.name
-            return Outcome("files", Verb.SKIPPED, name, "of the certificate that existing_certificate_arn names, stay")
-        return certificates.delete_local(certificate_files(settings))
+    def show_lists(self, plural: str, *, limit: str, pattern: str, mine: bool, as_json: bool) -> None:
+        """What is in the account, of one noun or of all."""
+        from ota import by_hand
+        from ota.listings import Query
+
+        if as_json:
+            self.report.keep_stdout_clear()
+        rows = by_hand.read_limit(limit, self.scope.loose_settings.max_listed)
+        by_hand.show_lists(self.cloud, self.report, plural, Query(rows, pattern, is_ours=mine), as_json=as_json)
+
+    def delete(self, noun: str, names: Sequence[str], *, force: bool, prune: bool, yes: bool) -> None:
+        """Objects that somebody names, gone."""
+        from ota import by_hand
+
+        settings = self.loose_settings
+        wish = by_hand.Wish(
+            tuple(names), force=force or settings.force_delete, prune=prune, yes=yes, prefix=self.scope.prefix
+        )
+        try:
+            by_hand.delete_objects(self.cloud, settings, self.report, noun, wish, self._patience_to_delete())
+        finally:
+            self._done.clear()  # it may be gone for the tasks after this one
+
+    def _patience_to_delete(self) -> Patience:
+        """As ``_patience``, but no role is made: only one that the command line made before is given time to settle."""
+        settings = self.loose_settings
+        role = self._done.get("role")
+        is_new = isinstance(role, Outcome) and role.verb is not Verb.REUSED
+        return Patience(
+            timeout_s=settings.update_timeout_s,
+            delete_timeout_s=settings.delete_timeout_s,
+            settle_timeout_s=settings.role_settle_timeout_s if is_new else 0.0,
+        )
 
 
-def certificate_files(settings: Settings) -> certificates.CertificateFiles:
-    """Where the device's identity is on this machine."""
-    return certificates.CertificateFiles(settings.private_key_path, settings.public_key_path, settings.certificate_path)
+def _delete_local(settings: Settings, *, is_needed: bool) -> Outcome[None]:
+    if is_needed or settings.existing_certificate_arn:
+        return Outcome("files", Verb.SKIPPED, settings.private_key_path.name, "of a certificate that stays")
+    return certificates.delete_local(wanted.certificate_files(settings))

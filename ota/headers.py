@@ -91,9 +91,8 @@ def ensure_header(
     if found == wanted:
         return Outcome("header", Verb.REUSED, path.name, f"{thing_name} at {endpoint}", found)
     new_data = set_values(data, endpoint, thing_name)
-    changes = _changes(found, wanted)
-    if _is_by_hand(found, wanted) and not confirm(f"{path} was set by hand. Replace {changes}?"):
-        raise FirmwareError(_refusal(found, wanted, changes))
+    if is_by_hand(found, wanted) and not confirm(f"{path} was set by hand. Replace {changes(found, wanted)}?"):
+        raise kept_by_hand(found, wanted)
     _write(path, new_data)
     return Outcome("header", Verb.CHANGED, path.name, f"{thing_name} at {endpoint}", wanted)
 
@@ -162,7 +161,8 @@ def _text(value: bytes) -> str:
     return value.decode("ascii", "backslashreplace")
 
 
-def _is_by_hand(found: Header, wanted: Header) -> bool:
+def is_by_hand(found: Header, wanted: Header) -> bool:
+    """Whether a value that is to be replaced was put there by somebody."""
     return any(
         old != new and old not in DUMMIES[name]
         for name, old, new in (
@@ -172,17 +172,23 @@ def _is_by_hand(found: Header, wanted: Header) -> bool:
     )
 
 
-def _changes(found: Header, wanted: Header) -> str:
+def changes(found: Header, wanted: Header) -> str:
+    """The values that differ, old and new, in words."""
     rows = [("endpoint", found.endpoint, wanted.endpoint), ("thing name", found.thing_name, wanted.thing_name)]
     return ", ".join(f"{what} {old!r} by {new!r}" for what, old, new in rows if old != new)
 
 
-def _refusal(found: Header, wanted: Header, changes: str) -> str:
+def kept_by_hand(found: Header, wanted: Header) -> FirmwareError:
+    """Why the header stays as somebody made it, and every way out."""
     ways = ["answer yes on a terminal", f"edit it to {wanted.endpoint!r} and {wanted.thing_name!r}"]
     if found.thing_name not in (wanted.thing_name, *DUMMIES[THING_NAME_DEFINE]):
         ways.append(f"set thing_name to {found.thing_name!r}")
-    ways.append(f"bring its dummies back: git checkout -- {found.path}")
-    return f"{found.path} was set by hand and is kept; not replaced: {changes}\nTo go on: {'; or '.join(ways)}"
+    ways += ["set overwrite_header to true", f"bring its dummies back: git checkout -- {found.path}"]
+    return FirmwareError(
+        f"{found.path} was set by hand and is kept; not replaced: {changes(found, wanted)}\n"
+        f"To go on: {'; or '.join(ways)}",
+        remedy="invoke with --overwrite-header true thing",
+    )
 
 
 def _read(path: Path) -> bytes:

@@ -9,6 +9,7 @@ or flag means yes.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import sys
@@ -17,15 +18,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ota.findings import Finding, Severity
 from ota.outcomes import Outcome, Verb
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 NOUN_WIDTH = 11
 VERB_WIDTH = 7
 NAME_WIDTH = 30
 ID_CHARS = 12
+DIFFERENCE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 CERTIFICATE_ID = re.compile(r"\b[0-9a-f]{64}\b")
 STYLES = {
     Verb.CREATED: "bold green",
@@ -34,6 +37,12 @@ STYLES = {
     Verb.REUSED: "cyan",
     Verb.ABSENT: "dim",
     Verb.SKIPPED: "yellow",
+}
+SEVERITY_STYLES = {
+    Severity.FATAL: "bold red",
+    Severity.WARNING: "yellow",
+    Severity.OK: "green",
+    Severity.SKIPPED: "dim",
 }
 
 
@@ -49,14 +58,15 @@ class Report:
         self._err = err or sys.stderr
         self._stdin = stdin or sys.stdin
         self.is_terminal = self._out.isatty()
+        self._says_aside = False
         self._here = f"{Path.cwd()}{os.sep}"
 
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
         verb, name, detail = outcome.verb.value, self._short(outcome.name), self._short(outcome.detail)
         end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
-        if not self.is_terminal:
-            self._write(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
+        if not self.is_terminal or self._says_aside:
+            self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
             return
         from rich.text import Text
 
@@ -69,21 +79,89 @@ class Report:
         line.rstrip()
         self._console.print(line, soft_wrap=True)
 
+    def entry(self, noun: str, word: str, style: str, name: str, detail: str = "") -> None:
+        """One object's line with a word that is no verb; on a terminal its text wraps under itself."""
+        name, detail = self._short(name), self._short(detail)
+        if not self.is_terminal:
+            first, *more = detail.splitlines() or [""]
+            self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
+            self.block("\n".join(more))
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=NOUN_WIDTH)
+        grid.add_column(width=VERB_WIDTH)
+        grid.add_column()
+        grid.add_row(Text(noun, "bold"), Text(word, style), Text.assemble(name, "  ", (detail, "dim")))
+        self._console.print(grid)
+
+    def block(self, text: str, style: str = "") -> None:
+        """Lines that belong under the one before: indented, and whole, so that they can be pasted."""
+        indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
+        for line in text.splitlines():
+            self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
+
+    def styled(self, text: str, style: str) -> None:
+        """A sentence that belongs to the result, coloured on a terminal."""
+        if not self.is_terminal or self._says_aside:
+            self.say(text)
+            return
+        from rich.text import Text
+
+        self._console.print(Text(text, style), soft_wrap=True)
+
+    @contextlib.contextmanager
+    def live(self) -> Iterator[Callable[[RenderableType], None]]:
+        """A part of the screen that changes in place; yields what to call with how it looks now."""
+        if not self.is_terminal:
+            yield lambda _: None
+            return
+        from rich.live import Live
+
+        with Live(console=self._console, refresh_per_second=4) as live:
+            yield lambda renderable: live.update(renderable)
+
     def say(self, text: str) -> None:
-        """A sentence that belongs to the result; stdout."""
-        self._write(text)
+        """A sentence that belongs to the result; stdout, unless that is kept clear."""
+        if self._says_aside:
+            self.note(text)
+        else:
+            self._write(text)
+
+    def document(self, value: Any) -> None:
+        """One JSON document; stdout."""
+        self._write(json.dumps(value, indent=2))
+
+    def keep_stdout_clear(self) -> None:
+        """Sentences go to stderr from now on, so that stdout holds nothing but a JSON document."""
+        self._says_aside = True
 
     def note(self, text: str) -> None:
         """A message beside the result; stderr."""
         print(text, file=self._err, flush=True)
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer."""
+        return self.is_terminal and self._stdin.isatty()
+
     def ask(self, question: str) -> bool:
         """A yes-or-no question; without a terminal the answer is no."""
-        if not (self.is_terminal and self._stdin.isatty()):
+        if not self.can_ask:
             return False
         self._err.write(f"{question} [y/N] ")
         self._err.flush()
         return self._stdin.readline().strip().lower() in {"y", "yes"}
+
+    def ask_for(self, question: str) -> str:
+        """A question that wants a word; without a terminal the answer is empty."""
+        if not self.can_ask:
+            return ""
+        self._err.write(f"{question} ")
+        self._err.flush()
+        return self._stdin.readline().strip()
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows under titles, in columns; off a terminal one line a row, nothing cut."""
@@ -102,6 +180,28 @@ class Report:
         for line in lines[1:]:
             table.add_row(*(Text(cell) for cell in line))
         self._console.print(table)
+
+    def findings(self, findings: Iterable[Finding]) -> None:
+        """What a look found, and under each finding the command that mends it, whole so that it can be pasted."""
+        for finding in findings:
+            severity, subject, text = finding.severity.value, finding.subject, self._short(finding.text)
+            if not self.is_terminal:
+                self._write(f"{severity:<{VERB_WIDTH}}  {subject:<{NOUN_WIDTH}}  {text}")
+            else:
+                self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
+            if finding.command:
+                self._write(f"{'':<{VERB_WIDTH}}  {finding.command}")
+
+    def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(width=VERB_WIDTH)
+        grid.add_column(width=NOUN_WIDTH)
+        grid.add_column()
+        grid.add_row(Text(severity, style), Text(subject, "bold"), Text(text))
+        self._console.print(grid)
 
     @contextlib.contextmanager
     def bytes_bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:

@@ -47,7 +47,7 @@ SANDBOX_OVERRIDES = {
     },
 }
 SANDBOX_STAND_INS = {"thing_name": "sandbox-thing", "target_application": "keyword-detection"}
-SANDBOX_PARTS = ("certificates", "firmware")
+SANDBOX_PARTS = ("certificates", "firmware", "device")
 YES = {"1", "true", "yes", "on"}
 
 
@@ -79,9 +79,23 @@ class Scope:
         return self._wants_sandbox
 
     @property
+    def prefix(self) -> str:
+        """How a command line about the same things begins: ``invoke sandbox with --thing-name lamp-2``."""
+        flags = [f"{FIELD_BY_NAME[name].flag} {shlex.quote(value)}" for name, value in self._overrides.items()]
+        if self._config_path:
+            flags.append(f"--config-file {shlex.quote(str(self._config_path))}")
+        words = ["invoke", *(["sandbox"] if self.is_sandbox else []), *(["with", *flags] if flags else [])]
+        return " ".join(words)
+
+    @property
     def own_path(self) -> Path:
         """Where this tool keeps what it writes for itself, a build's log for one."""
         return self.sandbox_path if self.is_sandbox else self.root_path
+
+    @property
+    def device_path(self) -> Path:
+        """Where the virtual devices keep their images, a folder for each thing."""
+        return self.sandbox_path / "device" if self.is_sandbox else self.root_path / ".device"
 
     def owns(self, path: Path) -> bool:
         """Whether this path is the sandbox's, so that nothing of the user's can be lost there."""
@@ -113,7 +127,7 @@ class Scope:
             self._report.note(f"with {name} = {value}")
 
     def _check_open(self, task_name: str, example: str) -> None:
-        if "settings" in vars(self):
+        if {"settings", "loose_settings"} & vars(self).keys():
             raise OtaError(f"`{task_name}` comes first: put it before the tasks that are to use it (`{example}`).")
 
     @cached_property
@@ -121,19 +135,27 @@ class Scope:
         """Where the local stand-in listens; it is started when it does not run."""
         from ota.sandbox import firmware_tree, process
 
-        pause = self.environ.get("OTA_SANDBOX_PAUSE_S")
         with _as_ota_error():
-            address = process.start(self.sandbox_path, pause_s=float(pause) if pause else None)
-        firmware_tree.lay_out(self.sandbox_path / "firmware")
+            address = process.start(self.sandbox_path, pause_s=self._pause_s())
+            firmware_tree.lay_out(self.sandbox_path / "firmware")
         return address
+
+    def _pause_s(self) -> float | None:
+        text = self.environ.get("OTA_SANDBOX_PAUSE_S", "").strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            raise OtaError(f"OTA_SANDBOX_PAUSE_S is {text!r}: write seconds, such as 0.3, or unset it.") from None
 
     def stop_sandbox(self) -> None:
         """End the local stand-in's process, if it runs."""
         from ota.sandbox import process
 
         with _as_ota_error():
-            verb = Verb.DELETED if process.stop(self.sandbox_path) else Verb.ABSENT
-        self._report.outcome(Outcome("sandbox", verb, SANDBOX_FOLDER, "what it held is gone, its files stay"))
+            was_running = process.stop(self.sandbox_path)
+        vars(self).pop("address", None)
+        verb, detail = (Verb.DELETED, "what it held is gone, its files stay") if was_running else (Verb.ABSENT, "")
+        self._report.outcome(Outcome("sandbox", verb, SANDBOX_FOLDER, detail))
 
     def reset_sandbox(self) -> None:
         """Empty the local stand-in and delete what the tasks made under ``.sandbox/``."""
@@ -142,6 +164,7 @@ class Scope:
         with _as_ota_error():
             if process.stop(self.sandbox_path):
                 self._report.outcome(Outcome("sandbox", Verb.DELETED, SANDBOX_FOLDER))
+        vars(self).pop("address", None)
         for part in SANDBOX_PARTS:
             shutil.rmtree(self.sandbox_path / part, ignore_errors=True)
         self._report.outcome(Outcome("files", Verb.DELETED, SANDBOX_FOLDER, ", ".join(SANDBOX_PARTS)))
@@ -163,13 +186,26 @@ class Scope:
     @cached_property
     def settings(self) -> Settings:
         """The settings, before the account is known."""
+        return self._load(("thing_name",))
+
+    @cached_property
+    def loose_settings(self) -> Settings:
+        """The settings for tasks that name their objects themselves: nothing has to be set, names may be empty."""
+        return self._load(())
+
+    def settings_with(self, values: Mapping[str, str]) -> Settings:
+        """The settings as they would be with these values too; for a look at what else is wrong."""
+        return self._load(("thing_name",), values)
+
+    def _load(self, required: tuple[str, ...], also: Mapping[str, str] | None = None) -> Settings:
         return load_settings(
             self.root_path,
             environ=self.environ,
             config_path=self._config_path,
-            overrides=self._overrides,
+            overrides={**self._overrides, **(also or {})},
             scope_overrides=SANDBOX_OVERRIDES if self.is_sandbox else {},
             stand_ins=SANDBOX_STAND_INS if self.is_sandbox else {},
+            required=required,
         )
 
     def show_settings(self, *, as_json: bool) -> None:
@@ -184,7 +220,14 @@ class Scope:
 
     def open_cloud(self) -> cloud.Cloud:
         """The cloud that this command line talks to, named in one line."""
-        settings = self.settings
+        settings = self.settings if "settings" in vars(self) else self.loose_settings
+        opened = self.connect()
+        for warning in settings.warnings:
+            self._report.note(f"note: {warning}")
+        return opened
+
+    def connect(self) -> cloud.Cloud:
+        """The same, whatever the settings are."""
         if self.is_sandbox:
             opened = cloud.open_sandbox(self.address.endpoint_url, self.address.region)
             self._report.say(f"sandbox at {opened.endpoint_url}, {opened.region}; no AWS account is touched")
@@ -192,8 +235,6 @@ class Scope:
             opened = cloud.open_cloud(self.environ)
             at = f" at {opened.endpoint_url}" if opened.endpoint_url else ""
             self._report.say(f"AWS account {opened.account_id} in {opened.region}{at}, as {opened.caller_arn}")
-        for warning in settings.warnings:
-            self._report.note(f"note: {warning}")
         return opened
 
 
@@ -206,3 +247,5 @@ def _as_ota_error() -> Iterator[None]:
         yield
     except SandboxError as error:
         raise OtaError(str(error)) from error
+    except OSError as error:
+        raise OtaError(f"The sandbox cannot use {error.filename or SANDBOX_FOLDER}: {error.strerror}.") from error

@@ -34,13 +34,14 @@ CERTIFICATE_ID = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Found:
-    """What is there by our names; None where it is not."""
+    """What is there by our names; None where it is not. ``bucket_refusal`` says that another account has the bucket."""
 
     update: Update | None
     role: roles.Role | None
     thing: things.Thing | None
     policy_tags: Mapping[str, str] | None
     bucket_tags: Mapping[str, str] | None
+    bucket_refusal: str = ""
 
 
 @dataclass
@@ -65,7 +66,11 @@ class Chain:
 
 
 class Teardown:
-    """One teardown; ``run`` does it."""
+    """One teardown; ``run`` does it.
+
+    Attributes:
+        keeps_certificate: after it, whether a certificate of the thing stays, so that its key must stay too.
+    """
 
     def __init__(
         self, cloud: Cloud, settings: Settings, files: certificates.CertificateFiles, *, is_forced: bool
@@ -75,10 +80,11 @@ class Teardown:
         self._files = files
         self._is_forced = is_forced
         self._owner = None if is_forced else settings.thing_name
+        self.keeps_certificate = False
 
     def run(self, show: Callable[[Outcome[Any]], None]) -> list[str]:
         """Delete and prove. ``show`` gets a line for each object; returns what of ours remains and why."""
-        found = self._look()
+        found = self.look()
         first = Chain()
         is_update_gone = first.delete("update", self._settings.update_name, partial(self._delete_update, found))
         chains = [first, Chain(), Chain(), Chain()]
@@ -96,7 +102,8 @@ class Teardown:
         gone = {(outcome.noun, outcome.name) for chain in chains for outcome in chain.outcomes if outcome.verb in GONE}
         return [reason for chain in chains for reason in chain.remains] + self._still_there(gone)
 
-    def _look(self) -> Found:
+    def look(self) -> Found:
+        """What is there by our names."""
         cloud, settings = self._cloud, self._settings
         policy_arn = policies.policy_arn(cloud.partition, cloud.region, cloud.account_id, settings.policy_name)
         found: tuple[Any, ...] = side_by_side(
@@ -104,9 +111,19 @@ class Teardown:
             partial(roles.find_role, cloud.iam, settings.iam_role_name),
             partial(things.find_thing, cloud.iot, settings.thing_name),
             partial(policies.find_policy_tags, cloud.iot, policy_arn),
-            partial(buckets.find_bucket_tags, cloud.s3, settings.bucket_name, cloud.account_id),
+            self._find_bucket_tags,
         )
-        return Found(*found)
+        return Found(*found[:-1], *found[-1])
+
+    def _find_bucket_tags(self) -> tuple[Mapping[str, str] | None, str]:
+        """The bucket's tags, and where another account has its name, the sentence that says so."""
+        cloud, name = self._cloud, self._settings.bucket_name
+        try:
+            return buckets.find_bucket_tags(cloud.s3, name, cloud.account_id), ""
+        except NotOurs as refusal:
+            if any(one.name == name for one in buckets.list_buckets(cloud.s3)):
+                raise  # it is this account's after all, and a permission is missing
+            return None, str(refusal)
 
     def _delete_update(self, found: Found) -> Outcome[None]:
         settings = self._settings
@@ -121,7 +138,9 @@ class Teardown:
 
     def _take_bucket(self, chain: Chain, found: Found, is_update_gone: bool) -> None:
         name = self._settings.bucket_name
-        if found.bucket_tags is None:
+        if found.bucket_refusal:
+            chain.outcomes.append(Outcome("bucket", Verb.SKIPPED, name, found.bucket_refusal))
+        elif found.bucket_tags is None:
             chain.outcomes.append(Outcome("bucket", Verb.ABSENT, name))
         elif is_update_gone:
             chain.delete("bucket", name, partial(self._delete_bucket, found))
@@ -162,10 +181,11 @@ class Teardown:
     def _take_identity(self, chain: Chain, found: Found) -> None:
         """Certificates first, then policy and thing, which nothing of ours hangs on any more."""
         iot, thing = self._cloud.iot, found.thing
-        doomed, kept = self._judge_certificates(chain, found)
+        doomed, kept = self.judge_certificates(chain, found)
+        self.keeps_certificate = bool(kept)
         # Inactive before detached: where a run is cut off in between, an inactive one can still be told as ours.
         side_by_side(*(partial(certificates.deactivate_certificate, iot, one) for one in doomed))
-        if thing is not None and self._may_delete_thing(thing):
+        if thing is not None and self.may_delete_thing(thing):
             thing = things.detach_principals(iot, thing)
         for certificate_id in doomed:
             delete = partial(
@@ -182,8 +202,8 @@ class Teardown:
         chain.outcomes += policy.outcomes + registered.outcomes
         chain.remains += policy.remains + registered.remains
 
-    def _judge_certificates(self, chain: Chain, found: Found) -> tuple[list[str], list[str]]:
-        """Ids of the certificates to delete, and ARNs of those that hang on the thing and stay."""
+    def judge_certificates(self, chain: Chain, found: Found) -> tuple[list[str], list[str]]:
+        """Ids of the certificates to delete, and ARNs of those that hang on the thing and stay; only looks."""
         thing = found.thing
         doomed: list[str] = []
         kept: list[str] = []
@@ -217,22 +237,24 @@ class Teardown:
     def _reason_to_keep(self, principal: things.Principal, thing: things.Thing | None) -> str:
         if principal.arn == self._settings.existing_certificate_arn:
             return "named by existing_certificate_arn, stays"
-        if thing is not None and not self._may_delete_thing(thing):
+        if thing is not None and not self.may_delete_thing(thing):
             return "hangs on a thing that this tool did not make, stays"
         if principal.is_exclusive:
             return ""
         others = other_things(self._cloud.iot, principal.arn, self._settings.thing_name)
         return f"hangs on {', '.join(others)} too, stays" if others else ""
 
-    def _may_delete_thing(self, thing: things.Thing) -> bool:
+    def may_delete_thing(self, thing: things.Thing) -> bool:
+        """Whether the thing is one that this teardown deletes."""
         return self._is_forced or thing.is_ours
 
-    def _is_policy_ours(self, found: Found) -> bool:
+    def is_policy_ours(self, found: Found) -> bool:
+        """Whether the policy is one that this teardown deletes."""
         tags = found.policy_tags
         return tags is not None and (self._is_forced or ownership.is_ours(tags, self._settings.thing_name))
 
     def _policy_targets(self, found: Found) -> list[str]:
-        if not self._is_policy_ours(found):
+        if not self.is_policy_ours(found):
             return []
         return list(policies.list_policy_targets(self._cloud.iot, self._settings.policy_name))
 
@@ -240,7 +262,7 @@ class Teardown:
         name = self._settings.policy_name
         if found.policy_tags is None:
             chain.outcomes.append(Outcome("policy", Verb.ABSENT, name))
-        elif not self._is_policy_ours(found):
+        elif not self.is_policy_ours(found):
             chain.outcomes.append(Outcome("policy", Verb.SKIPPED, name, NOT_OURS))
         else:
             for arn in kept:
@@ -249,7 +271,7 @@ class Teardown:
 
     def _delete_thing(self, thing: things.Thing | None) -> Outcome[None]:
         name = self._settings.thing_name
-        if thing is not None and not self._may_delete_thing(thing):
+        if thing is not None and not self.may_delete_thing(thing):
             return Outcome("thing", Verb.SKIPPED, name, NOT_OURS)
         return things.delete_thing(self._cloud.iot, name, thing)
 

@@ -124,3 +124,24 @@ def test_a_reader_that_has_gone_does_not_stop_the_work() -> None:
         child.stdin.close()
         assert child.stderr.read() == "done"
     assert child.returncode == 0
+
+
+def test_words_are_asked_for_on_a_terminal_only() -> None:
+    err = io.StringIO()
+    typed = Terminal("  lamp \n")
+    assert Report(Terminal(), err, typed).ask_for("Name of the thing:") == "lamp"
+    assert err.getvalue() == "Name of the thing: "
+    for out, stdin in ((io.StringIO(), Terminal("lamp\n")), (Terminal(), io.StringIO("lamp\n"))):
+        report = Report(out, err, stdin)
+        assert not report.can_ask
+        assert report.ask_for("Name?") == ""
+
+
+def test_stdout_can_be_kept_for_one_document() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    report = Report(out, err)
+    report.keep_stdout_clear()
+    report.say("AWS account 1")
+    report.document({"things": []})
+    assert out.getvalue() == '{\n  "things": []\n}\n'
+    assert err.getvalue() == "AWS account 1\n"

@@ -1,0 +1,136 @@
+"""Everything that would make ``all`` fail, or a device stay silent, found before the first object is made.
+
+The checks run side by side and each by itself, so that one that cannot be made keeps no other from being made. What
+``all`` would refuse is taken from its plan; the rest is what a plan cannot see: credentials that run out, a clock that
+is wrong, a boundary that takes away what the role needs, tools that the build calls.
+
+Source: the modules named in each check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ota import checkup_cloud, checkup_local
+from ota.cloud import side_by_side
+from ota.errors import OtaError, from_boto
+from ota.findings import Finding, Severity, fatal, ok, skipped, warning
+from ota.planning import make_plan
+from ota.plans import Action, Plan, Site, Step
+
+if TYPE_CHECKING:
+    from ota.settings import Settings
+
+# What the plan's other steps say of an object, that somebody who is told of trouble wants to see as well.
+STALE = ("CREATE_FAILED", "DELETE_FAILED")
+SEEN_ELSEWHERE = frozenset({"image", "signature"})
+DRIFTING_NOUNS = {"policy": "invoke policy", "role": "invoke role", "bucket": "invoke bucket", "thing": "invoke thing"}
+Check = Callable[[], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a checkup looks at besides the account and the settings.
+
+    Attributes:
+        environ: the environment, with what ``.env`` adds.
+        now: this machine's time, with its zone.
+    """
+
+    environ: Mapping[str, str]
+    now: datetime
+
+
+def examine(site: Site, around: Surroundings) -> tuple[Finding, ...]:
+    """All findings about an account and settings that could be opened, in the order of the checks."""
+    findings = run_checks(
+        {
+            "credentials": partial(checkup_cloud.check_credentials, site.cloud, around.now, around.environ),
+            "plan": partial(check_plan, site),
+            "boundary": partial(checkup_cloud.check_boundary, site),
+            "pass role": partial(checkup_cloud.check_pass_role, site),
+            "quotas": partial(checkup_cloud.check_quotas, site),
+            **_local_checks(site.settings, around),
+        }
+    )
+    return tuple(replace(finding, command=site.command(finding.command)) for finding in findings)
+
+
+def examine_locally(settings: Settings, around: Surroundings) -> tuple[Finding, ...]:
+    """What can be found without an account."""
+    findings = run_checks(_local_checks(settings, around))
+    return (*findings, skipped("plan", "not checked: the account cannot be looked at"))
+
+
+def _local_checks(settings: Settings, around: Surroundings) -> dict[str, Check]:
+    return {
+        "certificate": partial(checkup_local.check_certificate_files, settings, around.now),
+        "build": partial(checkup_local.check_build, settings, around.environ),
+        "image": partial(checkup_local.check_image, settings, around.now),
+    }
+
+
+def run_checks(checks: Mapping[str, Check]) -> tuple[Finding, ...]:
+    """Run them side by side; a check that fails is a finding itself."""
+    found = side_by_side(*(partial(_run, subject, check) for subject, check in checks.items()))
+    return tuple(dict.fromkeys(finding for findings in found for finding in findings))
+
+
+def finding_of(subject: str, error: OtaError, command: str = "") -> Finding:
+    """An error as a finding that is fatal."""
+    return fatal(subject, _sentence(str(error)), error.remedy or command)
+
+
+def check_plan(site: Site) -> list[Finding]:
+    """What the plan is blocked by, what it would put right, and what a failed run left."""
+    plan = make_plan(site)
+    findings = [*_from_steps(plan), *checkup_cloud.check_role_name(site)]
+    if not plan.blocked:
+        findings.append(ok("plan", _in_words(plan)))
+    return findings
+
+
+def _run(subject: str, check: Check) -> list[Finding]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return list(check())
+    except OtaError as error:
+        return [finding_of(subject, error)]
+    except (BotoCoreError, ClientError) as error:
+        return [finding_of(subject, from_boto(error))]
+
+
+def _from_steps(plan: Plan) -> Iterable[Finding]:
+    for step in plan.steps:
+        if step.noun in SEEN_ELSEWHERE:
+            continue
+        if step.action is Action.BLOCKED:
+            yield fatal(step.noun, _sentence(step.detail), step.command)
+        elif step.noun == "update" and any(status in step.detail for status in STALE):
+            yield _stale(step)
+        elif step.noun == "update" and "leftover job" in step.detail:
+            yield warning("update", f"a job of a run that was cut off is left: {step.name}", "invoke update")
+        elif step.action is Action.CHANGE and step.noun in DRIFTING_NOUNS:
+            yield warning(step.noun, f"{step.name} is not as it must be: {step.detail}", DRIFTING_NOUNS[step.noun])
+        elif step.action is Action.ASK:
+            yield warning(step.noun, f"{step.name} {step.detail}", "invoke thing")
+
+
+def _stale(step: Step) -> Finding:
+    command = "invoke role update" if "DELETE_FAILED" in step.detail else "invoke update"
+    return warning("update", f"{step.name} is left of a run that failed: {step.detail}", command)
+
+
+def _in_words(plan: Plan) -> str:
+    counts = {action: count for action, count in plan.counts().items() if action not in ("skip", "wait")}
+    told = ", ".join(f"{count} to {action}" for action, count in counts.items())
+    return f"`all` would go through: {told}"
+
+
+def _sentence(text: str) -> str:
+    return text.removesuffix(".")

@@ -1,0 +1,184 @@
+"""What devices have made of a job so far: one execution for each thing.
+
+AWS lists executions with their status only; what a device said stands in the description of each. Those are asked for
+side by side, for as many as fit a screen: the ones that are not over yet, and the ones that failed.
+
+Source: AWS IoT DescribeJob, ListJobExecutionsForJob, DescribeJobExecution (statusDetails.detailsMap).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ota.cloud import side_by_side, side_by_side_map
+from ota.update_waits import find_job
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+QUEUED = "QUEUED"
+IN_PROGRESS = "IN_PROGRESS"
+SUCCEEDED = "SUCCEEDED"
+UNFINISHED = frozenset({QUEUED, IN_PROGRESS})
+ENDED_JOB = frozenset({"COMPLETED", "CANCELED"})
+MOST_DESCRIBED = 25
+RECEIVED = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One thing's part of a job.
+
+    Attributes:
+        thing_name: the device's thing.
+        status: QUEUED, IN_PROGRESS, SUCCEEDED, FAILED, TIMED_OUT, REJECTED, REMOVED or CANCELED.
+        queued_at: when AWS offered it.
+        started_at: when the device took it; None before.
+        updated_at: when its status or details last changed, to the second.
+        version: counts the changes; 0 where only a listing told of it.
+        details: what the device wrote with its status.
+    """
+
+    thing_name: str
+    status: str
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    version: int = 0
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can change any more."""
+        return self.status not in UNFINISHED
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the device says that it runs the update."""
+        return self.status == SUCCEEDED
+
+    @property
+    def received(self) -> tuple[int, int] | None:
+        """Blocks that the device has, and how many there are, where it tells."""
+        found = RECEIVED.fullmatch(self.details.get("receive", ""))
+        return (int(found[1]), int(found[2])) if found and int(found[2]) else None
+
+    @property
+    def words(self) -> str:
+        """Everything that the device wrote, but for its progress: ``reason: 0x…, updatedBy: 0``."""
+        return ", ".join(f"{key}: {value}" for key, value in self.details.items() if key != "receive")
+
+    def as_json(self) -> dict[str, Any]:
+        """The execution as plain values; times in ISO 8601."""
+        times = {"queued_at": self.queued_at, "started_at": self.started_at, "updated_at": self.updated_at}
+        return {
+            "thing": self.thing_name,
+            "status": self.status,
+            **{name: time.isoformat() if time else None for name, time in times.items()},
+            "received": list(self.received) if self.received else None,
+            "details": dict(self.details),
+        }
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A job with the executions of all its things, in the order of their names."""
+
+    job_id: str
+    status: str
+    executions: tuple[Execution, ...]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every device has finished; a job that has reached none yet is over only when AWS ended it."""
+        return all(one.is_over for one in self.executions) and bool(self.executions or self.status in ENDED_JOB)
+
+    @property
+    def failed(self) -> tuple[Execution, ...]:
+        """The executions that are over and did not succeed."""
+        return tuple(one for one in self.executions if one.is_over and not one.has_succeeded)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether every device runs the update, and there is one at least."""
+        return bool(self.executions) and all(one.has_succeeded for one in self.executions)
+
+    def counts(self) -> dict[str, int]:
+        """How many executions there are in each status."""
+        return dict(Counter(one.status for one in self.executions))
+
+    def as_json(self) -> dict[str, Any]:
+        """The rollout as plain values."""
+        return {
+            "job": self.job_id,
+            "status": self.status,
+            "counts": self.counts(),
+            "executions": [one.as_json() for one in self.executions],
+        }
+
+
+def find_rollout(iot: IoTClient, job_id: str, before: Rollout | None = None) -> Rollout | None:
+    """The job with its executions; None where there is no such job.
+
+    ``before`` is what was found the last time: what was over then is not described again.
+    """
+    job, listed = side_by_side(partial(find_job, iot, job_id), partial(_list_executions, iot, job_id))
+    if job is None:
+        return None
+    known = {one.thing_name: one for one in before.executions} if before else {}
+    wanted = {one.thing_name for one in _worth_describing(listed, known)}
+    described = side_by_side_map(
+        lambda one: _describe(iot, job_id, one) if one.thing_name in wanted else known.get(one.thing_name, one), listed
+    )
+    return Rollout(job_id, job.status, tuple(described))
+
+
+def _list_executions(iot: IoTClient, job_id: str) -> list[Execution]:
+    try:
+        pages = list(iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id))
+    except iot.exceptions.ResourceNotFoundException:
+        return []
+    found = [_from_listing(one) for page in pages for one in page.get("executionSummaries", [])]
+    return sorted(found, key=lambda one: one.thing_name)
+
+
+def _from_listing(listed: Any) -> Execution:
+    told = listed["jobExecutionSummary"]
+    return Execution(
+        listed["thingArn"].rpartition("/")[2],
+        told["status"],
+        told.get("queuedAt"),
+        told.get("startedAt"),
+        told.get("lastUpdatedAt"),
+    )
+
+
+def _worth_describing(listed: Iterable[Execution], known: Mapping[str, Execution]) -> list[Execution]:
+    """Failures first: they are what somebody wants to read."""
+    news = [one for one in listed if not _is_known(one, known.get(one.thing_name))]
+    return sorted(news, key=lambda one: (not one.is_over or one.has_succeeded, one.has_succeeded))[:MOST_DESCRIBED]
+
+
+def _is_known(one: Execution, before: Execution | None) -> bool:
+    return before is not None and one.is_over and before.status == one.status and before.version > 0
+
+
+def _describe(iot: IoTClient, job_id: str, listed: Execution) -> Execution:
+    try:
+        told: Any = iot.describe_job_execution(jobId=job_id, thingName=listed.thing_name)["execution"]
+    except iot.exceptions.ResourceNotFoundException:
+        return listed  # deleted between the two looks
+    return replace(
+        listed,
+        status=told["status"],
+        started_at=told.get("startedAt"),
+        updated_at=told.get("lastUpdatedAt"),
+        version=told.get("versionNumber", 0),
+        details=dict(told.get("statusDetails", {}).get("detailsMap", {})),
+    )

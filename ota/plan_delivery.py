@@ -1,0 +1,268 @@
+"""What would become of bucket, role, image and update.
+
+Without ``skip_build`` nobody knows what image the build makes. Then the image that is there is taken for it, and the
+steps that hang on this say that they are not certain.
+
+Source: ``buckets.judge_bucket``, ``roles.needed_repairs``, ``updates.judge_update``, ``verification.verify``: the
+decisions of ``all``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ota import buckets, builds, images, ownership, roles, updates, wanted
+from ota.cloud import side_by_side
+from ota.errors import OtaError, SignatureError
+from ota.findings import Severity, failure_text, of_severity
+from ota.firmware import check_application
+from ota.names import tidy_bucket_name
+from ota.outcomes import Verb
+from ota.plan_identity import ACTIONS
+from ota.plans import Action, Site, Step, attempt, blocked
+from ota.policy_documents import difference
+from ota.readers import CleanBuild
+from ota.role_policies import Attached, find_attached, find_inline_document
+from ota.signature_files import read_signature
+from ota.update_requests import Update, UpdateRequest, job_id_of
+from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
+from ota.verification import verify
+
+if TYPE_CHECKING:
+    from ota.settings import Settings
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The update and what it would carry, as they are.
+
+    Attributes:
+        image: the image that is on this machine, with its signature; None where one of them is not there.
+        update: by the settings' name, or why it could not be looked for.
+        job: by the id that its job has or would have.
+        is_uploaded: whether this image is in the bucket.
+    """
+
+    image: builds.Image | None
+    update: Update | OtaError | None
+    job: Job | OtaError | None
+    is_uploaded: bool | OtaError = False
+
+
+def plan_bucket(site: Site) -> Step:
+    """The step of the bucket, looked up here."""
+    cloud, settings, name = site.cloud, site.settings, site.settings.bucket_name
+    other_name = f"invoke with --bucket-name {tidy_bucket_name(f'{name}-2')} all"
+    found = attempt(partial(buckets.find_bucket, cloud.s3, name, cloud.account_id))
+    if isinstance(found, OtaError):
+        return blocked("bucket", name, found, other_name)
+    verb = attempt(partial(buckets.judge_bucket, cloud.s3, found, cloud.account_id, settings.thing_name))
+    if isinstance(verb, OtaError):
+        return blocked("bucket", name, verb, other_name)
+    details = {
+        Verb.CREATED: "versioned, public access blocked",
+        Verb.CHANGED: "completed: versioned, public access blocked",
+        Verb.REUSED: "versioned" if found and ownership.is_ours(found.tags) else "versioned, not made by this tool",
+    }
+    return Step("bucket", ACTIONS[verb], name, details[verb])
+
+
+def plan_role(site: Site) -> Step:
+    """The step of the role, looked up here with everything that hangs on it."""
+    iam, name = site.cloud.iam, site.settings.iam_role_name
+    found, there, attached = side_by_side(
+        partial(attempt, partial(roles.find_role, iam, name)),
+        partial(attempt, partial(find_inline_document, iam, name)),
+        partial(attempt, partial(find_attached, iam, name)),
+    )
+    for refused in (found, there):
+        if isinstance(refused, OtaError):
+            return blocked("role", name, refused)
+    if found is None:
+        boundary = site.boundary_arn
+        return Step("role", Action.CREATE, name, f"with the boundary {boundary}" if boundary else "without a boundary")
+    if ownership.is_ours(found.tags, site.settings.thing_name):
+        return _compare_role(site, found, there)
+    return _check_role(site, found, None if isinstance(attached, OtaError) else attached)
+
+
+def look_at_delivery(site: Site) -> Delivery:
+    """The image on this machine; update, job and object, side by side."""
+    iot, settings = site.cloud.iot, site.settings
+    image = _image_here(site)
+    update, job, uploaded = side_by_side(
+        partial(attempt, partial(find_update, iot, settings.update_name)),
+        partial(attempt, partial(find_job, iot, job_id_of(settings.update_name))),
+        partial(attempt, partial(_is_uploaded, site, image)),
+    )
+    return Delivery(image, update, job, uploaded)
+
+
+def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Step:
+    """The step of the build. ``changes_…``: what an image of before could not know."""
+    settings = site.settings
+    name = settings.ota_binary if settings.target_application else "image"
+    if settings.skip_build:
+        outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
+        if isinstance(outcome, OtaError):
+            return blocked("image", name, outcome, "invoke with --skip-build false build")
+        return Step("image", Action.SKIP, outcome.name, outcome.detail)
+    refusal = attempt(partial(_check_build, site))
+    if isinstance(refusal, OtaError):
+        return blocked("image", name, refusal)
+    return Step("image", Action.BUILD, name, _build_detail(site, delivery, changes_header, changes_certificate))
+
+
+def plan_update(site: Site, delivery: Delivery, image_step: Step) -> tuple[Step, ...]:
+    """The steps of the image's object, of the update, and of waiting for its job."""
+    if image_step.action is Action.BLOCKED:
+        return ()
+    is_certain = image_step.action is Action.SKIP
+    request = attempt(partial(_request, site, delivery.image)) if delivery.image else None
+    if is_certain and isinstance(request, OtaError):
+        return (blocked("signature", site.settings.signature_file, request),)
+    if request is None or isinstance(request, OtaError):
+        return _plan_unknown(site, delivery)
+    return tuple(replace(step, is_certain=is_certain) for step in _plan_known(site, delivery, request))
+
+
+def _compare_role(site: Site, found: roles.Role, there: Any) -> Step:
+    trust, permissions = wanted.role_documents(site.cloud, site.settings)
+    repairs = roles.needed_repairs(found, there, trust, permissions, site.boundary_arn)
+    if not repairs:
+        return Step("role", Action.REUSE, found.name)
+    differences = {
+        "permissions": difference(there or {}, permissions, f"permissions of {found.name}"),
+        "trust": difference(found.trust, trust, f"trust of {found.name}"),
+        "boundary": f"-boundary {found.boundary_arn or 'none'}\n+boundary {site.boundary_arn}",
+    }
+    shown = "\n".join(differences[what] for what in repairs)
+    return Step("role", Action.CHANGE, found.name, f"{', '.join(repairs)} put right", shown)
+
+
+def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Step:
+    trust, permissions = wanted.role_documents(site.cloud, site.settings)
+    refusal = attempt(partial(roles.check_foreign, site.cloud.iam, found, trust, permissions, attached))
+    if isinstance(refusal, OtaError):
+        return blocked("role", found.name, refusal, f"invoke with --iam-role-name {found.name}-ota all")
+    return Step("role", Action.REUSE, found.name, "not made by this tool; grants what is needed")
+
+
+def _image_here(site: Site) -> builds.Image | None:
+    settings = site.settings
+    if not settings.target_application and not settings.is_chosen("ota_binary"):
+        return None
+    return builds.find_image(settings.image_path, settings.signature_path)
+
+
+def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
+    cloud, settings = site.cloud, site.settings
+    if image is None:
+        return False
+    key = wanted.image_key(settings, image)
+    return images.is_uploaded(cloud.s3, settings.bucket_name, key, image.sha256, account_id=cloud.account_id)
+
+
+def _check_build(site: Site) -> None:
+    settings = site.settings
+    check_application(settings.firmware_root, settings.require_application())
+    builds.check_script(settings.build_script_path)
+
+
+def _build_detail(site: Site, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
+    settings = site.settings
+    stale = _stale(settings, changes_header, changes_certificate) if delivery.image else None
+    if wanted.is_clean_build(settings.clean_build, stale):
+        return f"from clean: {stale or 'clean_build is true'}"
+    if settings.clean_build is CleanBuild.NEVER:
+        return "not from clean: clean_build is false"
+    nothing_new = "nothing that the image knows has changed"
+    return f"not from clean: {nothing_new if delivery.image else 'there is no image yet'}"
+
+
+def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) -> str | None:
+    """Why the image would be old by the time of the build."""
+    if changes_header:
+        return "the header changes"
+    return "the certificate changes" if changes_certificate else wanted.find_stale(settings)
+
+
+def _request(site: Site, image: builds.Image) -> UpdateRequest:
+    """The update that would be asked for; refused for the reasons for which the task refuses it."""
+    cloud, settings = site.cloud, site.settings
+    mistakes = of_severity(verify(settings, prefix=site.prefix), Severity.FATAL)
+    if mistakes:
+        command = next((mistake.command for mistake in mistakes if mistake.command), "")
+        raise SignatureError(failure_text(mistakes), remedy=command)
+    return wanted.update_request(
+        settings,
+        image,
+        read_signature(image.signature_path),
+        thing_arn=wanted.iot_arn(cloud, f"thing/{settings.thing_name}"),
+        role_arn=wanted.role_arn(cloud, settings),
+    )
+
+
+def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Step, ...]:
+    """Where no image is there that could be compared."""
+    name, update = site.settings.update_name, delivery.update
+    if isinstance(update, OtaError):
+        return (blocked("update", name, update),)
+    action = Action.CREATE if update is None else Action.REPLACE
+    upload = Step("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
+    return upload, Step("update", action, name, is_certain=update is None), _wait(site)
+
+
+def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Step, ...]:
+    update, name = delivery.update, site.settings.update_name
+    if isinstance(update, OtaError):
+        return (blocked("update", name, update),)
+    expected = _at_rest(update)
+    try:
+        verb = updates.judge_update(expected, request)
+        if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
+            updates.check_not_running(site.cloud.iot, update)
+        if expected is None and isinstance(delivery.job, Job) and update is None:
+            updates.check_job(delivery.job, request)
+    except OtaError as error:
+        return (blocked("update", name, error, f"invoke with --update-name {name}-2 all"),)
+    if verb is Verb.REUSED:
+        waits = (_wait(site),) if update and update.status in BEING_CREATED else ()
+        return Step("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
+    step = Step("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
+    return _plan_object(delivery, request), step, _wait(site)
+
+
+def _plan_object(delivery: Delivery, request: UpdateRequest) -> Step:
+    image, bucket = delivery.image, request.bucket
+    name = image.path.name if image else ""
+    if delivery.is_uploaded is True:
+        return Step("object", Action.REUSE, name, f"in s3://{bucket}")
+    size = f"{image.size_bytes:,} bytes, " if image else ""
+    return Step("object", Action.UPLOAD, name, f"{size}to s3://{bucket}")
+
+
+def _at_rest(update: Update | None) -> Update | None:
+    """The update as it most likely is once AWS has done with it."""
+    if update is None or update.status == BEING_DELETED:
+        return None
+    return replace(update, status=updates.COMPLETE) if update.status in BEING_CREATED else update
+
+
+def _why(delivery: Delivery, update: Update | None) -> str:
+    if update is None:
+        return "once its leftover job is deleted" if isinstance(delivery.job, Job) else ""
+    if update.status == BEING_DELETED:
+        return "once the old one is gone"
+    if update.status != updates.COMPLETE:
+        return ": ".join(filter(None, [f"it is {update.status}", update.error_message]))
+    old, new = update.image_sha256[:12] or "unknown", delivery.image.sha256[:12] if delivery.image else "unknown"
+    return f"image sha256 {old}, wanted {new}" if old != new else "same image, other signature, name or target"
+
+
+def _wait(site: Site) -> Step:
+    settings = site.settings
+    detail = f"until AWS has made it, {settings.update_timeout_s:g} s at most"
+    return Step("job", Action.WAIT, job_id_of(settings.update_name), detail)

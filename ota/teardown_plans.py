@@ -1,0 +1,188 @@
+"""Makes the plan of ``clean``: what would be deleted, what stays and why, and what would keep it from being finished.
+
+Everything that one look needs of another is asked for beforehand where its name is known, so that all of it takes four
+round trips; only the search for the certificates of a run that was cut off may take more.
+
+Source: ``ota/teardown.py``, whose decisions these are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ota import buckets, images, policies, wanted
+from ota.cloud import side_by_side
+from ota.errors import InTheWay, NotOurs, OtaError, UpdateFailed
+from ota.outcomes import Outcome, Verb
+from ota.ownership import is_ours
+from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
+from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
+from ota.roles import OTA_SERVICE
+from ota.teardown import NOT_OURS, Chain, Found, Teardown
+from ota.update_requests import job_id_of
+from ota.update_waits import JOB_BEING_DELETED, Job, find_job
+
+SKIPPED = {Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What is there; ``targets`` are the policy's, ``foreign`` what others attached to the role."""
+
+    found: Found
+    job: Job | None
+    targets: list[str]
+    foreign: list[str]
+
+
+class TeardownPlanner:
+    """Plans one teardown of this site; ``is_forced`` as ``clean --force``, ``local`` as ``clean --local``."""
+
+    def __init__(self, site: Site, *, is_forced: bool, local: bool) -> None:
+        self._site = site
+        self._settings = site.settings
+        self._is_forced = is_forced
+        self._local = local
+        self._owner = None if is_forced else site.settings.thing_name
+        files = wanted.certificate_files(site.settings)
+        self._teardown = Teardown(site.cloud, site.settings, files, is_forced=is_forced)
+
+    def make_plan(self) -> Plan:
+        """What ``clean`` would do, in the order of its lines."""
+        look = self._look()
+        update = self._plan_update(look)
+        is_update_gone = update.action in (Action.DELETE, Action.ABSENT)
+        bucket, identity = side_by_side(
+            partial(self._plan_bucket, look.found, is_update_gone), partial(self._plan_identity, look)
+        )
+        role = self._plan_role(look, is_update_gone)
+        steps = [update, bucket, role, *identity]
+        if self._local and not any(step.action is Action.BLOCKED for step in steps):
+            steps.append(self._plan_files())
+        return aimed(self._site, steps)
+
+    def _look(self) -> _Look:
+        cloud, settings = self._site.cloud, self._settings
+        found, job, targets, foreign = side_by_side(
+            self._teardown.look,
+            partial(find_job, cloud.iot, job_id_of(settings.update_name)),
+            lambda: list(policies.list_policy_targets(cloud.iot, settings.policy_name)),
+            partial(list_foreign, cloud.iam, settings.iam_role_name),
+        )
+        return _Look(found, job, targets, foreign)
+
+    def _plan_update(self, look: _Look) -> Step:
+        name, update, job = self._settings.update_name, look.found.update, look.job
+        if update is not None:
+            if self._owner is not None and not update.is_ours(self._owner):
+                return Step("update", Action.KEEP, name, NOT_OURS)
+            has_job = update.status != "CREATE_FAILED" or job is not None
+            if update.is_ours() and has_job and not self._can_delete(look.found):
+                return blocked("update", name, self._no_role())
+            return Step("update", Action.DELETE, name, "with its job and stream")
+        if job is None:
+            return Step("update", Action.ABSENT, name)
+        is_for_us = self._owner is None or [target.rpartition("/")[2] for target in job.targets] == [self._owner]
+        if job.status == JOB_BEING_DELETED or is_for_us:
+            return Step("update", Action.DELETE, name, "only its job is left")
+        return Step("update", Action.ABSENT, name, f"the job {job.job_id} is not for {self._owner} and stays")
+
+    def _can_delete(self, found: Found) -> bool:
+        """Whether AWS IoT can assume the role, with which it deletes the update."""
+        if found.role is None:
+            return False
+        trust, _ = wanted.role_documents(self._site.cloud, self._settings)
+        return not trust_shortcomings(self._site.cloud.iam, found.role.name, found.role.trust, trust, OTA_SERVICE)
+
+    def _no_role(self) -> UpdateFailed:
+        settings = self._settings
+        return UpdateFailed(
+            f"AWS could not delete the OTA update {settings.update_name}: it does that with the update's own role, and "
+            f"{settings.iam_role_name} is gone or does not trust {OTA_SERVICE}.",
+            remedy="invoke role",
+        )
+
+    def _plan_bucket(self, found: Found, is_update_gone: bool) -> Step:
+        cloud, settings, name = self._site.cloud, self._settings, self._settings.bucket_name
+        if found.bucket_refusal:
+            return Step("bucket", Action.KEEP, name, found.bucket_refusal)
+        if found.bucket_tags is None:
+            return Step("bucket", Action.ABSENT, name)
+        if not is_update_gone:
+            return self._keep("bucket", name)
+        judge = partial(
+            buckets.judge_deletion,
+            cloud.s3,
+            name,
+            cloud.account_id,
+            found.bucket_tags,
+            thing_name=self._owner,
+            key_prefix="" if self._is_forced else images.image_prefix(settings.thing_name),
+        )
+        refusal = attempt(judge)
+        if isinstance(refusal, NotOurs):
+            return Step("bucket", Action.KEEP, name, str(refusal))
+        if isinstance(refusal, OtaError):
+            return blocked("bucket", name, refusal)
+        return Step("bucket", Action.DELETE, name, "with every version of every image")
+
+    def _plan_role(self, look: _Look, is_update_gone: bool) -> Step:
+        role, name = look.found.role, self._settings.iam_role_name
+        if role is None:
+            return Step("role", Action.ABSENT, name)
+        if not is_update_gone:
+            return self._keep("role", name)
+        if self._owner is not None and not is_ours(role.tags, self._owner):
+            return Step("role", Action.KEEP, name, NOT_OURS)
+        if look.foreign and not self._is_forced:
+            return blocked("role", name, holds_foreign(name, look.foreign))
+        return Step("role", Action.DELETE, name, ", ".join(["with its policy", *look.foreign]))
+
+    def _keep(self, noun: str, name: str) -> Step:
+        reason = f"the update {self._settings.update_name} still needs it, stays"
+        return blocked(noun, name, InTheWay(reason, remedy="invoke clean --force"))
+
+    def _plan_identity(self, look: _Look) -> list[Step]:
+        chain = Chain()
+        doomed, kept = self._teardown.judge_certificates(chain, look.found)
+        steps = [_as_step(outcome) for outcome in chain.outcomes]
+        steps += [Step("certificate", Action.DELETE, certificate_id) for certificate_id in doomed]
+        steps += [Step("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
+        if not (doomed or kept):
+            steps.append(Step("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
+        return [*steps, self._plan_policy(look, doomed, kept), self._plan_thing(look.found)]
+
+    def _plan_policy(self, look: _Look, doomed: list[str], kept: list[str]) -> Step:
+        iot, name = self._site.cloud.iot, self._settings.policy_name
+        if look.found.policy_tags is None:
+            return Step("policy", Action.ABSENT, name)
+        if not self._teardown.is_policy_ours(look.found):
+            return Step("policy", Action.KEEP, name, NOT_OURS)
+        others = [arn for arn in look.targets if arn not in kept and arn.rpartition("/")[2] not in doomed]
+        in_the_way = [] if self._is_forced else [arn for arn in others if policies.target_exists(iot, arn)]
+        if in_the_way:
+            return blocked("policy", name, policies.still_attached(iot, name, in_the_way))
+        return Step("policy", Action.DELETE, name, "with all its versions")
+
+    def _plan_thing(self, found: Found) -> Step:
+        name, thing = self._settings.thing_name, found.thing
+        if thing is None:
+            return Step("thing", Action.ABSENT, name)
+        if not self._teardown.may_delete_thing(thing):
+            return Step("thing", Action.KEEP, name, NOT_OURS)
+        return Step("thing", Action.DELETE, name)
+
+    def _plan_files(self) -> Step:
+        settings = self._settings
+        if settings.existing_certificate_arn:
+            return Step("files", Action.KEEP, settings.private_key_path.name, "existing_certificate_arn is set, stay")
+        paths: list[Path] = [settings.private_key_path, settings.public_key_path, settings.certificate_path]
+        there = [path.name for path in paths if path.exists()]
+        action = Action.DELETE if there else Action.ABSENT
+        return Step("files", action, str(settings.private_key_path.parent), ", ".join(there))
+
+
+def _as_step(outcome: Outcome[object]) -> Step:
+    return Step(outcome.noun, SKIPPED[outcome.verb], outcome.name, outcome.detail)

@@ -1,0 +1,207 @@
+"""The README holds: its tables and outputs are fresh, its commands run or at least parse, its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from invoke.parser import Parser
+
+import tasks
+from ota.fields import FIELD_BY_NAME
+from ota.formatter import format_text
+from tests import readme_parts
+from tests.project import REPOSITORY_PATH, Project
+from tests.readme_parts import POLICY_PATH, README_PATH, run_shell
+
+README = README_PATH.read_text(encoding="utf-8")
+OPENING = (
+    "python3 -m venv .venv && .venv/bin/pip install -q '.[sandbox]' && .venv/bin/invoke sandbox all",
+    "python3 -m venv .venv && .venv/bin/pip install -q -e '.[sandbox,test]' && .venv/bin/pytest",
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INSTALLING = re.compile(r"^.*?pip install -q (?:-e )?'\.\[([\w,]+)\]' && \.venv/bin/")
+ARMS_COMMANDS = {
+    "create-thing-only", "create-policy-only", "create-bucket-only", "create-iam-role-only", "create-update-only",
+    "create-thing-and-policy", "create-bucket-role-update", "create-update-simplified",
+    "list-things", "list-policies", "list-iam-roles", "list-ota-updates", "list-jobs", "list-buckets",
+    "list-certificates", "list-all",
+    "delete-thing", "delete-policy", "delete-iam-role", "delete-job", "delete-ota-update", "delete-bucket",
+    "delete-certificate", "cleanup-simplified",
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A copy of what a fresh clone has, as far as the commands need it."""
+    return Project(tmp_path / "ota-tasks", {}, has_firmware=False)
+
+
+def test_it_opens_with_the_two_commands() -> None:
+    assert tuple(text.strip() for language, text in FENCE.findall(README)[:2] if language == "sh") == OPENING
+
+
+@pytest.mark.parametrize("command", OPENING)
+def test_the_extras_of_the_opening_commands_exist(command: str) -> None:
+    extras = INSTALLING.match(command)[1].split(",")  # type: ignore[index]
+    text = (REPOSITORY_PATH / "pyproject.toml").read_text(encoding="utf-8")
+    table = text.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    assert [extra for extra in extras if not re.search(rf"^{extra} = \[", table, re.MULTILINE)] == []
+
+
+def test_the_commands_of_the_first_steps_are_those_that_are_run() -> None:
+    run = [f"invoke {command}" for command in readme_parts.TYPED["run"]]
+    assert _commands(_section("First steps")) == run
+    assert INSTALLING.sub("", OPENING[0]) == run[0]
+
+
+def test_the_policy_for_an_account_of_ones_own_prints(project: Project) -> None:
+    (script,) = (text for language, text in FENCE.findall(_section("The operator's permissions")) if language == "sh")
+    status, text = run_shell(project, script.replace("python3", shlex.quote(sys.executable)))
+    assert status == 0, text
+    assert json.loads(text) == json.loads(POLICY_PATH.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", readme_parts.QUICK_PARTS)
+def test_a_part_made_from_the_code_is_fresh(name: str) -> None:
+    assert readme_parts.part_of(README, name) == readme_parts.QUICK_PARTS[name](), _refresh()
+
+
+def test_the_commands_run_and_print_what_is_shown() -> None:
+    for name, text in readme_parts.run_parts().items():
+        written = readme_parts.part_of(README, name)
+        assert readme_parts.masked(written) == readme_parts.masked(text), _refresh()
+
+
+def test_only_ports_ids_and_hashes_are_masked() -> None:
+    line = "sandbox at http://127.0.0.1:4711 image created x 5 bytes, sha256 0123456789ab 0123456789ab… e"
+    assert readme_parts.masked(line) == "sandbox at http://127.0.0.1:PORT image created x 5 bytes, sha256 HASH ID… e"
+
+
+def test_a_part_is_replaced_in_its_place() -> None:
+    readme = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n"
+    assert readme_parts.with_part(readme, "x", "new") == readme.replace("old", "new")
+    assert readme_parts.part_of(readme, "x") == "old"
+    with pytest.raises(ValueError, match="once"):
+        readme_parts.part_of(readme, "y")
+
+
+def test_the_policy_file_is_fresh() -> None:
+    assert POLICY_PATH.read_text(encoding="utf-8") == f"{readme_parts.operator_policy()}\n", _refresh()
+    document = readme_parts.operator_policy_document("aws", "eu-west-1", "123456789012", thing_name="lamp-*")
+    assert json.loads(POLICY_PATH.read_text(encoding="utf-8")) == document
+
+
+def test_every_task_is_there(project: Project) -> None:
+    tree: dict[str, Any] = json.loads(project.run("--list", "-F", "json").done().out)
+    names = [task["name"] for task in tree["tasks"]]
+    for collection in tree["collections"]:
+        default = collection["default"]
+        names += [
+            collection["name"] if task["name"] == default else f"{collection['name']}.{task['name']}"
+            for task in collection["tasks"]
+        ]
+    assert [name for name in names if f"| `{name}` |" not in README] == []
+
+
+@pytest.mark.parametrize("name", FIELD_BY_NAME)
+def test_every_setting_is_there(name: str) -> None:
+    assert f"| `{name}` |" in README
+
+
+def test_every_command_of_arms_script_has_its_row() -> None:
+    table = _section("From Arm's script")
+    assert {name for name in ARMS_COMMANDS if not re.search(rf"^\| .*`{name}[ `]", table, re.MULTILINE)} == set()
+
+
+def test_every_command_shown_is_understood() -> None:
+    commands = sorted(_shown_commands())
+    assert len(commands) > 40
+    parser = Parser(contexts=tasks.namespace.to_contexts())
+    for command in commands:
+        words = [word for word in shlex.split(command)[1:] if word != "…"]
+        parsed = parser.parse_argv(words)
+        assert [one for one in parsed if one.name], command
+        assert not parsed.unparsed, command
+
+
+def test_the_settings_in_its_examples_exist() -> None:
+    text = "\n".join(body for language, body in FENCE.findall(README) if language == "json")
+    names = re.findall(r'^"(\w+)":', text, re.MULTILINE)
+    variables = {name for name in re.findall(r"\bOTA_([A-Z_]+)\b", README) if name not in _OUR_VARIABLES}
+    assert names
+    assert {*names, *(name.lower() for name in variables)} <= set(FIELD_BY_NAME)
+
+
+def test_the_references_give_what_the_table_says() -> None:
+    table = _section("Settings").partition("### References")[2]
+    rows = re.findall(r"^\| (`.*`) \| `([^`]*)`.* \|$", table, re.MULTILINE)
+    assert len(rows) > 5
+    for written, result in rows:
+        for text in re.findall(r"`([^`]+)`", written):
+            assert format_text(text, {"thing_name": "myTestThing"}) == result
+
+
+def test_the_variables_are_those_of_env_example() -> None:
+    example = (REPOSITORY_PATH / "env.example").read_text(encoding="utf-8")
+    for variable in re.findall(r"^#(AWS_\w+)=", example, re.MULTILINE):
+        assert f"`{variable}`" in _section("Credentials")
+
+
+def test_every_link_inside_leads_somewhere() -> None:
+    anchors = {_anchor(title) for title in re.findall(r"^#+ (.+)$", FENCE.sub("", README), re.MULTILINE)}
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("https://")]
+    assert len(targets) > 10
+    for target in targets:
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        else:
+            assert (REPOSITORY_PATH / target).is_file(), target
+
+
+def test_every_heading_of_the_first_rank_is_in_the_contents() -> None:
+    contents = README.partition("Contents:")[2].partition("\n\n")[0]
+    titles = re.findall(r"^## (.+)$", FENCE.sub("", README), re.MULTILINE)
+    assert [title for title in titles if f"[{title}](#{_anchor(title)})" not in contents] == []
+
+
+def test_no_line_outside_tables_and_outputs_is_too_long() -> None:
+    prose = FENCE.sub("", README).splitlines()
+    assert [line for line in prose if len(line) > 120 and not line.startswith("|")] == []
+
+
+_OUR_VARIABLES = {"CONFIG", "SANDBOX", "SANDBOX_PAUSE_S"}
+
+
+def _refresh() -> str:
+    return "run: python -m tests.readme_parts"
+
+
+def _section(title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def _commands(text: str) -> list[str]:
+    """The lines of the sh blocks, those that a backslash continues put together."""
+    blocks = [body for language, body in FENCE.findall(text) if language == "sh"]
+    return [line for body in blocks for line in body.replace("\\\n", " ").splitlines() if line]
+
+
+def _shown_commands() -> set[str]:
+    """Every ``invoke …`` of the README but the outputs: in sh blocks, and in the text between backticks."""
+    typed = {line for line in _commands(README) if line.startswith("invoke ")}
+    prose = FENCE.sub("", README)
+    quoted = {text for text in re.findall(r"`([^`]+)`", prose) if text.startswith("invoke ")}
+    return {text for text in typed | quoted if not text.startswith(("invoke --", "invoke with …"))}
+
+
+def _anchor(title: str) -> str:
+    """As GitHub makes it: lower case, blanks to hyphens, other marks dropped."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")

@@ -110,7 +110,7 @@ def _from_steps(plan: Plan) -> Iterable[Finding]:
         if step.noun in SEEN_ELSEWHERE:
             continue
         if step.action is Action.BLOCKED:
-            yield fatal(step.noun, _sentence(step.detail), step.command)
+            yield fatal(step.noun, f"{step.name}: {_sentence(step.brief)}", step.command)
         elif step.noun == "update" and any(status in step.detail for status in STALE):
             yield _stale(step)
         elif step.noun == "update" and "leftover job" in step.detail:

@@ -23,13 +23,15 @@ class OtaError(Exception):
     Attributes:
         exit_code: the command line's exit status.
         remedy: the one command that mends it, ready to paste; empty where there is none.
+        brief: what is wrong in one sentence, for a screen that has the remedy beside it; the message, unless told.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+    def __init__(self, message: str = "", *, remedy: str = "", brief: str = "") -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.brief = brief or message
 
 
 class Answered(OtaError):

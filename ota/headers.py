@@ -188,6 +188,7 @@ def kept_by_hand(found: Header, wanted: Header) -> FirmwareError:
         f"{found.path} was set by hand and is kept; not replaced: {changes(found, wanted)}\n"
         f"To go on: {'; or '.join(ways)}",
         remedy="invoke with --overwrite-header true thing",
+        brief=f"it was set by hand and is kept; not replaced: {changes(found, wanted)}",
     )
 
 

@@ -8,7 +8,7 @@ Source: AWS IoT DeleteJob, DescribeJob, ListJobExecutionsForThing; AWS IoT quota
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ota.errors import InTheWay
 from ota.outcomes import Outcome, Verb
@@ -42,9 +42,17 @@ def delete_job(iot: IoTClient, job_id: str, *, force: bool = False, patience: Pa
 
 def list_jobs_at_work(iot: IoTClient, thing_name: str) -> list[str]:
     """Ids of the jobs that the thing's device is at work on right now."""
-    pages = iot.get_paginator("list_job_executions_for_thing").paginate(
-        thingName=thing_name, status="IN_PROGRESS", PaginationConfig={"PageSize": PAGE_SIZE}
-    )
+    return _list_ids(iot, thingName=thing_name, status="IN_PROGRESS")
+
+
+def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
+    """Ids of the jobs that the thing has or had, as far back as AWS keeps their executions."""
+    return _list_ids(iot, thingName=thing_name)
+
+
+def _list_ids(iot: IoTClient, **query: Any) -> list[str]:
+    paginator = iot.get_paginator("list_job_executions_for_thing")
+    pages = paginator.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE})
     try:
         return [one["jobId"] for page in pages for one in page.get("executionSummaries", [])]
     except iot.exceptions.ResourceNotFoundException:

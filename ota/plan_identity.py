@@ -9,7 +9,7 @@ Source: ``certificates.choose_certificate``, ``policies.judge_policy``, ``header
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ota import certificates, headers, policies, things, wanted
@@ -137,7 +137,7 @@ def plan_policy(site: Site, look: PolicyLook, identity: Identity) -> Step:
         attaches = _attaches(site, identity)
     except OtaError as error:
         return blocked("policy", name, error, other_name)
-    detail = ["new default version"] if verb is Verb.CHANGED else []
+    detail = ["other document: a new default version"] if verb is Verb.CHANGED else []
     changed = difference(found.document or {}, document, name) if found and verb is Verb.CHANGED else ""
     if attaches:
         detail.append("attached to the certificate")
@@ -151,7 +151,9 @@ def _plan_certificate(site: Site, identity: Identity) -> Step:
         name = settings.existing_certificate_arn or settings.certificate_path.name
         own_folder = f"invoke with --credentials-path {settings.credentials_path.name}-{settings.thing_name} all"
         new_one = "invoke with --existing-certificate-arn CREATE_NEW_CERTIFICATE all"
-        return blocked("certificate", name, choice, new_one if settings.existing_certificate_arn else own_folder)
+        step = blocked("certificate", name, choice, new_one if settings.existing_certificate_arn else own_folder)
+        # These messages say what is wrong, and behind a colon every way out.
+        return replace(step, brief=step.brief.partition(": ")[0])
     if choice.certificate is None:
         key = "for the key that is there" if choice.look.key else "with a new key"
         return Step(

@@ -52,6 +52,7 @@ class Step:
         action: what would happen.
         name: the object's own name, or its path.
         detail: why, or how; for a blocked step the whole message that ``all`` would fail with.
+        brief: for a blocked step what is wrong in one sentence.
         difference: for a change, what is there and what is wanted, as a unified diff.
         command: for a blocked step, the one command that mends it; empty where there is none.
         is_certain: False where it depends on what the build makes.
@@ -62,6 +63,7 @@ class Step:
     name: str
     detail: str = ""
     difference: str = ""
+    brief: str = ""
     command: str = ""
     is_certain: bool = True
 
@@ -73,6 +75,7 @@ class Step:
             "name": self.name,
             "detail": self.detail,
             "difference": self.difference,
+            "brief": self.brief,
             "command": self.command,
             "certain": self.is_certain,
         }
@@ -166,7 +169,7 @@ def attempt(look: Callable[[], T]) -> T | OtaError:
 
 def blocked(noun: str, name: str, error: OtaError, command: str = "") -> Step:
     """The step at which a command would fail with this error; ``command`` is for an error that knows no remedy."""
-    return Step(noun, Action.BLOCKED, name, str(error), command=error.remedy or command)
+    return Step(noun, Action.BLOCKED, name, str(error), brief=error.brief, command=error.remedy or command)
 
 
 def aimed(site: Site, steps: Iterable[Step]) -> Plan:

@@ -139,6 +139,7 @@ def too_many_policies(iot: IoTClient, name: str, certificate_arn: str, attached:
         f"policies, as many as AWS allows ({', '.join(sorted(attached))}). Detach one that the device does not need, "
         f"for example with `{detach}`, and run the same command again.",
         remedy=detach,
+        brief=f"the certificate has {len(attached)} policies, as many as AWS allows: {', '.join(sorted(attached))}",
     )
 
 
@@ -337,5 +338,6 @@ def _not_ours(found: Policy, document: Mapping[str, Any], thing_name: str) -> No
         f"The policy {found.name} exists with another document, and its tags do not say that it was made here for "
         f"the thing {thing_name}, so it is left as it is. Set another policy_name in config.json, or delete that "
         "policy if nothing needs it, and run the same command again. The difference:\n"
-        + difference(found.document or {}, document, found.name)
+        + difference(found.document or {}, document, found.name),
+        brief="it exists with another document, and was not made by this tool for this thing",
     )

@@ -93,7 +93,7 @@ class Report:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=NOUN_WIDTH)
         grid.add_column(width=VERB_WIDTH)
-        grid.add_column()
+        grid.add_column(overflow="fold")
         grid.add_row(Text(noun, "bold"), Text(word, style), Text.assemble(name, "  ", (detail, "dim")))
         self._console.print(grid)
 
@@ -102,6 +102,17 @@ class Report:
         indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
         for line in text.splitlines():
             self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
+
+    def prose(self, text: str) -> None:
+        """Sentences that belong under the line before; on a terminal wrapped there."""
+        if not self.is_terminal:
+            self.block(text)
+            return
+        from rich.padding import Padding
+        from rich.text import Text
+
+        for line in text.splitlines():
+            self._console.print(Padding(Text(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
 
     def styled(self, text: str, style: str) -> None:
         """A sentence that belongs to the result, coloured on a terminal."""
@@ -199,7 +210,7 @@ class Report:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=VERB_WIDTH)
         grid.add_column(width=NOUN_WIDTH)
-        grid.add_column()
+        grid.add_column(overflow="fold")
         grid.add_row(Text(severity, style), Text(subject, "bold"), Text(text))
         self._console.print(grid)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ota.aws_commands import aws_command
 from ota.cloud import side_by_side
 from ota.errors import InTheWay
-from ota.grants import POLICY_VERSION, granting_document, missing_needs, needs_of, statements, trusts
+from ota.grants import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -104,8 +104,15 @@ class Attached:
 
 @dataclass(frozen=True)
 class Shortcoming:
-    """What a role lacks, in words with the statement to add, and the command that adds it; empty where none can."""
+    """What a role lacks.
 
+    Attributes:
+        brief: in a few words.
+        text: in words, with the statement to add.
+        command: what adds it; empty where nothing that is added would help.
+    """
+
+    brief: str
     text: str
     command: str = ""
 
@@ -128,7 +135,8 @@ def trust_shortcomings(
         return []
     document = {"Version": POLICY_VERSION, "Statement": [*statements(trust), statement]}
     command = aws_command(iam, "update-assume-role-policy", role_name=role_name, policy_document=json.dumps(document))
-    return [_shortcoming(f"It does not trust {service}. Add to its trust policy:", statement, command)]
+    what = f"It does not trust {service}. Add to its trust policy:"
+    return [_shortcoming(f"does not trust {service}", what, statement, command)]
 
 
 def permission_shortcomings(
@@ -153,11 +161,16 @@ def permission_shortcomings(
             policy_document=json.dumps(document),
         )
         is_denied = missing_needs(lacking, [*granted, document])  # no Allow helps against a Deny
-        problems.append(_shortcoming("It lacks permissions. Add to it:", document, "" if is_denied else command))
+        brief = f"lacks {_actions(lacking)}"
+        what = "It lacks permissions. Add to it:"
+        problems.append(_shortcoming(brief, what, document, "" if is_denied else command))
     if bounded:
         missing = json.dumps(granting_document(bounded), indent=2)
         problems.append(
-            Shortcoming(f"Its boundary {boundary_arn} does not allow all of that. Have added to it:\n{missing}")
+            Shortcoming(
+                f"its boundary does not allow {_actions(bounded)}",
+                f"Its boundary {boundary_arn} does not allow all of that. Have added to it:\n{missing}",
+            )
         )
     return problems
 
@@ -198,8 +211,12 @@ def _named(attached: list[str], inline: list[str], profiles: list[str]) -> list[
     return [*attached, *(f"inline policy {one}" for one in inline), *(f"instance profile {one}" for one in profiles)]
 
 
-def _shortcoming(what: str, shown: Document, command: str) -> Shortcoming:
-    return Shortcoming("\n".join(filter(None, [what, json.dumps(shown, indent=2), command])), command)
+def _shortcoming(brief: str, what: str, shown: Document, command: str) -> Shortcoming:
+    return Shortcoming(brief, "\n".join(filter(None, [what, json.dumps(shown, indent=2), command])), command)
+
+
+def _actions(needs: Sequence[Need]) -> str:
+    return ", ".join(sorted({need.action for need in needs}))
 
 
 def _inline_names(iam: IAMClient, role_name: str) -> list[str]:

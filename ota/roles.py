@@ -192,6 +192,7 @@ def check_foreign(
         raise InTheWay(
             "\n".join([first, *(problem.text for problem in problems), last]),
             remedy=" && ".join(commands) if all(commands) else "",
+            brief=f"it was not made by this tool, and {'; '.join(problem.brief for problem in problems)}",
         )
 
 

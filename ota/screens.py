@@ -65,8 +65,9 @@ def show_plan(report: Report, plan: Plan, command: str, *, as_json: bool) -> Non
         report.document(plan.as_json())
         return
     for step in plan.steps:
-        doubt = "" if step.is_certain else "(as far as the image stays as it is)"
-        detail = " ".join(filter(None, [step.detail, doubt]))
+        is_open = step.noun == "update" and not step.is_certain and step.action is not Action.CREATE
+        doubt = "(if the build leaves the image as it is)" if is_open else ""
+        detail = " ".join(filter(None, [step.brief or step.detail, doubt]))
         report.entry(step.noun, step.action.value, ACTION_STYLES[step.action], step.name, detail)
         report.block(step.difference, "diff")
         report.block(step.command, "bold")
@@ -87,10 +88,8 @@ def show_status(report: Report, status: Status, now: datetime, *, as_json: bool)
         return
     for one in status.objects:
         step = one.step
-        detail = "" if one.state is State.MISSING or step.action is Action.BUILD else step.detail
+        detail = "" if one.state is State.MISSING or step.action is Action.BUILD else step.brief or step.detail
         report.entry(step.noun, one.state.value, STATE_STYLES[one.state], step.name, detail)
-        report.block(step.difference, "diff")
-        report.block(step.command, "bold")
     if status.update:
         word = JOB_WORDS.get(status.rollout.status, "at work") if status.rollout else "gone"
         report.entry("job", word, "blue", *_job_words(status))
@@ -159,7 +158,7 @@ class WatchScreen:
             return
         for execution in rollout.failed:
             self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
-            self.report.block(why_it_failed(execution))
+            self.report.prose(why_it_failed(execution))
         self.report.styled(*_ending(rollout, moment, site))
 
 
@@ -186,7 +185,7 @@ def _show_execution(report: Report, execution: Execution, now: datetime) -> None
     detail = ", ".join(filter(None, [what_it_says(execution), age(execution.updated_at, now)]))
     report.entry("device", "over" if execution.is_over else "at work", style, execution.thing_name, detail)
     if execution.is_over and not execution.has_succeeded:
-        report.block(why_it_failed(execution))
+        report.prose(why_it_failed(execution))
 
 
 def _job_words(status: Status) -> tuple[str, str]:

@@ -14,14 +14,16 @@ from pathlib import Path
 
 from ota import buckets, images, policies, wanted
 from ota.cloud import side_by_side
+from ota.deletions import NOT_OURS, Chain
 from ota.errors import InTheWay, NotOurs, OtaError, UpdateFailed
+from ota.further_updates import Register
+from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
-from ota.ownership import is_ours
 from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
-from ota.teardown import NOT_OURS, Chain, Found, Teardown
-from ota.update_requests import job_id_of
+from ota.teardown import Found, Teardown
+from ota.update_requests import Update, job_id_of
 from ota.update_waits import JOB_BEING_DELETED, Job, find_job
 
 SKIPPED = {Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}
@@ -32,6 +34,7 @@ class _Look:
     """What is there; ``targets`` are the policy's, ``foreign`` what others attached to the role."""
 
     found: Found
+    others: list[Update]
     job: Job | None
     targets: list[str]
     foreign: list[str]
@@ -52,42 +55,48 @@ class TeardownPlanner:
     def make_plan(self) -> Plan:
         """What ``clean`` would do, in the order of its lines."""
         look = self._look()
-        update = self._plan_update(look)
-        is_update_gone = update.action in (Action.DELETE, Action.ABSENT)
+        updates = [self._plan_update(look), *(self._plan_other(look.found, one) for one in look.others)]
+        staying = [step.name for step in updates if step.action not in (Action.DELETE, Action.ABSENT)]
         bucket, identity = side_by_side(
-            partial(self._plan_bucket, look.found, is_update_gone), partial(self._plan_identity, look)
+            partial(self._plan_bucket, look.found, staying), partial(self._plan_identity, look)
         )
-        role = self._plan_role(look, is_update_gone)
-        steps = [update, bucket, role, *identity]
+        role = self._plan_role(look, staying)
+        steps = [*updates, bucket, role, *identity]
         if self._local and not any(step.action is Action.BLOCKED for step in steps):
             steps.append(self._plan_files())
         return aimed(self._site, steps)
 
     def _look(self) -> _Look:
         cloud, settings = self._site.cloud, self._settings
-        found, job, targets, foreign = side_by_side(
+        found, others, job, targets, foreign = side_by_side(
             self._teardown.look,
+            partial(Register(cloud.iot).find_others, settings.thing_name, settings.update_name),
             partial(find_job, cloud.iot, job_id_of(settings.update_name)),
             lambda: list(policies.list_policy_targets(cloud.iot, settings.policy_name)),
             partial(list_foreign, cloud.iam, settings.iam_role_name),
         )
-        return _Look(found, job, targets, foreign)
+        return _Look(found, others, job, targets, foreign)
 
     def _plan_update(self, look: _Look) -> Step:
         name, update, job = self._settings.update_name, look.found.update, look.job
         if update is not None:
             if self._owner is not None and not update.is_ours(self._owner):
                 return Step("update", Action.KEEP, name, NOT_OURS)
-            has_job = update.status != "CREATE_FAILED" or job is not None
-            if update.is_ours() and has_job and not self._can_delete(look.found):
-                return blocked("update", name, self._no_role())
-            return Step("update", Action.DELETE, name, "with its job and stream")
+            return self._plan_deletion(look.found, update, has_job=update.status != "CREATE_FAILED" or job is not None)
         if job is None:
             return Step("update", Action.ABSENT, name)
         is_for_us = self._owner is None or [target.rpartition("/")[2] for target in job.targets] == [self._owner]
         if job.status == JOB_BEING_DELETED or is_for_us:
             return Step("update", Action.DELETE, name, "only its job is left")
         return Step("update", Action.ABSENT, name, f"the job {job.job_id} is not for {self._owner} and stays")
+
+    def _plan_other(self, found: Found, update: Update) -> Step:
+        return self._plan_deletion(found, update, has_job=update.status != "CREATE_FAILED")
+
+    def _plan_deletion(self, found: Found, update: Update, *, has_job: bool) -> Step:
+        if update.is_ours() and has_job and not self._can_delete(found):
+            return blocked("update", update.update_id, self._no_role(update.update_id))
+        return Step("update", Action.DELETE, update.update_id, "with its job and stream")
 
     def _can_delete(self, found: Found) -> bool:
         """Whether AWS IoT can assume the role, with which it deletes the update."""
@@ -96,22 +105,21 @@ class TeardownPlanner:
         trust, _ = wanted.role_documents(self._site.cloud, self._settings)
         return not trust_shortcomings(self._site.cloud.iam, found.role.name, found.role.trust, trust, OTA_SERVICE)
 
-    def _no_role(self) -> UpdateFailed:
-        settings = self._settings
+    def _no_role(self, update_id: str) -> UpdateFailed:
         return UpdateFailed(
-            f"AWS could not delete the OTA update {settings.update_name}: it does that with the update's own role, and "
-            f"{settings.iam_role_name} is gone or does not trust {OTA_SERVICE}.",
+            f"AWS could not delete the OTA update {update_id}: it does that with the update's own role, and "
+            f"{self._settings.iam_role_name} is gone or does not trust {OTA_SERVICE}.",
             remedy="invoke role",
         )
 
-    def _plan_bucket(self, found: Found, is_update_gone: bool) -> Step:
+    def _plan_bucket(self, found: Found, staying: list[str]) -> Step:
         cloud, settings, name = self._site.cloud, self._settings, self._settings.bucket_name
         if found.bucket_refusal:
             return Step("bucket", Action.KEEP, name, found.bucket_refusal)
         if found.bucket_tags is None:
             return Step("bucket", Action.ABSENT, name)
-        if not is_update_gone:
-            return self._keep("bucket", name)
+        if staying and self._teardown.may_delete(found.bucket_tags):
+            return self._keep("bucket", name, staying)
         judge = partial(
             buckets.judge_deletion,
             cloud.s3,
@@ -128,49 +136,50 @@ class TeardownPlanner:
             return blocked("bucket", name, refusal)
         return Step("bucket", Action.DELETE, name, "with every version of every image")
 
-    def _plan_role(self, look: _Look, is_update_gone: bool) -> Step:
+    def _plan_role(self, look: _Look, staying: list[str]) -> Step:
         role, name = look.found.role, self._settings.iam_role_name
         if role is None:
             return Step("role", Action.ABSENT, name)
-        if not is_update_gone:
-            return self._keep("role", name)
-        if self._owner is not None and not is_ours(role.tags, self._owner):
+        if not self._teardown.may_delete(role.tags):
             return Step("role", Action.KEEP, name, NOT_OURS)
+        if staying:
+            return self._keep("role", name, staying)
         if look.foreign and not self._is_forced:
             return blocked("role", name, holds_foreign(name, look.foreign))
         return Step("role", Action.DELETE, name, ", ".join(["with its policy", *look.foreign]))
 
-    def _keep(self, noun: str, name: str) -> Step:
-        reason = f"the update {self._settings.update_name} still needs it, stays"
+    def _keep(self, noun: str, name: str, staying: list[str]) -> Step:
+        reason = f"the update {', '.join(staying)} still needs it, stays"
         return blocked(noun, name, InTheWay(reason, remedy="invoke clean --force"))
 
     def _plan_identity(self, look: _Look) -> list[Step]:
         chain = Chain()
-        doomed, kept = self._teardown.judge_certificates(chain, look.found)
+        identity = self._teardown.identity(look.found)
+        doomed, kept = identity.judge_certificates(chain)
         steps = [_as_step(outcome) for outcome in chain.outcomes]
         steps += [Step("certificate", Action.DELETE, certificate_id) for certificate_id in doomed]
         steps += [Step("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
         if not (doomed or kept):
             steps.append(Step("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
-        return [*steps, self._plan_policy(look, doomed, kept), self._plan_thing(look.found)]
+        return [*steps, self._plan_policy(identity, look.targets, [*kept, *doomed]), self._plan_thing(identity)]
 
-    def _plan_policy(self, look: _Look, doomed: list[str], kept: list[str]) -> Step:
+    def _plan_policy(self, identity: IdentityTeardown, targets: list[str], handled: list[str]) -> Step:
         iot, name = self._site.cloud.iot, self._settings.policy_name
-        if look.found.policy_tags is None:
+        if identity.policy_tags is None:
             return Step("policy", Action.ABSENT, name)
-        if not self._teardown.is_policy_ours(look.found):
+        if not identity.may_delete_policy:
             return Step("policy", Action.KEEP, name, NOT_OURS)
-        others = [arn for arn in look.targets if arn not in kept and arn.rpartition("/")[2] not in doomed]
+        others = [arn for arn in targets if arn not in handled and arn.rpartition("/")[2] not in handled]
         in_the_way = [] if self._is_forced else [arn for arn in others if policies.target_exists(iot, arn)]
         if in_the_way:
             return blocked("policy", name, policies.still_attached(iot, name, in_the_way))
         return Step("policy", Action.DELETE, name, "with all its versions")
 
-    def _plan_thing(self, found: Found) -> Step:
-        name, thing = self._settings.thing_name, found.thing
-        if thing is None:
+    def _plan_thing(self, identity: IdentityTeardown) -> Step:
+        name = self._settings.thing_name
+        if identity.thing is None:
             return Step("thing", Action.ABSENT, name)
-        if not self._teardown.may_delete_thing(thing):
+        if not identity.may_delete_thing:
             return Step("thing", Action.KEEP, name, NOT_OURS)
         return Step("thing", Action.DELETE, name)
 

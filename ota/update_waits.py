@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 T = TypeVar("T")
+Find = Callable[[str], "Update | None"]
 
 BEING_CREATED = frozenset({"CREATE_PENDING", "CREATE_IN_PROGRESS"})
 BEING_DELETED = "DELETE_IN_PROGRESS"
@@ -104,7 +105,9 @@ def wait_created(iot: IoTClient, update_id: str, patience: Patience) -> Update:
     return _poll(look, patience, patience.timeout_s, f"AWS to make the OTA update {update_id}")
 
 
-def wait_deleted(iot: IoTClient, update_id: str, patience: Patience, *, may_delete_job: bool) -> Update | None:
+def wait_deleted(
+    iot: IoTClient, update_id: str, patience: Patience, *, may_delete_job: bool, find: Find | None = None
+) -> Update | None:
     """Wait until update and job are gone; the update, when its deletion failed.
 
     Args:
@@ -112,13 +115,15 @@ def wait_deleted(iot: IoTClient, update_id: str, patience: Patience, *, may_dele
         update_id: the update's name.
         patience: the bounds.
         may_delete_job: delete a job that outlives its update. When not, such a job is left, and not waited for.
+        find: looks for an update by its name, in place of :func:`find_update`.
     """
+    find = find or partial(find_update, iot)
     job_id = job_id_of(update_id)
     asked = False
 
     def look() -> tuple[Update | None] | None:
         nonlocal asked
-        update, job = side_by_side(partial(find_update, iot, update_id), partial(find_job, iot, job_id))
+        update, job = side_by_side(partial(find, update_id), partial(find_job, iot, job_id))
         if update is not None:
             return (update,) if update.status != BEING_DELETED else None
         if job is None or not (may_delete_job or job.status == JOB_BEING_DELETED):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.errors import InTheWay, NotOurs, UpdateFailed
@@ -24,6 +25,7 @@ from ota.update_requests import Update, UpdateRequest, create_update_request, ha
 from ota.update_waits import (
     JOB_BEING_DELETED,
     UNFINISHED_JOB,
+    Find,
     Job,
     Patience,
     find_job,
@@ -161,6 +163,7 @@ def delete_update(
     thing_name: str | None,
     force: bool = False,
     known: Update | None = None,
+    find: Find | None = None,
     patience: Patience | None = None,
 ) -> Outcome[None]:
     """Delete the update with its stream and its job, and wait until all are gone; absent is success.
@@ -171,6 +174,7 @@ def delete_update(
         thing_name: whose update it must be; None deletes it whoever made it.
         force: though its devices have not finished.
         known: the update from :func:`find_update`, to save the look.
+        find: looks for an update by its name, in place of :func:`find_update`.
         patience: the bounds of all waiting.
 
     Raises:
@@ -180,7 +184,8 @@ def delete_update(
         WaitTimeout: it took longer than the bounds.
     """
     patience = patience or Patience()
-    found = known or find_update(iot, update_id)
+    find = find or partial(find_update, iot)
+    found = known or find(update_id)
     if found is None:
         return _delete_job_left(iot, update_id, thing_name, patience)
     if thing_name is not None and not found.is_ours(thing_name):
@@ -189,7 +194,7 @@ def delete_update(
         _check_finished(iot, found)
     found = wait_at_rest(iot, found, patience)
     if found is not None:
-        _delete(iot, update_id, patience)
+        _delete(iot, update_id, patience, find)
     return Outcome("update", Verb.DELETED, update_id, "with its job and stream")
 
 
@@ -251,13 +256,13 @@ def _refused(request: UpdateRequest, error: ClientError) -> Update:
     )
 
 
-def _delete(iot: IoTClient, update_id: str, patience: Patience) -> None:
+def _delete(iot: IoTClient, update_id: str, patience: Patience, find: Find | None = None) -> None:
     """Delete an update that is at rest, with stream and job; return when all are gone."""
     settled_at = patience.clock() + patience.settle_timeout_s
     pause_s = FIRST_SETTLE_PAUSE_S
     while True:
         _request_deletion(iot, update_id)
-        left = wait_deleted(iot, update_id, patience, may_delete_job=True)
+        left = wait_deleted(iot, update_id, patience, may_delete_job=True, find=find)
         if left is None:
             return
         failure = failure_of(left.error_code, left.error_message)

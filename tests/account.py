@@ -74,6 +74,24 @@ class Account:
         found |= {"certificate"} if self.iot.list_certificates()["certificates"] else set()
         return found | ({"stream"} if self.iot.list_streams()["streams"] else set())
 
+    def updates(self) -> list[str]:
+        """Names of all updates, newest first or not."""
+        return [one["otaUpdateId"] for one in self.iot.list_ota_updates(maxResults=250)["otaUpdates"]]
+
+    def make_foreign_update(self, update_id: str = UPDATE, *, thing: str = THING) -> None:
+        """An update that somebody made by hand; AWS cannot make it, for its image is in no bucket."""
+        signing = {
+            "signature": {"inlineDocument": b"c2ln"},
+            "certificateChain": {"certificateName": "0"},
+            "hashAlgorithm": "SHA256",
+            "signatureAlgorithm": "RSA",
+        }
+        location = {"s3Location": {"bucket": "no-such-bucket", "key": "image"}}
+        file = {"fileName": "image", "fileLocation": location, "codeSigning": {"customCodeSigning": signing}}
+        target = THING_ARN.replace(f"thing/{THING}", f"thing/{thing}")
+        role_arn = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+        self.iot.create_ota_update(otaUpdateId=update_id, targets=[target], roleArn=role_arn, files=[file])
+
     def start_device(self) -> dict[str, Any]:
         """The device takes its next job, as the firmware does."""
         started: dict[str, Any] = self.jobs_data.start_next_pending_job_execution(thingName=THING)["execution"]

@@ -31,7 +31,7 @@ REPEAT = """
 """
 CLEAN = """
     GetCallerIdentity GetOTAUpdate GetRole DescribeThing ListThingPrincipalsV2 ListTagsForResource GetBucketTagging
-    DeleteOTAUpdate GetOTAUpdate DescribeJob
+    DeleteOTAUpdate ListOTAUpdates DescribeJob
     DeleteObject DeleteBucket DeleteRolePolicy DeleteRole
     UpdateCertificate DetachThingPrincipal DeleteCertificate DeletePolicy DeleteThing
     DescribeThing DescribeCertificate GetPolicy GetRole HeadBucket

@@ -49,10 +49,10 @@ from tests.test_plans import (
     foreign_job,
     foreign_policy,
     foreign_role,
-    nine_policies,
     orphan_job,
     other_header,
     other_signature,
+    ten_policies,
 )
 
 __all__ = ["attach_elsewhere", "built", "desk", "empty_unmarked_bucket"]
@@ -292,7 +292,7 @@ MISTAKES: dict[str, Mistake] = {
         is_fatal=False,
     ),
     "key that is lost": Mistake(
-        lose_key, "certificate", "is not: put the key back", "aws iot detach-thing-principal", is_set_up=True
+        lose_key, "certificate", "and its private key", "aws iot detach-thing-principal", is_set_up=True
     ),
     "key and certificate lost": Mistake(
         lose_files, "certificate", "private key is not at", "aws iot detach-thing-principal", is_set_up=True
@@ -316,7 +316,7 @@ MISTAKES: dict[str, Mistake] = {
         "--existing-certificate-arn CREATE_NEW_CERTIFICATE",
     ),
     "ten policies on the certificate": Mistake(
-        lambda desk: (desk.run("thing").done(), nine_policies(desk)),
+        lambda desk: (desk.run("thing").done(), ten_policies(desk)),
         "policy",
         "as many as AWS allows",
         "aws iot detach-policy",
@@ -365,6 +365,12 @@ MISTAKES: dict[str, Mistake] = {
 SAMPLE = (
     "boundary by name instead of ARN",
     "boundary that takes too much",
+    "boundary that does not exist",
+    "boundary under another path",
+    "role name without the prefix",
+    "key that others can read",
+    "job that outlived its update",
+    "application that the tree has not",
     "header of another thing",
     "role that may not pass itself",
     "bucket of another account",

@@ -79,7 +79,7 @@ def drift_policy(desk: Desk) -> None:
     desk.iot.create_policy_version(policyName=POLICY, policyDocument=OTHER_DOCUMENT, setAsDefault=True)
 
 
-def nine_policies(desk: Desk) -> None:
+def ten_policies(desk: Desk) -> None:
     arn = desk.certificate()["certificateArn"]
     for number in range(10):
         desk.iot.create_policy(policyName=f"other-{number}", policyDocument=OTHER_DOCUMENT)
@@ -190,6 +190,10 @@ def attach_elsewhere(desk: Desk) -> None:
     desk.iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
 
 
+def update_by_another_name(desk: Desk) -> None:
+    desk.run("with", "--update-name", "older", "update")
+
+
 OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "all": invoke("all"),
     "thing": invoke("thing"),
@@ -202,9 +206,10 @@ OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "lose the certificate file": delete_files("certificate_path"),
     "lose the key": delete_files("key_path"),
     "lose key and certificate": delete_files("key_path", "certificate_path"),
+    "update by another name": update_by_another_name,
     "foreign policy": foreign_policy,
     "drift policy": drift_policy,
-    "ten other policies": nine_policies,
+    "ten other policies": ten_policies,
     "foreign bucket": foreign_bucket,
     "foreign versioned bucket": partial(foreign_bucket, versioned=True),
     "unmarked bucket": empty_unmarked_bucket,
@@ -330,14 +335,23 @@ def test_clean_does_what_its_plan_says_after_many_histories(
     compare_teardown(fresh(control, built, kept_clients, tmp_path), names)
 
 
-def sampled(every: int) -> list[Any]:
-    """Every operation as a case; most of them only in a long run."""
-    return [
-        pytest.param(name, marks=() if number % every == 0 else pytest.mark.long) for number, name in enumerate(NAMES)
-    ]
+def sampled(*always: str) -> list[Any]:
+    """Every operation as a case; all but these only in a long run."""
+    return [pytest.param(name, marks=() if name in always else pytest.mark.long) for name in NAMES]
 
 
-@pytest.mark.parametrize("name", sampled(6))
+@pytest.mark.parametrize(
+    "name",
+    sampled(
+        "detach the certificate",
+        "lose the certificate file",
+        "drift role",
+        "suspend versions",
+        "delete update",
+        "other signature",
+        "foreign role of another service",
+    ),
+)
 def test_plan_holds_after_each_single_operation(desk: Desk, name: str) -> None:
     compare(desk, ["all", name])
 
@@ -348,7 +362,7 @@ def test_plan_holds_where_each_operation_came_first(desk: Desk, name: str) -> No
     compare(desk, [name])
 
 
-@pytest.mark.parametrize("name", sampled(8))
+@pytest.mark.parametrize("name", sampled("all", "delete update", "attach to role", "detach the certificate"))
 def test_teardown_plan_holds_after_each_single_operation(desk: Desk, name: str) -> None:
     compare_teardown(desk, ["all", name])
 
@@ -482,6 +496,81 @@ def test_a_look_that_is_refused_blocks_its_object_and_no_other(desk: Desk) -> No
     assert actions["bucket"] == "create"
 
 
+def refuse(operation: str, *, after: Callable[[Desk], object] = lambda _: None) -> Callable[[Desk], None]:
+    def act(desk: Desk) -> None:
+        after(desk)
+        desk.control.fail(operation, "access-denied", times=0)
+
+    return act
+
+
+def not_a_certificate(desk: Desk) -> None:
+    desk.project.certificate_path.write_text("nothing")
+
+
+def header_without_defines(desk: Desk) -> None:
+    desk.project.header_path.write_text("")
+
+
+BLOCKS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
+    "a certificate file that is none": (not_a_certificate, "certificate", "is not a certificate in PEM form"),
+    "a header without the defines": (header_without_defines, "header", "has no #define"),
+    "tags that may not be read": (
+        refuse("ListTagsForResource", after=drift_policy),
+        "policy",
+        "iot:ListTagsForResource",
+    ),
+    "policies that may not be read": (refuse("ListAttachedPolicies"), "policy", "iot:ListAttachedPolicies"),
+    "as many policies as AWS allows": (
+        lambda desk: (detach_ours(desk), ten_policies(desk)),
+        "policy",
+        "has 10 policies",
+    ),
+    "a role's policy that may not be read": (refuse("GetRolePolicy"), "role", "iam:GetRolePolicy"),
+    "an image that is gone": (delete_files("image_path"), "image", "skip_build is set"),
+    "a signature that is none": (broken_signature, "signature", "not a signature in base64"),
+    "a job of another thing": (
+        lambda desk: (delete_update(desk), desk.iot.create_thing(thingName="other"), foreign_orphan(desk)),
+        "update",
+        "was not made for the thing",
+    ),
+}
+
+
+def detach_ours(desk: Desk) -> None:
+    desk.iot.detach_policy(policyName=POLICY, target=desk.certificate()["certificateArn"])
+
+
+def foreign_orphan(desk: Desk) -> None:
+    orphan_job(desk, THING_ARN.replace(THING, "other"))
+
+
+@pytest.mark.parametrize(("make", "noun", "words"), BLOCKS.values(), ids=BLOCKS)
+def test_what_all_would_fail_at_is_blocked_with_its_reason(
+    desk: Desk, make: Callable[[Desk], object], noun: str, words: str
+) -> None:
+    desk.set_up()
+    make(desk)
+    found = step(desk.look("plan", status=1), noun)
+    assert found["action"] == "blocked"
+    assert words in found["brief"]
+
+
+def test_a_certificate_of_a_run_that_was_cut_off_is_adopted_with_its_policies(desk: Desk) -> None:
+    desk.set_up()
+    desk.project.certificate_path.unlink()
+    plan = desk.look("plan", status=0)
+    assert "adopted" in step(plan, "certificate")["detail"]
+    assert step(plan, "policy")["action"] == "reuse"
+
+
+def test_another_signature_replaces_the_update_and_says_so(desk: Desk) -> None:
+    desk.set_up()
+    other_signature(desk)
+    found = step(desk.look("plan", status=0), "update")
+    assert (found["action"], found["detail"]) == ("replace", "same image, other signature, name, target or protocol")
+
+
 TEARDOWNS: dict[str, tuple[Callable[[Desk], None], tuple[str, ...], str, str]] = {
     "somebody's object keeps the bucket": (foreign_object, (), "bucket", "blocked"),
     "unless forced": (foreign_object, ("--force",), "bucket", "delete"),
@@ -509,18 +598,36 @@ def test_a_teardown_of_somebody_else_s_leaves_it(desk: Desk) -> None:
     foreign_policy(desk)
     foreign_thing(desk)
     foreign_bucket(desk)
-    actions = {one["noun"]: one["action"] for one in desk.look("clean", "--plan", status=1)["steps"]}
+    actions = {one["noun"]: one["action"] for one in desk.look("clean", "--plan", status=0)["steps"]}
     assert actions == {
         "update": "keep",
-        "bucket": "blocked",
-        "role": "blocked",
+        "bucket": "keep",
+        "role": "keep",
         "certificate": "absent",
         "policy": "keep",
         "thing": "keep",
     }
+    assert "Proven" in desk.run("clean").done().out
+
+
+def test_a_teardown_plan_shows_what_was_made_under_another_name(desk: Desk) -> None:
+    desk.set_up()
+    update_by_another_name(desk)
+    names = [one["name"] for one in desk.look("clean", "--plan", status=0)["steps"] if one["noun"] == "update"]
+    assert names == [UPDATE, "older"]
+    assert_plan_holds(desk, desk.look("clean", "--plan"), "clean")
+
+
+def test_a_teardown_plan_knows_that_an_update_of_another_name_needs_the_role(desk: Desk) -> None:
+    desk.set_up()
+    update_by_another_name(desk)
     delete_update(desk)
-    actions = {one["noun"]: one["action"] for one in desk.look("clean", "--plan", status=0)["steps"]}
-    assert (actions["bucket"], actions["role"]) == ("keep", "keep")
+    desk.run("delete.role", "--force").done()
+    steps = desk.look("clean", "--plan", status=1)["steps"]
+    found = [(one["name"], one["action"], one["command"]) for one in steps if one["noun"] == "update"]
+    assert found == [(UPDATE, "absent", ""), ("older", "blocked", "invoke role")]
+    desk.run("role").done()
+    assert_plan_holds(desk, desk.look("clean", "--plan", status=0), "clean")
 
 
 def test_a_teardown_keeps_a_certificate_that_the_settings_name(desk: Desk) -> None:

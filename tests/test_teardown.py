@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ota.further_updates import MOST_ASKED
 from ota.sandbox.process import Address
 from tests.account import BUCKET, EVERYTHING, JOB, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.conftest import ACCOUNT, REGION
@@ -150,6 +151,18 @@ class TestForeign:
         ready.run_here("clean", "--force").done()
         assert account.there() == set()
 
+    def test_an_update_of_somebody_else_s_is_no_reason_to_fail_where_nothing_of_ours_stays(
+        self, project: Project, account: Account
+    ) -> None:
+        """As after a move from another tool that used the same names."""
+        make_role(account)
+        make_bucket(account)
+        account.make_foreign_update()
+        before = account.there()
+        result = project.run_here("clean").done()
+        assert {("update", "skipped"), ("role", "skipped"), ("bucket", "skipped")} <= set(result.verbs)
+        assert account.there() == before
+
     def test_a_file_of_somebody_s_in_our_bucket_keeps_it(self, ready: Project, account: Account) -> None:
         account.s3.put_object(Bucket=BUCKET, Key="mine.txt", Body=b"mine")
         result = ready.run_here("clean").failed(BUCKET, "mine.txt", "--force")
@@ -165,6 +178,54 @@ class TestForeign:
         assert account.there() == {"role"}
         ready.run_here("clean", "--force").done()
         assert account.there() == set()
+
+
+class TestUpdatesByOtherNames:
+    """Somebody changed ``update_name`` and ran ``all`` again."""
+
+    @pytest.fixture
+    def twice(self, ready: Project) -> Project:
+        ready.run_here("with", "--update-name", "older", "update").done()
+        return ready
+
+    def test_they_are_deleted_too(self, twice: Project, account: Account) -> None:
+        result = twice.run_here("clean").done()
+        assert [rest.split()[0] for noun, verb, rest in result.outcomes if (noun, verb) == ("update", "deleted")] == [
+            UPDATE,
+            "older",
+        ]
+        assert account.there() == set()
+
+    def test_they_are_deleted_where_the_one_of_the_settings_is_gone(self, twice: Project, account: Account) -> None:
+        twice.run_here("delete.update", "--force").done()
+        twice.run_here("clean").done()
+        assert account.there() == set()
+
+    def test_one_of_somebody_else_s_stays(self, twice: Project, account: Account) -> None:
+        account.make_foreign_update("by-hand")
+        result = twice.run_here("clean").done()
+        assert "by-hand" not in result.out
+        assert account.updates() == ["by-hand"]
+
+    def test_one_that_cannot_go_keeps_role_and_bucket(self, twice: Project, account: Account, control: Control) -> None:
+        account.iot.delete_ota_update(otaUpdateId=UPDATE, deleteStream=True, forceDeleteAWSJob=True)
+        control.fail("DeleteOTAUpdate", "access-denied", times=0)
+        twice.run_here("clean").failed("older", "iot:DeleteOTAUpdate")
+        assert {"role", "bucket"} <= account.there()
+        control.clear_faults()
+        twice.run_here("clean").done()
+        assert account.there() == set()
+
+    def test_in_a_crowd_they_are_known_by_the_thing_s_job_executions(
+        self, twice: Project, account: Account, control: Control
+    ) -> None:
+        account.iot.create_thing(thingName="other")
+        for number in range(MOST_ASKED):
+            account.make_foreign_update(f"crowd-{number}", thing="other")
+        control.clear_calls()
+        twice.run_here("clean").done()
+        assert sorted(account.updates()) == sorted(f"crowd-{number}" for number in range(MOST_ASKED))
+        assert control.operations().count("GetOTAUpdate") < MOST_ASKED
 
 
 class TestCertificates:

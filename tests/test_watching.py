@@ -288,7 +288,7 @@ def test_many_devices_have_one_bar_and_counts() -> None:
 
 def test_an_update_that_is_still_being_made_is_waited_for(desk: Desk) -> None:
     desk.run("clean").done()
-    desk.control.pause(0.2)
+    desk.control.pause(1.5)
     created = desk.project.start("all")
     while not desk.iot.list_ota_updates()["otaUpdates"]:
         assert created.poll() is None

@@ -1,0 +1,56 @@
+"""The updates that this tool made for a thing besides the one that the settings name: whoever renames one leaves these.
+
+AWS has no question for "whose updates are there", so the account's updates are listed and each is asked for its marks.
+Where there are too many for that, as in an account with a fleet in production, the thing's job executions tell which of
+them the thing ever had; one that could not be made has none, and is missed then.
+
+Source: AWS IoT ListOTAUpdates, GetOTAUpdate, ListJobExecutionsForThing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ota.cloud import side_by_side_map
+from ota.jobs import list_job_ids
+from ota.update_requests import Update, job_id_of
+from ota.update_waits import find_update
+from ota.updates import list_updates
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+MOST_ASKED = 50
+
+
+class Register:
+    """The names of the account's updates, as last listed: one call that tells of one update what it tells of all."""
+
+    def __init__(self, iot: IoTClient) -> None:
+        self._iot = iot
+        self._names: list[str] | None = None
+
+    def find(self, update_id: str) -> Update | None:
+        """The update by this name, in one call where it is gone."""
+        return find_update(self._iot, update_id) if update_id in self._list() else None
+
+    def find_others(self, thing_name: str, update_id: str) -> list[Update]:
+        """The updates that this tool made for the thing, but for the one by this name."""
+        names = self._list() if self._names is None else self._names
+        return find_others(self._iot, thing_name, (name for name in names if name != update_id))
+
+    def _list(self) -> list[str]:
+        self._names = [one.update_id for one in list_updates(self._iot)]
+        return self._names
+
+
+def find_others(iot: IoTClient, thing_name: str, names: Iterable[str]) -> list[Update]:
+    """Those of the updates by these names that this tool made for the thing."""
+    asked = list(names)
+    if len(asked) > MOST_ASKED:
+        job_ids = set(list_job_ids(iot, thing_name))
+        asked = [name for name in asked if job_id_of(name) in job_ids]
+    found = side_by_side_map(partial(find_update, iot), asked)
+    return [update for update in found if update is not None and update.is_ours(thing_name)]

@@ -49,8 +49,9 @@ class OtaTask(Task):  # type: ignore[type-arg]
             failure = from_boto(error)
         except KeyboardInterrupt:
             raise Exit("Interrupted. Nothing is lost: run the same command again, it carries on.", code=130) from None
-        _conductor(context).wind_up()
-        raise Exit(str(failure), code=failure.exit_code)
+        conductor = _conductor(context)
+        conductor.wind_up()
+        raise Exit(conductor.report.aimed(str(failure)), code=failure.exit_code)
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:

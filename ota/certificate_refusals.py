@@ -98,7 +98,11 @@ def not_active(look: Look, found: Certificate) -> CertificateError:
     path, key_path = look.files.certificate_path, look.files.private_key_path
     activate = aws_command(look.iot, "update-certificate", certificate_id=found.id, new_status=ACTIVE)
     may_activate = found.status == INACTIVE
-    way_out = f"activate it (`{activate}`), or " if may_activate else ""
+    way_out = (
+        f"where a clean was cut off, finish it (`invoke clean`); or activate it (`{activate}`); or "
+        if may_activate
+        else ""
+    )
     return CertificateError(
         f"The certificate {found.id} is {found.status}, so no device can connect with it: {way_out}start anew: "
         f"{_move_away(path)}, {_move_away(key_path)}{_detach_commands(look)}, then run the same command again.",

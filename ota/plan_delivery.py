@@ -224,7 +224,8 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
         verb = updates.judge_update(expected, request)
         if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
             updates.check_not_running(site.cloud.iot, update)
-        if expected is None and isinstance(delivery.job, Job) and update is None:
+        has_own_job = expected.status != updates.CREATE_FAILED if expected else update is not None
+        if not has_own_job and isinstance(delivery.job, Job):
             updates.check_job(delivery.job, request)
     except OtaError as error:
         return (blocked("update", name, error, f"invoke with --update-name {name}-2 all"),)
@@ -259,7 +260,9 @@ def _why(delivery: Delivery, update: Update | None) -> str:
     if update.status != updates.COMPLETE:
         return ": ".join(filter(None, [f"it is {update.status}", update.error_message]))
     old, new = update.image_sha256[:12] or "unknown", delivery.image.sha256[:12] if delivery.image else "unknown"
-    return f"image sha256 {old}, wanted {new}" if old != new else "same image, other signature, name or target"
+    if old != new:
+        return f"image sha256 {old}, wanted {new}"
+    return "same image, other signature, name, target or protocol"
 
 
 def _wait(site: Site) -> Step:

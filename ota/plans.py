@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ota.command_lines import AND, INVOKE, aim
 from ota.errors import CredentialsError, OtaError, from_boto
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ota.settings import Settings
 
 T = TypeVar("T")
-INVOKE = "invoke"
 
 
 class Action(str, Enum):
@@ -132,14 +132,9 @@ class Site:
 
     def command(self, command: str) -> str:
         """A remedy as this command line has to give it: on the same settings and the same cloud. Done once or twice."""
-        parts = [part.strip() for part in command.split("&&")] if command else []
-        return " && ".join(self._aimed(part) for part in parts)
+        return AND.join(self._aimed(part) for part in aim(command, self.prefix).split(AND)) if command else ""
 
     def _aimed(self, part: str) -> str:
-        if part.startswith(f"{self.prefix} "):
-            return part
-        if part.startswith(f"{INVOKE} "):
-            return self.prefix + part[len(INVOKE) :]
         if part.startswith("aws ") and self.cloud.is_sandbox:
             # In a shell of its own, so that the user's is not left pointing at the sandbox.
             return f'(eval "$({INVOKE} sandbox.env)" && {part})'

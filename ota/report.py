@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ota.command_lines import INVOKE, aim_text
 from ota.findings import Finding, Severity
 from ota.outcomes import Outcome, Verb
 
@@ -51,6 +52,7 @@ class Report:
 
     Attributes:
         is_terminal: whether somebody is watching, and can be asked.
+        prefix: how the command line began, for commands in messages: ``invoke sandbox``.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
@@ -58,12 +60,13 @@ class Report:
         self._err = err or sys.stderr
         self._stdin = stdin or sys.stdin
         self.is_terminal = self._out.isatty()
+        self.prefix = INVOKE
         self._says_aside = False
         self._here = f"{Path.cwd()}{os.sep}"
 
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
-        verb, name, detail = outcome.verb.value, self._short(outcome.name), self._short(outcome.detail)
+        verb, name, detail = outcome.verb.value, self._short(outcome.name), self.aimed(self._short(outcome.detail))
         end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
         if not self.is_terminal or self._says_aside:
             self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
@@ -81,7 +84,7 @@ class Report:
 
     def entry(self, noun: str, word: str, style: str, name: str, detail: str = "") -> None:
         """One object's line with a word that is no verb; on a terminal its text wraps under itself."""
-        name, detail = self._short(name), self._short(detail)
+        name, detail = self._short(name), self.aimed(self._short(detail))
         if not self.is_terminal:
             first, *more = detail.splitlines() or [""]
             self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
@@ -111,7 +114,7 @@ class Report:
         from rich.padding import Padding
         from rich.text import Text
 
-        for line in text.splitlines():
+        for line in self.aimed(text).splitlines():
             self._console.print(Padding(Text(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
 
     def styled(self, text: str, style: str) -> None:
@@ -121,7 +124,7 @@ class Report:
             return
         from rich.text import Text
 
-        self._console.print(Text(text, style), soft_wrap=True)
+        self._console.print(Text(self.aimed(text), style), soft_wrap=True)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType], None]]:
@@ -139,7 +142,7 @@ class Report:
         if self._says_aside:
             self.note(text)
         else:
-            self._write(text)
+            self._write(self.aimed(text))
 
     def document(self, value: Any) -> None:
         """One JSON document; stdout."""
@@ -151,7 +154,11 @@ class Report:
 
     def note(self, text: str) -> None:
         """A message beside the result; stderr."""
-        print(text, file=self._err, flush=True)
+        print(self.aimed(text), file=self._err, flush=True)
+
+    def aimed(self, text: str) -> str:
+        """The text, with the commands in it as they have to be typed on this command line."""
+        return aim_text(text, self.prefix)
 
     @property
     def can_ask(self) -> bool:
@@ -195,7 +202,7 @@ class Report:
     def findings(self, findings: Iterable[Finding]) -> None:
         """What a look found, and under each finding the command that mends it, whole so that it can be pasted."""
         for finding in findings:
-            severity, subject, text = finding.severity.value, finding.subject, self._short(finding.text)
+            severity, subject, text = finding.severity.value, finding.subject, self.aimed(self._short(finding.text))
             if not self.is_terminal:
                 self._write(f"{severity:<{VERB_WIDTH}}  {subject:<{NOUN_WIDTH}}  {text}")
             else:

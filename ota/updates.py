@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 COMPLETE = "CREATE_COMPLETE"
+CREATE_FAILED = "CREATE_FAILED"
 FIRST_SETTLE_PAUSE_S = 1.0
 LONGEST_SETTLE_PAUSE_S = 8.0
 PAGE_SIZE = 250
@@ -99,6 +100,8 @@ def ensure_update(
         return Outcome("update", verb, found.update_id, f"job {found.job_id}", found)
     if not may_replace_running:
         check_not_running(iot, found)
+    if found.status == CREATE_FAILED:  # it has no job of its own
+        _find_job_left(iot, request)
     _delete(iot, found.update_id, patience)
     made = _create(iot, request, patience)
     why = "other content" if found.status == COMPLETE else found.status
@@ -252,7 +255,7 @@ def _attempt(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Upda
 def _refused(request: UpdateRequest, error: ClientError) -> Update:
     answer = error.response["Error"]
     return Update(
-        request.update_id, "", "CREATE_FAILED", error_code=answer["Code"], error_message=answer.get("Message", "")
+        request.update_id, "", CREATE_FAILED, error_code=answer["Code"], error_message=answer.get("Message", "")
     )
 
 
@@ -291,14 +294,23 @@ def _delete_job_left(iot: IoTClient, update_id: str, thing_name: str | None, pat
 
 
 def _is_job_in_the_way(iot: IoTClient, request: UpdateRequest, failure: Failure) -> bool:
-    """Whether a job by the new one's id made the creation fail: what a deletion that was cut off leaves for a while.
+    """Whether a job by the new one's id made the creation fail.
 
     AWS's words for this are not documented, so the job itself is asked for.
+    """
+    return _find_job_left(iot, request) is not None or failure.is_job_left
+
+
+def _find_job_left(iot: IoTClient, request: UpdateRequest) -> Job | None:
+    """A job that has the id which the update needs; what a deletion that was cut off leaves for a while.
+
+    Raises:
+        InTheWay: it was made for something else.
     """
     job = find_job(iot, job_id_of(request.update_id))
     if job is not None:
         check_job(job, request)
-    return job is not None or failure.is_job_left
+    return job
 
 
 def _is_for(job: Job, thing_name: str | None) -> bool:

@@ -400,6 +400,7 @@ class Case:
         certificates.deactivate_certificate(self.iot, certificate_id)
         return [
             f"The certificate {certificate_id} is INACTIVE",
+            "where a clean was cut off, finish it (`invoke clean`)",
             f"`aws iot update-certificate --certificate-id {certificate_id} --new-status ACTIVE",
             "start anew",
         ]

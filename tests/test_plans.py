@@ -537,6 +537,20 @@ BLOCKS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
 }
 
 
+def failed_update_beside_foreign_job(desk: Desk) -> None:
+    delete_update(desk)
+    desk.make_foreign_update(is_ours=True)
+    foreign_job(desk)
+
+
+def test_a_job_of_another_thing_outlives_a_failed_update_of_ours(desk: Desk) -> None:
+    desk.set_up()
+    failed_update_beside_foreign_job(desk)
+    desk.run("all").failed("was not made for the thing")
+    assert desk.iot.describe_job(jobId=JOB)["job"]["targets"] == [THING_ARN.replace(THING, "other")]
+    assert_plan_holds(desk, desk.look("plan", status=1), "all")
+
+
 def detach_ours(desk: Desk) -> None:
     desk.iot.detach_policy(policyName=POLICY, target=desk.certificate()["certificateArn"])
 

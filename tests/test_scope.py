@@ -103,17 +103,17 @@ class TestWholeLoop:
         assert account.there() == set()
 
     def test_the_first_line_names_the_sandbox(self, project: Project) -> None:
-        first_line = project.run_here("sandbox", "bucket").done().out.splitlines()[0]
+        first_line = project.run_here("sandbox", "bucket").done().err.splitlines()[0]
         assert first_line.startswith("sandbox")
         assert address_of(project).endpoint_url in first_line
 
     def test_a_variable_is_as_good_as_the_word(self, project: Project) -> None:
         for environ in ({"OTA_SANDBOX": "1"}, {"OTA_SANDBOX": "true"}):
-            assert project.run_here("bucket", **environ).done().out.startswith("sandbox")
+            assert project.run_here("bucket", **environ).done().err.startswith("sandbox")
         project.run_here("bucket", OTA_SANDBOX="0").failed("No AWS credentials")
         (project.root_path / ".env").write_text("OTA_SANDBOX=1\n")
-        assert project.run_here("bucket").done().out.startswith("sandbox")
-        assert project.run_here("sandbox", "bucket").done().out.startswith("sandbox")
+        assert project.run_here("bucket").done().err.startswith("sandbox")
+        assert project.run_here("sandbox", "bucket").done().err.startswith("sandbox")
 
     def test_the_build_is_done_and_logged_in_the_sandbox_s_folder(self, project: Project) -> None:
         project.run_here("sandbox", "build").done()

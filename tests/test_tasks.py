@@ -130,7 +130,7 @@ class TestFromNothing:
         assert story.there_after_all == EVERYTHING
 
     def test_the_first_line_says_which_account(self, story: Story) -> None:
-        first_line = story.first.out.splitlines()[0]
+        first_line = story.first.err.splitlines()[0]
         assert ACCOUNT in first_line
         assert REGION in first_line
 
@@ -138,7 +138,7 @@ class TestFromNothing:
         made = [("certificate", "created"), ("thing", "created"), ("header", "changed"), ("policy", "created")]
         made += [("bucket", "created"), ("role", "created"), ("image", "created"), ("update", "created")]
         assert [pair for pair in story.first.verbs if pair[0] != "object"] == made
-        assert story.first.err == ""
+        assert len(story.first.err.splitlines()) == 1, "the line that says which account"
 
     def test_one_active_certificate_hangs_on_the_thing_alone(self, story: Story) -> None:
         (certificate,) = story.seen["certificates"]
@@ -488,13 +488,13 @@ class TestCredentials:
         (project.root_path / ".env").write_text("\n".join(lines))
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"):
             del project.environ[name]
-        assert REGION in project.run("bucket").done().out
+        assert REGION in project.run("bucket").done().err
 
 
 class TestRegions:
     def test_the_oldest_region_works_too(self, project: Project, clean_sandbox: Address) -> None:
         result = project.run_here("all", AWS_REGION="us-east-1").done()
-        assert "us-east-1" in result.out.splitlines()[0]
+        assert "us-east-1" in result.err.splitlines()[0]
         virginia = account_at(clean_sandbox, region_name="us-east-1")
         assert virginia.s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
         assert virginia.there() == EVERYTHING

@@ -345,4 +345,4 @@ class TestSettings:
         assert not [name for name in control.operations() if name.startswith(("Delete", "Update", "Detach", "Put"))]
 
     def test_it_is_for_the_account_that_the_credentials_are_of(self, ready: Project) -> None:
-        assert ACCOUNT in ready.run_here("clean").done().out.splitlines()[0]
+        assert ACCOUNT in ready.run_here("clean").done().err.splitlines()[0]

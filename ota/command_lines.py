@@ -1,0 +1,37 @@
+"""Commands in messages, as they have to be typed on this command line.
+
+Messages name a command as anybody would type it, in backquotes: `` `invoke clean` ``. In the sandbox and behind
+``with`` the same command begins otherwise, or it would be about other objects; the one place that prints puts that in.
+"""
+
+from __future__ import annotations
+
+import re
+
+INVOKE = "invoke"
+QUOTED = re.compile(r"`(invoke [^`]+)`")
+AND = " && "
+WITH = "with "
+AIMED_ALREADY = ("invoke sandbox", "invoke --")
+
+
+def aim(command: str, prefix: str) -> str:
+    """The command, or several joined by ``&&``, with ``prefix`` for its beginning; done once or twice.
+
+    Args:
+        command: to be pasted into a shell; what is no command of this tool stays as it is.
+        prefix: how this command line began: ``invoke sandbox with --thing-name lamp-2``.
+    """
+    return AND.join(_aim(part.strip(), prefix) for part in command.split("&&")) if command else ""
+
+
+def aim_text(text: str, prefix: str) -> str:
+    """The text, with every command in backquotes aimed."""
+    return QUOTED.sub(lambda found: f"`{aim(found.group(1), prefix)}`", text)
+
+
+def _aim(part: str, prefix: str) -> str:
+    if not part.startswith(f"{INVOKE} ") or part.startswith((f"{prefix} ", *AIMED_ALREADY)):
+        return part
+    rest = part[len(INVOKE) + 1 :]
+    return f"{prefix} {rest.removeprefix(WITH) if f' {WITH}' in prefix else rest}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from invoke.context import Context
 
     from ota.conductor import Conductor
+
+# Invoke turned this off, so that no cache is left beside a task file; compiling ota/ anew takes a quarter of each run.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 ROOT_PATH = Path(__file__).resolve().parent
 JSON_HELP = "One JSON document on stdout instead of a table."
@@ -49,9 +53,9 @@ class OtaTask(Task):  # type: ignore[type-arg]
             failure = from_boto(error)
         except KeyboardInterrupt:
             raise Exit("Interrupted. Nothing is lost: run the same command again, it carries on.", code=130) from None
-        conductor = _conductor(context)
-        conductor.wind_up()
-        raise Exit(conductor.report.aimed(str(failure)), code=failure.exit_code)
+        run = _conductor(context).run
+        run.steps.wind_up()
+        raise Exit(run.report.aimed(str(failure)), code=failure.exit_code)
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:
@@ -73,49 +77,49 @@ def _conductor(context: Context) -> Conductor:
 @task(klass=OtaTask)
 def thing(c: Context) -> None:
     """Create the IoT thing, its key and certificate, and write the firmware's aws_clientcredential.h."""
-    _conductor(c).thing()
+    _conductor(c).set_up.thing()
 
 
 @task(klass=OtaTask, pre=[thing])
 def policy(c: Context) -> None:
     """Create the least-privilege IoT policy and attach it to the thing's certificate."""
-    _conductor(c).policy()
+    _conductor(c).set_up.policy()
 
 
 @task(klass=OtaTask)
 def bucket(c: Context) -> None:
     """Create the versioned, private S3 bucket for firmware images."""
-    _conductor(c).bucket()
+    _conductor(c).set_up.bucket()
 
 
 @task(klass=OtaTask)
 def role(c: Context) -> None:
     """Create the IAM role that the OTA service assumes, with prefix and permissions boundary."""
-    _conductor(c).role()
+    _conductor(c).set_up.role()
 
 
 @task(klass=OtaTask, pre=[thing])
 def build(c: Context) -> None:
     """Run the firmware's own build script, from clean where the header or the certificate is newer than the image."""
-    _conductor(c).build()
+    _conductor(c).set_up.build()
 
 
 @task(klass=OtaTask)
 def head_start(c: Context) -> None:
     """Begin what an update needs and nothing else waits for; its own tasks report it."""
-    _conductor(c).head_start()
+    _conductor(c).set_up.head_start()
 
 
 @task(klass=OtaTask, pre=[head_start, policy, bucket, role, build])
 def update(c: Context) -> None:
     """Prove the signature, upload the image, create the OTA update and wait until its job exists."""
-    _conductor(c).update()
+    _conductor(c).set_up.update()
 
 
 @task(klass=OtaTask, name="all", pre=[update])
 def all_(c: Context) -> None:
     """Set up everything that an update needs, then sum it up."""
-    _conductor(c).summary()
+    _conductor(c).set_up.summary()
 
 
 @task(
@@ -147,7 +151,7 @@ def clean(
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def plan(c: Context, json: bool = False) -> None:
-    """Show object by object what all would do, and change nothing; exit status 1 where all would fail."""
+    """Show object by object what `all` would do, and change nothing; exit status 1 where `all` would fail."""
     from ota.looks import show_plan
 
     _conductor(c).look(show_plan, as_json=json)
@@ -161,7 +165,7 @@ def status(c: Context, json: bool = False) -> None:
     _conductor(c).look(show_status, as_json=json)
 
 
-@task(klass=OtaTask, help={"timeout": "Seconds until it gives up.", "json": JSON_HELP})
+@task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: float = 3600.0, json: bool = False) -> None:
     """Follow the update until every device has finished; exit status 0 done, 2 no update, 3 time up, 4 failed."""
     from ota.looks import watch
@@ -171,14 +175,14 @@ def watch(c: Context, timeout: float = 3600.0, json: bool = False) -> None:
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def doctor(c: Context, json: bool = False) -> None:
-    """Find what would make all fail, with the command that mends it; exit status 1 where there is something."""
+    """Find what would make `all` fail, with the command that mends it; exit status 1 where there is something."""
     _conductor(c).check_up(as_json=json)
 
 
 @task(klass=OtaTask, name="start", default=True)
 def sandbox_start(c: Context) -> None:
     """Use the local stand-in for AWS for the rest of the command line; started when it is not running."""
-    _conductor(c).scope.use_sandbox()
+    _conductor(c).run.scope.use_sandbox()
 
 
 @task(klass=OtaTask, name="stop")
@@ -196,13 +200,13 @@ def sandbox_reset(c: Context) -> None:
 @task(klass=OtaTask, name="env")
 def sandbox_env(c: Context) -> None:
     """Print the export lines that point any other AWS tool at the local stand-in."""
-    _conductor(c).scope.show_sandbox_environment()
+    _conductor(c).run.scope.show_sandbox_environment()
 
 
 def with_(c: Context, config_file: str | None = None, **values: str | None) -> None:
-    """Change settings for the rest of the command line: invoke with --thing-name lamp-2 all."""
+    """Change settings for the rest of the command line: `invoke with --thing-name lamp-2 all`."""
     given = {name: value for name, value in values.items() if value is not None}
-    _conductor(c).scope.override(given, config_file)
+    _conductor(c).run.scope.override(given, config_file)
 
 
 def _settings_task() -> OtaTask:
@@ -211,19 +215,19 @@ def _settings_task() -> OtaTask:
     optional = [inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=None) for flag in flags]
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     with_.__signature__ = inspect.Signature([context, *optional])  # type: ignore[attr-defined]
-    texts = {"config_file": "Settings file to read instead of config.json.", **MEANINGS}
+    texts = {"config_file": "settings file to read instead of config.json", **MEANINGS}
     return OtaTask(with_, name="with", help=texts, auto_shortflags=False)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def settings(c: Context, json: bool = False) -> None:
     """Show every setting, its value, and where that came from."""
-    _conductor(c).scope.show_settings(as_json=json)
+    _conductor(c).run.scope.show_settings(as_json=json)
 
 
 LIST_HELP = {
     "limit": "How many rows to show (default: the setting max_listed).",
-    "filter_": "Only names like this, with * for anything: 'lamp-*'.",
+    "filter_": "Only names like this, with * for any characters: 'lamp-*'.",
     "mine": "Only what this tool made.",
     "json": JSON_HELP,
 }
@@ -239,9 +243,11 @@ def _list_task(plural: str, sentence: str) -> OtaTask:
     return OtaTask(body, name=plural, help=LIST_HELP, default=plural == "all")
 
 
-NAME_HELP = "Its name, or a pattern with * (to be confirmed); repeatable (default: the one that the settings name)."
+NAME_HELP = (
+    "NAME, or a pattern with * (to be confirmed); as often as you like (default: the one that the settings name)."
+)
 YES_HELP = "Answer yes where a pattern is to be confirmed."
-PRUNE_CERTIFICATES = "Delete certificates too that then hang on nothing else."
+PRUNE_CERTIFICATES = "Delete its certificates too, where they hang on nothing else."
 
 
 def _delete_task(noun: str, sentence: str, force: str, *, name: str = NAME_HELP, prune: str = "") -> OtaTask:
@@ -280,16 +286,17 @@ DELETE_TASKS = (
     ),
     _delete_task(
         "policy",
-        "Delete an IoT policy by its name.",
+        "Delete an IoT policy by its name, with all its versions.",
         "Detach it from what it hangs on first; by pattern also what this tool did not make.",
-        prune=f"{PRUNE_CERTIFICATES} Detaches it first.",
+        prune=f"Detach it first. {PRUNE_CERTIFICATES}",
     ),
     _delete_task(
         "certificate",
         "Delete a certificate by its id.",
         "Detach it from all things and policies first; by pattern also what this tool did not make.",
-        name="Its id, the first 8 digits or more, its ARN, or a pattern with * (to be confirmed); repeatable.",
-        prune="With --force: delete things and policies too that then have no other certificate.",
+        name="ID, its first 8 digits or more, its ARN, or a pattern with * (to be confirmed); as often as you like "
+        "(default: the one in credentials_path).",
+        prune="With --force: delete things and policies too that have no other certificate then.",
     ),
     _delete_task(
         "role",
@@ -309,7 +316,7 @@ DELETE_TASKS = (
     ),
     _delete_task(
         "job",
-        "Delete a job by its id.",
+        "Delete a job by its id; where an OTA update made it, that stays.",
         "Delete it though devices have not finished; by pattern also what this tool did not make.",
     ),
 )
@@ -340,12 +347,13 @@ def verify(c: Context, running_version: str | None = None, json: bool = False) -
     help={"text": "What a device, AWS or the AWS CLI said, in quotes.", "json": JSON_HELP},
 )
 def explain(c: Context, text: str, json: bool = False) -> None:
-    """Say what a failure code, a status or an errorInfo means: invoke explain "0x000000e3: 0x00000000"."""
+    """Say what a failure code, a status or an errorInfo means: `invoke explain "0x000000e3: 0x00000000"`."""
     _conductor(c).explain(text, as_json=json)
 
 
 @task(
     klass=OtaTask,
+    auto_shortflags=False,
     help={
         "encoding": "How stream messages are written: json (as the firmware) or cbor.",
         "faithful": "Keep the firmware's limits: 2,048 bytes for the job, one block at a time, no second try.",

@@ -3,7 +3,7 @@
 Looking and choosing come first: which objects a command means is settled, shown and, where a pattern named them,
 confirmed before the first of them is deleted.
 
-Source: ``ota/listings.py`` and ``ota/removals.py`` for what is asked of AWS.
+Source: ``ota/listings.py`` and ``ota/removal_runs.py`` for what is asked of AWS.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from ota.certificate_files import find_certificate_file
 from ota.errors import InTheWay, OtaError, PermissionDenied
 from ota.listed_nouns import NOUN_BY_NAME, NOUN_BY_PLURAL, NOUNS
-from ota.listings import Query, as_document, cells, heading, make_listings, notes, titles
+from ota.listing_texts import as_document, cells, heading, notes, titles
+from ota.listings import Query, make_listings
 from ota.outcomes import Outcome, Verb
 from ota.readers import read_count
-from ota.removals import Removals
+from ota.removal_runs import remove
+from ota.removals import Request
 from ota.selections import Selection, counted, delete_command, select, shortened, split_names
 from ota.update_requests import job_id_of
 
@@ -42,14 +44,12 @@ class Wish:
         force: also what is in use, and by pattern what this tool did not make.
         prune: also what then hangs on nothing else.
         yes: the answer, where a pattern is to be confirmed.
-        prefix: how the command line began, for commands in messages: ``invoke sandbox``.
     """
 
     names: tuple[str, ...]
     force: bool
     prune: bool
     yes: bool
-    prefix: str = "invoke"
 
 
 def read_limit(text: str, default: int) -> int:
@@ -97,26 +97,25 @@ def delete_objects(cloud: Cloud, settings: Settings, report: Report, noun: str, 
         OtaError: nothing is named, or a name cannot be one.
         InTheWay: some stay; the message says why and how to delete them all the same.
     """
-    names = split_names(wish.names) or _default_names(settings, report, noun, wish.prefix)
+    names = split_names(wish.names) or _default_names(settings, report, noun)
     with report.live_line(f"looking for {NOUN_BY_NAME[noun].plural}"):
-        chosen = select(cloud, noun, names, is_forced=wish.force, prefix=wish.prefix)
+        chosen = select(cloud, noun, names, is_forced=wish.force)
     for name in chosen.unmatched:
         report.outcome(Outcome(noun, Verb.ABSENT, name))
     if chosen.spared:
         report.note(f"note: not made by this tool, so left: {shortened(chosen.spared)}; --force deletes such, too.")
     if chosen.matched and not wish.yes:
         _confirm(report, noun, names, chosen, wish)
-    removals = Removals(
+    request = Request(
         cloud,
         settings,
         is_forced=wish.force,
         prunes=wish.prune,
         patience=patience,
         note=report.note,
-        prefix=wish.prefix,
     )
     with report.live_line("deleting"):
-        refusals = removals.run(noun, chosen.names, report.outcome)
+        refusals = remove(request, noun, chosen.names, report.outcome)
     if refusals:
         raise InTheWay("\n".join(dict.fromkeys(refusals)))
 
@@ -139,11 +138,11 @@ def _confirm(report: Report, noun: str, names: Sequence[str], chosen: Selection,
     flags = ["--force"] * wish.force + ["--prune"] * wish.prune + ["--yes"]
     raise InTheWay(
         "Nothing was deleted: a pattern is to be confirmed, and without a terminal nobody can be asked. To delete "
-        f"{counted(noun, len(chosen.names))} all the same: {delete_command(wish.prefix, noun, names, *flags)}."
+        f"{counted(noun, len(chosen.names))} all the same: {delete_command(noun, names, *flags)}."
     )
 
 
-def _default_names(settings: Settings, report: Report, noun: str, prefix: str) -> list[str]:
+def _default_names(settings: Settings, report: Report, noun: str) -> list[str]:
     """The one that the settings name, else what somebody at the terminal answers.
 
     Raises:
@@ -152,7 +151,7 @@ def _default_names(settings: Settings, report: Report, noun: str, prefix: str) -
     name = _named_in_settings(settings, noun) or report.ask_for(f"Name of the {noun} to delete:")
     if not name:
         raise OtaError(
-            f"Which {noun}? Say `{prefix} delete.{noun} --name NAME` (`{prefix} list.{NOUN_BY_NAME[noun].plural}` "
+            f"Which {noun}? Say `invoke delete.{noun} --name NAME` (`invoke list.{NOUN_BY_NAME[noun].plural}` "
             "shows what there is), or set thing_name in config.json."
         )
     return split_names([name])

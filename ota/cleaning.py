@@ -1,8 +1,8 @@
 """Cleans every thing whose certificate lies on this machine.
 
 Everything that belongs to a thing has a name made from the thing's, so each is cleaned with the settings as they are
-for that thing: the same file, environment and flags, and another ``thing_name``. One that cannot be cleaned does not
-keep the others.
+for that thing: the same file, environment and flags, and another ``thing_name``; and so are the commands in its
+messages. One that cannot be cleaned does not keep the others.
 
 Source: Arm's ``aws_tool.md`` for the names of the files in ``credentials_path``.
 """
@@ -10,10 +10,12 @@ Source: Arm's ``aws_tool.md`` for the names of the files in ``credentials_path``
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ota.command_lines import aim
 from ota.errors import InTheWay, OtaError
 from ota.names import thing_name_problem
 from ota.outcomes import Outcome, Verb
@@ -41,12 +43,17 @@ def clean_every(settings: Settings, report: Report, clean: Callable[[Settings], 
     thing_names = list(dict.fromkeys([*filter(None, [settings.thing_name]), *found]))
     if not thing_names:
         report.say(f"Nothing to clean: no thing_certificate_THING.pem.crt is in {settings.credentials_path}.")
+    usual_prefix = report.prefix
     for thing_name in thing_names:
         report.say(f"\n{thing_name}")
+        if thing_name != settings.thing_name:
+            report.prefix = aim(f"invoke with --thing-name {shlex.quote(thing_name)}", usual_prefix)
         try:
             clean(settings_of(settings, thing_name, found.get(thing_name)))
         except OtaError as error:
-            problems.append(f"{thing_name}: {error}")
+            problems.append(f"{thing_name}: {report.aimed(str(error))}")
+        finally:
+            report.prefix = usual_prefix
     if problems:
         raise InTheWay("\n".join(problems))
 

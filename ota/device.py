@@ -15,40 +15,29 @@ Developer Guide, "Jobs device MQTT API".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ota import device_faults as faults
-from ota.device_connection import Connection, Identity, Site
-from ota.device_download import FAITHFUL_PACE, BlockStream, Pace, fetch_over_http
+from ota.device_blocks import Download
+from ota.device_connection import Connection
 from ota.device_faults import Trouble
 from ota.device_firmware import Firmware, version_of
-from ota.device_images import Download, Pending, Phase, Store
+from ota.device_identity import Identity, Site
+from ota.device_images import Store
+from ota.device_jobs import FAILED, IN_PROGRESS, QUEUED, REJECTED, SUCCEEDED, Jobs
+from ota.device_loading import Loader
 from ota.device_manners import Manners, Result, Talk
-from ota.device_messages import (
-    HTTP,
-    Execution,
-    Offer,
-    Topics,
-    offer_id,
-    read_answer,
-    read_execution,
-    read_offer,
-    start_next_request,
-    update_request,
-)
+from ota.device_memory import Pending, Phase
+from ota.device_messages import Execution, Topics, read_answer
+from ota.device_offers import Offer, offer_id, read_offer
 from ota.device_refusals import Place, Refused, Symptom
 from ota.errors import DeviceFailed, SignatureError, WaitTimeout
 
-SUCCEEDED, FAILED, REJECTED, IN_PROGRESS, QUEUED = "SUCCEEDED", "FAILED", "REJECTED", "IN_PROGRESS", "QUEUED"
-PROGRESS_STEPS = 10
 RECONNECT_S = 1.0
 RECONNECT_LATER_S = 5.0
 NOTIFY_POLL_S = 1.0
-# The firmware counts with these: taken is 2, reported before the restart is 3.
-FAITHFUL_VERSIONS = {IN_PROGRESS: 2, SUCCEEDED: 3, FAILED: 3}
 UNDERSTOOD = b"_unknown_"
 
 
@@ -65,9 +54,8 @@ class Device:
         self._connection: Connection | None = None
         self._begun = manners.clock()
         self._seen: set[str] = set()
-        self._version = 0
-        self._load_s = 0.0
-        self._has_progressed = False
+        self._jobs = Jobs(self._topics, firmware, talk)
+        self._loader = Loader(self._topics, store, manners, talk, self._trouble, is_faithful=firmware.is_faithful)
 
     def take_update(self) -> Result:
         """Take the update that is offered, from the first start to the last report; or go on with it.
@@ -99,9 +87,9 @@ class Device:
             WaitTimeout: the time was up.
         """
         while True:
-            self._check_time()
+            left_s = self._check_time()
             try:
-                message = self._open.receive(NOTIFY_POLL_S, Place.NOTIFY)
+                message = self._open.receive(min(NOTIFY_POLL_S, left_s), Place.NOTIFY)
             except Refused:
                 self.close()
                 self._manners.sleep(RECONNECT_LATER_S)
@@ -133,31 +121,36 @@ class Device:
             self._site, self._identity, answer_timeout_s=manners.answer_timeout_s, clock=manners.clock
         )
         self._connection.open()
-        self._has_progressed = False
+        self._loader.has_progressed = False
         self._talk.say(f"connected to {self._site.endpoint}")
         if manners.is_forever:
             self._connection.subscribe(self._topics.notify_next, Place.NOTIFY)
 
     def _check_may_reconnect(self, refused: Refused) -> None:
         """A connection that breaks while blocks come is made again; one that brings none is not."""
-        is_loading = refused.place in (Place.BLOCKS, Place.REPORT) and self._has_progressed
+        is_loading = refused.place in (Place.BLOCKS, Place.REPORT) and self._loader.has_progressed
         is_worth_it = is_loading and refused.symptom is Symptom.DROPPED
         if not is_worth_it:
             raise refused
         self._check_time()
         self._talk.say(f"the connection broke ({refused}); connects again")
 
-    def _check_time(self) -> None:
-        limit = self._manners.timeout_s
-        if limit is not None and self._manners.clock() - self._begun >= limit:
+    def _check_time(self) -> float:
+        """How many seconds are left."""
+        limit_s = self._manners.timeout_s
+        if limit_s is None:
+            return math.inf
+        left_s = limit_s - (self._manners.clock() - self._begun)
+        if left_s <= 0:
             raise WaitTimeout(
-                f"{self._identity.thing_name}: the {limit:g} s of --timeout are over; run it again to go on."
+                f"{self._identity.thing_name}: the {limit_s:g} s of --timeout are over; run it again to go on."
             )
+        return left_s
 
     def _run(self) -> Result | None:
         """From one start to the next; the result, or None where a restart comes next."""
         self._check_time()
-        execution = self._ask_for_job()
+        execution = self._jobs.ask(self._open, only_look=self._trouble.has(faults.REJECTS))
         if execution is None:
             return self._offered_nothing("no job is offered any more")
         offer = read_offer(execution.document, self._firmware.profile)
@@ -169,16 +162,6 @@ class Device:
         if pending.phase is Phase.TRIAL:
             pending = self._self_test(pending)
         return self._finish(execution, pending)
-
-    def _ask_for_job(self) -> Execution | None:
-        rejects = self._trouble.has(faults.REJECTS)
-        topic = self._topics.peek if rejects else self._topics.start_next
-        answer = self._open.ask(topic, start_next_request(self._identity.thing_name), Place.JOB)
-        execution = read_execution(answer.members)
-        if execution is not None:
-            self._version = execution.version
-            self._firmware.check_message(answer.size_bytes)
-        return execution
 
     def _offered_nothing(self, why: str) -> Result:
         self._drop(self._store.state.pending, why)
@@ -224,46 +207,20 @@ class Device:
         return None
 
     def _load(self, execution: Execution, offer: Offer, pending: Pending) -> None:
-        begun = self._manners.clock()
-        with self._store.open_download(pending.image_name, pending.size_bytes) as download:
-            if download.done_bytes:
-                self._talk.say(f"goes on after {download.done_count} of {download.block_count} blocks")
-            with self._talk.bar(f"{self._identity.thing_name} loads {offer.file_path}", offer.size_bytes) as show:
-                self._follow(execution, download, self._fetch(offer, download), show)
-        self._load_s = self._manners.clock() - begun
-        self._has_progressed = False
+        """Load the image, reporting at every tenth of the way, which the firmware does not."""
 
-    def _fetch(self, offer: Offer, download: Download) -> Iterator[int]:
-        if offer.protocol == HTTP:
-            return fetch_over_http(offer, download, self._trouble)
-        encoding = self._manners.encoding
-        self._open.subscribe(self._topics.stream(offer.stream, "data", encoding), Place.SUBSCRIBE)
-        pace = self._manners.pace or (FAITHFUL_PACE if self._firmware.is_faithful else Pace())
-        return BlockStream(self._open, self._topics, offer, encoding, pace, self._trouble).fetch(download)
-
-    def _follow(
-        self, execution: Execution, download: Download, progress: Iterator[int], show: Callable[[int], None]
-    ) -> None:
-        """Let the download run; note and report how far it is, ten times at most."""
-        told = PROGRESS_STEPS * download.done_bytes // download.size_bytes
-        for done_bytes in progress:
-            self._has_progressed = True
-            show(done_bytes)
-            step = PROGRESS_STEPS * done_bytes // download.size_bytes
-            if step == told:
-                continue
-            told = step
+        def on_step(download: Download) -> None:
             self._check_time()
-            download.save()
             if not self._firmware.is_faithful:
-                receive = f"{download.done_count}/{download.block_count}"
-                self._report(execution, IN_PROGRESS, {"receive": receive})
+                self._report(execution, IN_PROGRESS, {"receive": f"{download.done_count}/{download.block_count}"})
+
+        self._loader.load(self._open, offer, pending, on_step)
 
     def _install(self, execution: Execution, offer: Offer, pending: Pending) -> None:
         """Verify, report, and put the image where the boot loader finds it."""
         path = self._store.part_path(pending.image_name)
         if self._trouble.has(faults.BAD_SIGNATURE):
-            _spoil(path)
+            faults.spoil(path)
         try:
             proof = self._firmware.verify(path, offer)
         except SignatureError:
@@ -311,38 +268,21 @@ class Device:
             why="" if is_kept else self._why_not(pending),
             image_path=path if path.exists() else None,
             size_bytes=pending.size_bytes,
-            load_s=self._load_s,
+            load_s=self._loader.load_s,
         )
 
     def _reject(self, execution: Execution, version: str) -> Result:
         """Refuse the job; one that was begun already can only fail."""
         status = REJECTED if execution.status == QUEUED else FAILED
-        self._report(execution, status, None)
+        self._report(execution, status)
         return Result(self._identity.thing_name, status, execution.job_id, version, version, why=faults.REJECTS.happens)
 
     def _go_silent(self, execution: Execution) -> DeviceFailed:
-        self._report(execution, IN_PROGRESS, None, step_minutes=1)
+        self._report(execution, IN_PROGRESS, step_minutes=1)
         return DeviceFailed(
             "goes silent (--fault times-out). The cloud shows IN_PROGRESS, and in a minute TIMED_OUT: AWS ends a step "
             "that takes longer than the device gave itself."
         )
 
-    def _report(self, execution: Execution, status: str, details: dict[str, str] | None, **extra: Any) -> None:
-        is_counted = self._firmware.is_faithful and not extra and details is not None
-        version = FAITHFUL_VERSIONS[status] if is_counted else self._version
-        payload = update_request(status, details, version, **extra)
-        self._open.ask(self._topics.update(execution.job_id), payload, Place.REPORT)
-        self._version += 1
-        if not details or "receive" not in details:
-            words = "".join(f", {name} {value}" for name, value in (details or {}).items())
-            self._talk.say(f"reports {status}{words}")
-
-
-def _spoil(path: Path) -> None:
-    """Turn one byte in the middle of the file over."""
-    with path.open("r+b") as file:
-        middle = path.stat().st_size // 2
-        file.seek(middle)
-        byte = file.read(1)
-        file.seek(middle)
-        file.write(bytes([byte[0] ^ 0xFF]))
+    def _report(self, execution: Execution, status: str, details: dict[str, str] | None = None, **extra: Any) -> None:
+        self._jobs.report(self._open, execution, status, details, **extra)

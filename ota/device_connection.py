@@ -4,15 +4,11 @@ paho-mqtt runs its loop in a thread of its own and only puts what arrives into a
 takes from it, so that a device's work reads from top to bottom. QoS 0 and a clean session, as the firmware has it:
 what a lost connection loses is asked for again. Nothing reconnects by itself.
 
-The cloud's certificate must name the endpoint that stands in the firmware's header. In the sandbox's case only the
-address that TCP connects to differs; the name that is asked for and checked stays the header's.
-
-Source: AWS IoT Developer Guide, "Device communication protocols" and "Transport security"; eclipse/paho.mqtt.python 2.
+Source: AWS IoT Developer Guide, "Device communication protocols"; eclipse/paho.mqtt.python 2.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import socket
 import ssl
@@ -20,51 +16,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import keys
-from ota.certificate_files import CertificateFiles, find_certificate_file
+from ota.device_identity import Identity, Site
 from ota.device_messages import read_answer
 from ota.device_refusals import Place, Refused, Rejected, Symptom
-from ota.errors import CertificateError, DeviceFailed
+from ota.device_tls import tls_context
+from ota.errors import DeviceFailed
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-MQTT_PORT = 8883
 KEEP_ALIVE_S = 60
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class Site:
-    """Where the cloud is.
-
-    Attributes:
-        endpoint: the name in the firmware's header, which the cloud's certificate must have.
-        host: what TCP connects to.
-        port: the same.
-        ca_path: the authority to trust, PEM; None for those that this machine trusts.
-        sandbox_url: the sandbox's HTTP address; None for AWS.
-    """
-
-    endpoint: str
-    host: str
-    port: int = MQTT_PORT
-    ca_path: Path | None = None
-    sandbox_url: str | None = None
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who the device is: its name, and the files that prove it."""
-
-    thing_name: str
-    certificate_id: str
-    certificate_path: Path
-    private_key_path: Path = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -104,30 +69,6 @@ class _Published:
 @dataclass(frozen=True)
 class _Lost:
     reason: str
-
-
-def find_identity(thing_name: str, files: CertificateFiles, *, prefix: str) -> Identity:
-    """The device's identity from its files.
-
-    Raises:
-        CertificateError: a file is missing or cannot be used.
-    """
-    certificate = find_certificate_file(files.certificate_path)
-    key = keys.find_private_key(files.private_key_path)
-    missing = [
-        str(path)
-        for path, found in ((files.certificate_path, certificate), (files.private_key_path, key))
-        if found is None
-    ]
-    if certificate is None or key is None:
-        raise CertificateError(
-            f"The device {thing_name} has no {' and no '.join(missing)}: `{prefix} thing` makes them."
-        )
-    if keys.public_key_bytes(key.public_key()) != certificate.public_key:
-        raise CertificateError(
-            f"{files.private_key_path} is not the key of {files.certificate_path}: `{prefix} thing` tells what to do."
-        )
-    return Identity(thing_name, certificate.id, files.certificate_path, files.private_key_path)
 
 
 class Connection:
@@ -282,7 +223,7 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.tls_set_context(_tls_context(self._site, self._identity))
+        client.tls_set_context(tls_context(self._site, self._identity))
         client.on_connect = lambda _c, _u, _f, reason, _p: put(_Connected(not reason.is_failure, str(reason)))
         client.on_disconnect = lambda _c, _u, _f, reason, _p: put(_Lost(str(reason)))
         client.on_subscribe = lambda _c, _u, _m, reasons, _p: put(
@@ -291,46 +232,6 @@ class Connection:
         client.on_publish = lambda _c, _u, number, _r, _p: put(_Published(number))
         client.on_message = lambda _c, _u, message: put(Message(message.topic, bytes(message.payload)))
         return client
-
-
-class _NamedContext(ssl.SSLContext):
-    """Asks for, and checks, one server name, whatever address the socket goes to."""
-
-    server_name = ""
-
-    def wrap_socket(
-        self,
-        sock: socket.socket,
-        server_side: bool = False,
-        do_handshake_on_connect: bool = True,  # noqa: ARG002 - later, which leaves the socket open when it fails
-        suppress_ragged_eofs: bool = True,
-        server_hostname: str | bytes | None = None,  # noqa: ARG002 - the address, which paho-mqtt gives
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLSocket:
-        """As in the standard library, but for the name, and with the handshake at once."""
-        return super().wrap_socket(sock, server_side, True, suppress_ragged_eofs, self.server_name, session)
-
-
-def _tls_context(site: Site, identity: Identity) -> ssl.SSLContext:
-    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.server_name = site.endpoint
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if site.ca_path:
-        context.load_verify_locations(cafile=str(site.ca_path))
-    else:
-        _trust_this_machine(context, ssl.get_default_verify_paths())
-    context.load_cert_chain(identity.certificate_path, identity.private_key_path)
-    return context
-
-
-def _trust_this_machine(context: ssl.SSLContext, paths: ssl.DefaultVerifyPaths) -> None:
-    """The system's authorities; where Python finds none, those that come with botocore, Amazon's among them."""
-    if paths.cafile or (paths.capath and any(os.scandir(paths.capath))):
-        context.load_default_certs()
-        return
-    import botocore
-
-    context.load_verify_locations(cafile=str(Path(botocore.__file__).with_name("cacert.pem")))
 
 
 def _accepted(message: Message, place: Place) -> Answer:

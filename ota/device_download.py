@@ -19,19 +19,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ota.device_blocks import Download
 from ota.device_connection import Connection, Message
 from ota.device_faults import Trouble
-from ota.device_images import Download
 from ota.device_messages import (
     BLOCK_BYTES,
     Block,
     Encoding,
-    Offer,
     Topics,
     blocks_request,
     read_block,
     read_stream_message,
 )
+from ota.device_offers import Offer
 from ota.device_refusals import Place, Refused, Rejected, Symptom
 from ota.errors import DeviceFailed
 
@@ -119,7 +119,7 @@ class BlockStream:
         room = self._pace.request_blocks * (self._pace.requests_ahead - 1)
         while waiting and len(asked) <= room:
             indexes = [waiting.pop() for _ in range(min(self._pace.request_blocks, len(waiting)))]
-            self._connection.publish(self._get, blocks_request(self._offer, indexes, self._encoding))
+            self._connection.publish(self._get, blocks_request(self._offer.file_id, indexes, self._encoding))
             asked.update(indexes)
 
     def _receive(self) -> Block | None:

@@ -10,6 +10,7 @@ fails); AWS IoT Developer Guide, "Jobs" (timeouts, statuses that a device may se
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ota.errors import OtaError
 
@@ -83,6 +84,16 @@ def read_fault(name: str) -> Fault | None:
     if found is None and name:
         raise OtaError(f"--fault {name}: choose one of {', '.join(fault.name for fault in FAULTS)}.")
     return found
+
+
+def spoil(path: Path) -> None:
+    """Turn one byte in the middle of the file over."""
+    with path.open("r+b") as file:
+        middle = path.stat().st_size // 2
+        file.seek(middle)
+        byte = file.read(1)
+        file.seek(middle)
+        file.write(bytes([byte[0] ^ 0xFF]))
 
 
 class Trouble:

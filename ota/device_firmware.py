@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ota.device_messages import BLOCK_BYTES, HTTP, BadDocument, Offer
+from ota.device_messages import BLOCK_BYTES
+from ota.device_offers import BadDocument, Offer
 from ota.errors import DeviceFailed, SignatureError
 from ota.image_versions import ImageVersion, read_header, read_version, version_problem
 from ota.profiles import CORSTONE, HASH_ALGORITHM, Padding, Profile, VersionRule
@@ -77,8 +78,11 @@ class Firmware:
             )
         if not self.is_faithful:
             return
-        if offer.protocol == HTTP:
-            raise DeviceFailed(f"the job offers HTTP, and {self.profile.firmware} loads over MQTT only. {SAYS_NOTHING}")
+        if offer.protocol not in self.profile.protocols:
+            raise DeviceFailed(
+                f"the job offers {offer.protocol}, and {self.profile.firmware} loads over "
+                f"{' and '.join(self.profile.protocols)} only. {SAYS_NOTHING}"
+            )
         if offer.size_bytes > MOST_BLOCKS * BLOCK_BYTES:
             raise DeviceFailed(f"the image has more than {MOST_BLOCKS:,} blocks, and the firmware counts no further")
 

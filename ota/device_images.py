@@ -1,8 +1,7 @@
-"""A virtual device's flash: two slots for each image, and how far an update has come, safe against a power cut.
+"""A virtual device's flash: two slots for each image, safe against a power cut.
 
-One slot holds what runs, the other takes the update. Where an update stands is one small file that is replaced in one
-step, so that whenever the power goes, the device starts again at the last step that was finished. The blocks of a
-download are noted as they come; should the image be spoilt by a cut in the middle of a write, its signature tells.
+One slot holds what runs, the other takes the update. How far that has come stands in ``device_memory``, which blocks of
+it are there in ``device_blocks``.
 
 The device comes from the factory with an image that no file holds, only a version: that of the application as Arm
 builds it.
@@ -15,17 +14,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from enum import Enum
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from ota.device_messages import BLOCK_BYTES, Block
+from ota.device_blocks import Download
+from ota.device_memory import Pending, Phase, Running, State, from_json, replace_file, to_json
 from ota.errors import DeviceFailed
 from ota.profiles import MODEL_FILE_NAME
 
@@ -36,62 +34,16 @@ LOCK_FILE = "lock"
 SLOTS = ("a", "b")
 
 
-class Phase(str, Enum):
-    """How far an update has come."""
-
-    DOWNLOADING = "downloading"
-    INSTALLED = "installed"  # verified and in the other slot; the device has not restarted yet
-    TRIAL = "trial"  # the new image runs, and is not confirmed
-    CONFIRMED = "confirmed"  # it stays; the cloud may not know yet
-    REVERTED = "reverted"  # the old one runs again; the cloud may not know yet
-
-
-@dataclass(frozen=True)
-class Running:
-    """What runs: in which slot, and its version as text; empty where the image tells none."""
-
-    slot: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Pending:
-    """An update on its way.
-
-    Attributes:
-        offer_id: tells it from any other.
-        job_id: its job.
-        image_name: what the image is on the device.
-        size_bytes: the image's length.
-        phase: how far it has come.
-        before: the version that ran when it was installed, as text.
-        updated_by: the same as a number, as the device has reported it.
-        version: the new image's version as text; empty before it is known, and where the image tells none.
-    """
-
-    offer_id: str
-    job_id: str
-    image_name: str
-    size_bytes: int
-    phase: Phase = Phase.DOWNLOADING
-    before: str = ""
-    updated_by: int = 0
-    version: str = ""
-
-
-@dataclass(frozen=True)
-class State:
-    """What the device remembers over a restart.
-
-    Attributes:
-        running: what runs of each image.
-        pending: the update on its way.
-        certificate_id: the certificate that is built into its firmware; empty before one is known.
-    """
-
-    running: Mapping[str, Running] = field(default_factory=dict)
-    pending: Pending | None = None
-    certificate_id: str = ""
+def is_in_use(folder_path: Path) -> bool:
+    """Whether a device works in this folder at the moment, in whatever process."""
+    try:
+        with (folder_path / LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 class Store:
@@ -135,7 +87,7 @@ class Store:
         """
         path = self.folder_path / STATE_FILE
         try:
-            return _read_state(json.loads(path.read_text(encoding="utf-8")))
+            return from_json(path.read_bytes())
         except FileNotFoundError:
             return State()
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -228,7 +180,7 @@ class Store:
         self._write(replace(state, running=running_now, pending=pending or state.pending))
 
     def _write(self, state: State) -> None:
-        _replace(self.folder_path / STATE_FILE, json.dumps(asdict(state), indent=2).encode(), is_synced=True)
+        replace_file(self.folder_path / STATE_FILE, to_json(state), is_synced=True)
 
     def _slot_path(self, image_name: str, slot: str) -> Path:
         return self.folder_path / f"{_file_name(image_name)}.{slot}.bin"
@@ -238,88 +190,9 @@ class Store:
         return base, base.with_name(f"{base.name}.blocks")
 
 
-class Download:
-    """An image on its way into a slot; its note has a bit for each block that is there, low bits first.
-
-    Attributes:
-        size_bytes: the image's length.
-        done_bytes: how much of it is there.
-    """
-
-    def __init__(self, file: IO[bytes], size_bytes: int, blocks_path: Path) -> None:
-        self._file = file
-        self._blocks_path = blocks_path
-        self.size_bytes = size_bytes
-        self._bits = _read_bits(blocks_path, size_bytes)
-        self._missing = {index for index in range(self.block_count) if not self._bits[index // 8] >> index % 8 & 1}
-        self.done_bytes = size_bytes - sum(self.length_of(index) for index in self._missing)
-
-    @property
-    def block_count(self) -> int:
-        """How many blocks the image has."""
-        return -(-self.size_bytes // BLOCK_BYTES)
-
-    @property
-    def done_count(self) -> int:
-        """How many of them are there."""
-        return self.block_count - len(self._missing)
-
-    @property
-    def missing(self) -> list[int]:
-        """The blocks that are not there, in order."""
-        return sorted(self._missing)
-
-    def length_of(self, index: int) -> int:
-        """How long this block is; the last one may be short."""
-        return min(BLOCK_BYTES, self.size_bytes - index * BLOCK_BYTES)
-
-    def put(self, block: Block) -> bool:
-        """Write a block; whether it was one that was missing."""
-        if block.index not in self._missing or len(block.data) != self.length_of(block.index):
-            return False
-        self._file.seek(block.index * BLOCK_BYTES)
-        self._file.write(block.data)
-        self._missing.discard(block.index)
-        self._bits[block.index // 8] |= 1 << block.index % 8
-        self.done_bytes += len(block.data)
-        return True
-
-    def save(self) -> None:
-        """Note what is there, so that a restart goes on from here."""
-        self._file.flush()
-        _replace(self._blocks_path, bytes(self._bits))
-
-
 def _other(slot: str) -> str:
     return SLOTS[1 - SLOTS.index(slot)]
 
 
 def _file_name(image_name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", image_name)[:100]
-
-
-def _read_bits(path: Path, size_bytes: int) -> bytearray:
-    """The note of the blocks that are there; an empty one where it does not fit the image."""
-    length = -(-size_bytes // (8 * BLOCK_BYTES))
-    found = path.read_bytes() if path.exists() else b""
-    return bytearray(found if len(found) == length else length)
-
-
-def _read_state(told: Any) -> State:
-    pending = told["pending"]
-    return State(
-        {name: Running(**one) for name, one in told["running"].items()},
-        Pending(**{**pending, "phase": Phase(pending["phase"])}) if pending else None,
-        str(told["certificate_id"]),
-    )
-
-
-def _replace(path: Path, content: bytes, *, is_synced: bool = False) -> None:
-    """Put the content there in one step."""
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        if is_synced:
-            file.flush()
-            os.fsync(file.fileno())
-    fresh.replace(path)

@@ -130,13 +130,12 @@ def likely_causes(place: Place, symptom: Symptom) -> tuple[Refusal, ...]:
     return tuple(row for row in TABLE if (row.place, row.symptom) == (place, symptom))
 
 
-def explain(refused: Refused, said: Iterable[Mapping[str, Any]], *, prefix: str) -> str:
+def explain(refused: Refused, said: Iterable[Mapping[str, Any]]) -> str:
     """The refusal in words: what the cloud's own log says of it, else what the table knows.
 
     Args:
         refused: what the device met.
         said: the sandbox's refusals of this device, from :func:`ask_sandbox`.
-        prefix: how a command line about this device begins.
     """
     lines = [str(refused)]
     causes = likely_causes(refused.place, refused.symptom)
@@ -145,7 +144,7 @@ def explain(refused: Refused, said: Iterable[Mapping[str, Any]], *, prefix: str)
         lines.append(words[-1])
     elif causes:
         lines.append("Missing is one of: " + "; ".join(row.missing for row in causes))
-    commands = " or ".join(f"`{prefix} {task}`" for task in dict.fromkeys(row.remedy for row in causes))
+    commands = " or ".join(f"`invoke {task}`" for task in dict.fromkeys(row.remedy for row in causes))
     return "\n".join([*lines, *([f"Mend it with {commands}."] if commands else [])])
 
 

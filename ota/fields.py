@@ -25,6 +25,7 @@ from ota.readers import (
     read_flag,
     read_optional,
     read_overwrite_header,
+    read_protocols,
     read_seconds,
     split_names,
 )
@@ -193,6 +194,11 @@ OUR_FIELDS = (
         "firmware_profile",
         CORSTONE.name,
         read=read_choice(*(profile.name for profile in PROFILES)),
+    ),
+    Field(
+        "protocols",
+        "MQTT",
+        read=read_protocols,
     ),
     Field(
         "image_file_name",

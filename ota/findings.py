@@ -67,9 +67,9 @@ def of_severity(findings: Iterable[Finding], severity: Severity) -> tuple[Findin
 
 
 def failure_text(findings: Iterable[Finding]) -> str:
-    """The findings as an error's lines: each sentence, and under it its command."""
+    """The findings as an error's lines: each sentence, and under it its command in backquotes."""
     lines = []
     for finding in findings:
         lines.append(f"{finding.subject}: {finding.text}")
-        lines += [f"  mend it with: {finding.command}"] if finding.command else []
+        lines += [f"  mend it with: `{finding.command}`"] if finding.command else []
     return "\n".join(lines)

@@ -101,15 +101,14 @@ def upload_image(
 
 def is_uploaded(s3: S3Client, bucket: str, key: str, sha256: str, *, account_id: str) -> bool:
     """Whether the object is there with this content, so that :func:`upload_image` reuses it."""
-    from botocore.exceptions import ClientError
+    there = _head(s3, Bucket=bucket, Key=key, ExpectedBucketOwner=account_id, ChecksumMode="ENABLED")
+    return there is not None and there.get("ChecksumSHA256") == _checksum(sha256)
 
-    try:
-        there = s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=account_id, ChecksumMode="ENABLED")
-    except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchBucket"}:
-            return False
-        raise
-    return there.get("ChecksumSHA256") == _checksum(sha256)
+
+def is_there(s3: S3Client, bucket: str, key: str, version_id: str | None, *, account_id: str) -> bool:
+    """Whether the object is there, and still in this version: a stream of another refuses every block."""
+    there = _head(s3, Bucket=bucket, Key=key, ExpectedBucketOwner=account_id)
+    return there is not None and version_id in (None, there.get("VersionId"))
 
 
 def checked_size(image_path: Path) -> int:
@@ -127,6 +126,18 @@ def checked_size(image_path: Path) -> int:
             f"{MAX_IMAGE_BYTES:,} (16 MB): build a smaller one, or check that ota_binary names the update image."
         )
     return size_bytes
+
+
+def _head(s3: S3Client, **where: Any) -> Any:
+    """What S3 tells of an object; None where it is not there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return s3.head_object(**where)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchBucket"}:
+            return None
+        raise
 
 
 def _put(

@@ -33,7 +33,7 @@ from cryptography.x509.oid import NameOID
 from ota.errors import CertificateError
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -61,7 +61,8 @@ def find_private_key(path: Path) -> PrivateKey | None:
     except OSError as error:
         raise CertificateError(f"The private key {path} cannot be read ({error.strerror}): check its owner.") from error
     try:
-        key = load_pem_private_key(content, password=None)
+        # Without OpenSSL's own check, which tests the primes: that takes longer than all else in a run on this machine.
+        key = _checked(load_pem_private_key(content, password=None, unsafe_skip_rsa_key_validation=True))
     except TypeError as error:
         raise CertificateError(
             f"The private key {path} has a passphrase, which no device could enter: take it off "
@@ -148,6 +149,22 @@ def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> Non
 def unfinished_files(path: Path) -> list[Path]:
     """What killed runs left beside ``path``; never in use, since a file counts only under its own name."""
     return sorted(path.parent.glob(f".{path.name}.*{UNFINISHED_SUFFIX}"))
+
+
+def _checked(key: PrivateKeyTypes) -> PrivateKeyTypes:
+    """This key; ValueError where the numbers of an RSA key do not belong together, so that the file is damaged."""
+    if isinstance(key, rsa.RSAPrivateKey) and not _belong_together(key.private_numbers()):
+        raise ValueError("the numbers of the RSA key do not belong together")
+    return key
+
+
+def _belong_together(numbers: rsa.RSAPrivateNumbers) -> bool:
+    """What RFC 8017 3.2 says of the numbers of a private key with two primes, except that the primes are prime."""
+    p, q, d, e = numbers.p, numbers.q, numbers.d, numbers.public_numbers.e
+    if min(p, q) < 3 or p * q != numbers.public_numbers.n:
+        return False
+    exponents = all(exponent == d % (prime - 1) for exponent, prime in ((numbers.dmp1, p), (numbers.dmq1, q)))
+    return exponents and numbers.iqmp * q % p == 1 and e * d % (p - 1) == 1 and e * d % (q - 1) == 1
 
 
 def _write_unfinished(path: Path, content: bytes, mode: int) -> Path:

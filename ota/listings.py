@@ -4,7 +4,7 @@ A list takes three steps, so that thousands of objects cost few calls. *Find* pa
 asking for details. Then the list is cut to what is shown, and only for that *mark* tells what is ours and *fill* asks
 for the rest, side by side. For what this tool made alone (``is_ours``) the marks are needed before the cut, so there
 *mark* sees every row that the name filter leaves. Which noun has which columns and needs which calls stands in
-``listed_nouns``; here is what all lists share.
+``listed_nouns``, how rows read in ``listing_texts``; here is what all lists share.
 
 Source: AWS IoT quotas (most Describe and List operations: ten calls a second for an account).
 """
@@ -14,19 +14,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.cloud import side_by_side
-from ota.errors import OtaError, PermissionDenied, from_boto
+from ota.cloud import side_by_side, side_by_side_map
+from ota.errors import DENIED_CODES, NotOurs, OtaError, PermissionDenied, from_boto
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
 
 MOST_FILLED = 200
-SHOWN_IN_CELL = 2
-DAY_IS_ENOUGH_MIN = 48 * 60
 NUMBER = re.compile(r"(\d+)")
 
 Rows = list["Row"]
@@ -144,60 +142,6 @@ def make_listings(cloud: Cloud, nouns: Sequence[Noun], query: Query) -> list[Lis
     return list(side_by_side(*(partial(_attempt, cloud, noun, query) for noun in nouns)))
 
 
-def titles(noun: Noun) -> tuple[str, ...]:
-    """The titles of the columns."""
-    return (noun.id_title, *noun.columns.values(), *(["created"] if noun.has_date_column else []), "ours")
-
-
-def cells(noun: Noun, row: Row, now: datetime) -> tuple[str, ...]:
-    """A row as text, one cell for each title."""
-    facts = (_text(row.facts.get(key)) for key in noun.columns)
-    made = [ago(row.created, now)] if noun.has_date_column else []
-    return (row.name, *facts, *made, _text(row.is_ours, unknown="?"))
-
-
-def ago(then: datetime | None, now: datetime) -> str:
-    """How long ago, as long as that says more than the day does: ``12 min ago``, ``5 h ago``, ``2026-01-31``."""
-    if then is None:
-        return ""
-    minutes = int((now - then).total_seconds() // 60)
-    if minutes >= DAY_IS_ENOUGH_MIN:
-        return f"{then.astimezone(timezone.utc):%Y-%m-%d}"
-    if minutes >= 60:
-        return f"{minutes // 60} h ago"
-    return f"{minutes} min ago" if minutes > 0 else "just now"
-
-
-def heading(listing: Listing, query: Query) -> str:
-    """The line above the table: how many there are, and how to see more where it is cut."""
-    plural, total = listing.noun.plural, listing.total
-    which = " that this tool made" if query.is_ours else ""
-    which += f" like {query.pattern}" if query.pattern else ""
-    if not total:
-        return f"no {plural}{which}"
-    if listing.is_cut:
-        return f"{plural}{which}: {len(listing.rows):,} of {total:,}; --limit {total} shows all"
-    return f"{plural}{which}: {total:,}"
-
-
-def notes(listing: Listing) -> list[str]:
-    """Sentences on what the table leaves open."""
-    plural, said = listing.noun.plural, []
-    if listing.unknown:
-        said.append(f"note: these credentials may not ask AWS about {listing.unknown:,} of the {plural}, so it says ?.")
-    if len(listing.rows) > MOST_FILLED and listing.noun.columns:
-        said.append(
-            f"note: details were asked for the first {MOST_FILLED} {plural} only, since each takes calls; --filter "
-            "shows those of others."
-        )
-    return said
-
-
-def as_document(listing: Listing) -> dict[str, Any]:
-    """The listing for JSON: ``total`` and ``rows``, in which null stands for what was not asked or is not known."""
-    return {"total": listing.total, "rows": [_as_object(listing.noun, row) for row in listing.rows]}
-
-
 def by_name(rows: Iterable[Row]) -> Rows:
     """The rows by name, numbers in it as numbers: lamp-2 before lamp-10."""
 
@@ -213,6 +157,34 @@ def newest_first(rows: Iterable[Row]) -> Rows:
     return sorted(rows, key=lambda row: row.created or beginning, reverse=True)
 
 
+def each(work: Callable[[Cloud, Row], Row]) -> Callable[[Cloud, Rows], Rows]:
+    """The same for many rows, side by side; a row that these credentials may not ask about stays as it is."""
+
+    def one(cloud: Cloud, row: Row) -> Row:
+        from botocore.exceptions import ClientError
+
+        try:
+            return work(cloud, row)
+        except NotOurs:
+            return row
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED_CODES:
+                raise
+            return row
+
+    return lambda cloud, rows: list(side_by_side_map(partial(one, cloud), rows))
+
+
+def as_they_are(_cloud: Cloud, rows: Rows) -> Rows:
+    """The same rows: what was found tells all there is to tell."""
+    return rows
+
+
+def names_of(arns: Iterable[str]) -> list[str]:
+    """The last part of each ARN: a thing's name, a certificate's id."""
+    return [arn.rpartition("/")[2] for arn in arns]
+
+
 def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | OtaError:
     from botocore.exceptions import ClientError
 
@@ -223,24 +195,3 @@ def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | OtaError:
         if not isinstance(refusal, PermissionDenied):
             raise
         return refusal
-
-
-def _as_object(noun: Noun, row: Row) -> dict[str, Any]:
-    created = {"created": row.created.isoformat() if row.created else None} if noun.is_dated else {}
-    facts = {key: _plain(row.facts.get(key)) for key in noun.columns}
-    return {noun.id_title: row.name, **facts, **created, "ours": row.is_ours}
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _text(value: Any, unknown: str = "") -> str:
-    if value is None:
-        return unknown
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        more = f" +{len(value) - SHOWN_IN_CELL}" if len(value) > SHOWN_IN_CELL else ""
-        return (", ".join(str(one) for one in value[:SHOWN_IN_CELL]) or "none") + more
-    return str(value)

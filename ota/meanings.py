@@ -33,6 +33,7 @@ MEANINGS = {
     "firmware_root": "root of the firmware tree",
     "public_key_path": "device's public key",
     "firmware_profile": "what the device's firmware parses: corstone, jobs-library or classic-agent",
+    "protocols": "how the device may load the image: MQTT, HTTP or MQTT,HTTP (the device chooses)",
     "image_file_name": "what the image is on the device; for Arm's firmware non_secure image, secure image, "
     "ml_model image, combined image (empty: as firmware_profile has it)",
     "certificate_file_on_device": "path of the signer's certificate on the device, where its firmware opens one "

@@ -30,17 +30,15 @@ class Mending:
 
     Attributes:
         settings: what is verified.
-        prefix: how the command line began, without its last task: "invoke", "invoke sandbox".
     """
 
     settings: Settings
-    prefix: str = "invoke"
 
     def build(self) -> str:
         """Build what is missing."""
         if self.settings.skip_build:
             return self.with_settings({"skip_build": "false"}, "build")
-        return f"{self.prefix} build"
+        return "invoke build"
 
     def rebuild(self) -> str:
         """Build and sign from clean."""
@@ -50,7 +48,7 @@ class Mending:
     def with_settings(self, values: dict[str, str], task: str = "verify") -> str:
         """The same with other settings; lasting once they are written into config.json."""
         flags = " ".join(f"{FIELD_BY_NAME[name].flag} {_word(value)}" for name, value in values.items())
-        return f"{self.prefix} with {flags} {task}"
+        return f"invoke with {flags} {task}"
 
     def sign(self) -> str:
         """Sign the image anew as the firmware wants it, with the private key beside the public one."""

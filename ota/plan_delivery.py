@@ -41,12 +41,14 @@ class Delivery:
     Attributes:
         image: the image that is on this machine, with its signature; None where one of them is not there.
         update: by the settings' name, or why it could not be looked for.
+        has_image: whether the image that the update brings still is in its bucket.
         job: by the id that its job has or would have.
         is_uploaded: whether this image is in the bucket.
     """
 
     image: builds.Image | None
     update: Update | OtaError | None
+    has_image: bool | OtaError
     job: Job | OtaError | None
     is_uploaded: bool | OtaError = False
 
@@ -92,12 +94,22 @@ def look_at_delivery(site: Site) -> Delivery:
     """The image on this machine; update, job and object, side by side."""
     iot, settings = site.cloud.iot, site.settings
     image = _image_here(site)
-    update, job, uploaded = side_by_side(
-        partial(attempt, partial(find_update, iot, settings.update_name)),
+    (update, has_image), job, uploaded = side_by_side(
+        partial(_look_at_update, site),
         partial(attempt, partial(find_job, iot, job_id_of(settings.update_name))),
         partial(attempt, partial(_is_uploaded, site, image)),
     )
-    return Delivery(image, update, job, uploaded)
+    return Delivery(image, update, has_image, job, uploaded)
+
+
+def _look_at_update(site: Site) -> tuple[Update | OtaError | None, bool | OtaError]:
+    """The update, and whether the image that it brings still is in its bucket."""
+    cloud = site.cloud
+    update = attempt(partial(find_update, cloud.iot, site.settings.update_name))
+    if not isinstance(update, Update) or not update.key:
+        return update, False
+    where = (update.bucket, update.key, update.version_id)
+    return update, attempt(partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id))
 
 
 def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Step:
@@ -192,7 +204,7 @@ def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) 
 def _request(site: Site, image: builds.Image) -> UpdateRequest:
     """The update that would be asked for; refused for the reasons for which the task refuses it."""
     cloud, settings = site.cloud, site.settings
-    mistakes = of_severity(verify(settings, prefix=site.prefix), Severity.FATAL)
+    mistakes = of_severity(verify(settings), Severity.FATAL)
     if mistakes:
         command = next((mistake.command for mistake in mistakes if mistake.command), "")
         raise SignatureError(failure_text(mistakes), remedy=command)
@@ -221,7 +233,7 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
         return (blocked("update", name, update),)
     expected = _at_rest(update)
     try:
-        verb = updates.judge_update(expected, request)
+        verb = _judge(delivery, expected, request)
         if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
             updates.check_not_running(site.cloud.iot, update)
         has_own_job = expected.status != updates.CREATE_FAILED if expected else update is not None
@@ -234,6 +246,20 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
         return Step("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
     step = Step("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
     return _plan_object(delivery, request), step, _wait(site)
+
+
+def _judge(delivery: Delivery, expected: Update | None, request: UpdateRequest) -> Verb:
+    """What becomes of the update; one whose image is gone is replaced, whatever it brings.
+
+    Raises:
+        OtaError: nothing can, or nobody knows.
+    """
+    verb = updates.judge_update(expected, request)
+    if verb is not Verb.REUSED or expected != delivery.update:
+        return verb
+    if isinstance(delivery.has_image, OtaError):
+        raise delivery.has_image
+    return verb if delivery.has_image else Verb.CHANGED
 
 
 def _plan_object(delivery: Delivery, request: UpdateRequest) -> Step:
@@ -262,6 +288,8 @@ def _why(delivery: Delivery, update: Update | None) -> str:
     old, new = update.image_sha256[:12] or "unknown", delivery.image.sha256[:12] if delivery.image else "unknown"
     if old != new:
         return f"image sha256 {old}, wanted {new}"
+    if delivery.has_image is False:
+        return "its image is no longer in the bucket"
     return "same image, other signature, name, target or protocol"
 
 

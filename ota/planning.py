@@ -3,7 +3,7 @@
 Only two looks may take more: the search for the certificate of a run that was cut off, which goes through the
 account's certificates, and a listing of more than one page.
 
-Source: ``ota/conductor.py`` for the order of the steps.
+Source: ``ota/set_up.py`` for the order of the steps.
 """
 
 from __future__ import annotations

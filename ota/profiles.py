@@ -11,14 +11,15 @@ Jobs library, flash layout); ``populateJobDocFields`` of aws/Jobs-for-AWS-IoT-em
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from ota.names import NameProblem
-from ota.readers import read_choice
+from ota.readers import read_choice, read_protocols
 
 HASH_ALGORITHM = "SHA256"
+MQTT, HTTP = "MQTT", "HTTP"
 IGNORED_CERTIFICATE = "0"
 MODEL_FILE_NAME = "ml_model image"
 APPLICATION_FILE_NAME = "non_secure image"
@@ -49,6 +50,8 @@ class Profile:
         signature_algorithms: what it parses; the first is the default.
         why: why it parses these and no others.
         rsa_padding: for RSA; None where it parses none.
+        protocols: how it can load an image.
+        protocols_why: why in these ways and no others.
         image_file_names: what the image may be on the device, the default first; empty for any name.
         default_file_name: the name where nobody chose one.
         certificate_file: what the job document says as ``certfile`` where nobody chose it; None where one must.
@@ -69,6 +72,8 @@ class Profile:
     why: str
     rsa_padding: Padding | None
     version_rule: VersionRule
+    protocols: tuple[str, ...] = (MQTT, HTTP)
+    protocols_why: str = ""
     image_file_names: tuple[str, ...] = ()
     default_file_name: str = "firmware.bin"
     certificate_file: str | None = IGNORED_CERTIFICATE
@@ -105,6 +110,7 @@ class Profile:
         """Settings whose texts this firmware would not parse, to why and what to write instead."""
         found = {
             "signature_algorithm": self._algorithm_problem(texts.get("signature_algorithm", "")),
+            "protocols": self._protocols_problem(texts.get("protocols", "")),
             "image_file_name": self._file_name_problem(texts.get("image_file_name", "")),
             "certificate_file_on_device": self._certificate_problem(texts.get("certificate_file_on_device", "")),
         }
@@ -113,11 +119,17 @@ class Profile:
     def _algorithm_problem(self, text: str) -> NameProblem | None:
         if text in self.signature_algorithms:
             return None
-        others = [profile.name for profile in PROFILES if text in profile.signature_algorithms]
-        ways = " or ".join(f'"{name}"' for name in others)
         reason = f"{self.firmware} parses only {' and '.join(self.signature_keys)} ({self.why})"
-        form = f'write "{self.signature_algorithms[0]}", or set firmware_profile to {ways}'
-        return NameProblem(reason, form=form)
+        ways = _names(profile for profile in PROFILES if text in profile.signature_algorithms)
+        return NameProblem(reason, form=f'write "{self.signature_algorithms[0]}", or set firmware_profile to {ways}')
+
+    def _protocols_problem(self, text: str) -> NameProblem | None:
+        wanted = _protocols(text)
+        if wanted <= set(self.protocols):
+            return None
+        reason = f"{self.firmware} loads over {' and '.join(self.protocols)} only ({self.protocols_why})"
+        ways = _names(profile for profile in PROFILES if wanted <= set(profile.protocols))
+        return NameProblem(reason, form=f'write "{",".join(self.protocols)}", or set firmware_profile to {ways}')
 
     def _file_name_problem(self, text: str) -> NameProblem | None:
         if not self.image_file_names:
@@ -142,6 +154,8 @@ CORSTONE = Profile(
     why="a patch in its tree replaces the ECDSA key by this one in every build, EC builds too",
     rsa_padding=Padding.PSS,
     version_rule=VersionRule.CORSTONE,
+    protocols=(MQTT,),
+    protocols_why="it has no HTTP client, and the URL of a job that offers both does not fit its buffer for the job",
     image_file_names=(APPLICATION_FILE_NAME, "secure image", MODEL_FILE_NAME, "combined image"),
     default_file_name=APPLICATION_FILE_NAME,
     signature_bytes=384,
@@ -174,6 +188,18 @@ CLASSIC_AGENT = Profile(
 )
 PROFILES = (CORSTONE, JOBS_LIBRARY, CLASSIC_AGENT)
 PROFILE_BY_NAME = {profile.name: profile for profile in PROFILES}
+
+
+def _protocols(text: str) -> set[str]:
+    """Those that a text names which passes its reader; none for another, which is refused already."""
+    try:
+        return set(read_protocols(text))
+    except ValueError:
+        return set()
+
+
+def _names(profiles: Iterable[Profile]) -> str:
+    return " or ".join(f'"{profile.name}"' for profile in profiles)
 
 
 def find_profile(name: str) -> Profile | None:

@@ -14,6 +14,7 @@ from ota.names import CREATE_NEW_CERTIFICATE
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
+_PROTOCOLS = (("MQTT",), ("HTTP",), ("MQTT", "HTTP"))
 
 
 class CleanBuild(str, Enum):
@@ -86,6 +87,14 @@ def read_choice(*allowed: str) -> Callable[[str], str]:
         raise ValueError(f'write "{meant[0]}"' if meant else _write_one_of(allowed))
 
     return read
+
+
+def read_protocols(text: str) -> tuple[str, ...]:
+    """MQTT, HTTP or both, in any case; ValueError otherwise. Of both the device chooses, so one order is enough."""
+    found = tuple(name.strip().upper() for name in text.split(","))
+    if found not in _PROTOCOLS:
+        raise ValueError('write "MQTT", "HTTP" or "MQTT,HTTP"')
+    return found
 
 
 def read_clean_build(text: str) -> CleanBuild:

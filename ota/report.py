@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ota.command_lines import INVOKE, aim_text
+from ota.command_lines import INVOKE, aim, aim_text
 from ota.findings import Finding, Severity
 from ota.outcomes import Outcome, Verb
 
@@ -146,7 +146,7 @@ class Report:
 
     def document(self, value: Any) -> None:
         """One JSON document; stdout."""
-        self._write(json.dumps(value, indent=2))
+        self._write(json.dumps(self._aimed_all(value), indent=2))
 
     def keep_stdout_clear(self) -> None:
         """Sentences go to stderr from now on, so that stdout holds nothing but a JSON document."""
@@ -155,6 +155,13 @@ class Report:
     def note(self, text: str) -> None:
         """A message beside the result; stderr."""
         print(self.aimed(text), file=self._err, flush=True)
+
+    def _aimed_all(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.aimed(value)
+        if isinstance(value, dict):
+            return {key: self._aimed_all(one) for key, one in value.items()}
+        return [self._aimed_all(one) for one in value] if isinstance(value, list | tuple) else value
 
     def aimed(self, text: str) -> str:
         """The text, with the commands in it as they have to be typed on this command line."""
@@ -208,7 +215,7 @@ class Report:
             else:
                 self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
             if finding.command:
-                self._write(f"{'':<{VERB_WIDTH}}  {finding.command}")
+                self._write(f"{'':<{VERB_WIDTH}}  {aim(finding.command, self.prefix)}")
 
     def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
         from rich.table import Table

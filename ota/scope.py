@@ -67,6 +67,7 @@ class Scope:
         self._wants_sandbox = environ.get("OTA_SANDBOX", "").strip().lower() in YES
         self._overrides: dict[str, str] = {}
         self._config_path: Path | None = None
+        report.prefix = self.prefix
 
     @property
     def sandbox_path(self) -> Path:
@@ -110,7 +111,8 @@ class Scope:
         if not self._wants_sandbox:
             self._check_open("sandbox", "invoke sandbox all")
         self._wants_sandbox = True
-        self.address  # noqa: B018 - starts it
+        self._report.prefix = self.prefix
+        self._named_address  # noqa: B018 - starts it
 
     def override(self, values: Mapping[str, str], config_file: str | None = None) -> None:
         """Settings for the rest of the command line; ``config_file`` is taken from the current folder.
@@ -121,7 +123,9 @@ class Scope:
         self._check_open("with", "invoke with --thing-name lamp-2 all")
         self._overrides.update(values)
         if config_file:
-            self._config_path = Path(config_file).expanduser().absolute()
+            self._config_path = Path(config_file).expanduser()
+        self._report.prefix = self.prefix
+        if config_file:
             self._report.note(f"with settings from {self._config_path}")
         for name, value in values.items():
             self._report.note(f"with {name} = {value}")
@@ -140,6 +144,12 @@ class Scope:
             firmware_tree.lay_out(self.sandbox_path / "firmware")
         return address
 
+    @cached_property
+    def _named_address(self) -> Address:
+        """The same, named in one line."""
+        self._report.note(f"sandbox at {self.address.endpoint_url}, {self.address.region}; no AWS account is touched")
+        return self.address
+
     def _pause_s(self) -> float | None:
         text = self.environ.get("OTA_SANDBOX_PAUSE_S", "").strip()
         try:
@@ -153,7 +163,7 @@ class Scope:
 
         with _as_ota_error():
             was_running = process.stop(self.sandbox_path)
-        vars(self).pop("address", None)
+        self._forget_address()
         verb, detail = (Verb.DELETED, "what it held is gone, its files stay") if was_running else (Verb.ABSENT, "")
         self._report.outcome(Outcome("sandbox", verb, SANDBOX_FOLDER, detail))
 
@@ -164,10 +174,14 @@ class Scope:
         with _as_ota_error():
             if process.stop(self.sandbox_path):
                 self._report.outcome(Outcome("sandbox", Verb.DELETED, SANDBOX_FOLDER))
-        vars(self).pop("address", None)
+        self._forget_address()
         for part in SANDBOX_PARTS:
             shutil.rmtree(self.sandbox_path / part, ignore_errors=True)
         self._report.outcome(Outcome("files", Verb.DELETED, SANDBOX_FOLDER, ", ".join(SANDBOX_PARTS)))
+
+    def _forget_address(self) -> None:
+        for name in ("address", "_named_address"):
+            vars(self).pop(name, None)
 
     def show_sandbox_environment(self) -> None:
         """Print ``export`` lines for a shell; starts the local stand-in, so that they hold."""
@@ -201,7 +215,7 @@ class Scope:
         return load_settings(
             self.root_path,
             environ=self.environ,
-            config_path=self._config_path,
+            config_path=self._config_path and self._config_path.absolute(),
             overrides={**self._overrides, **(also or {})},
             scope_overrides=SANDBOX_OVERRIDES if self.is_sandbox else {},
             stand_ins=SANDBOX_STAND_INS if self.is_sandbox else {},
@@ -229,12 +243,10 @@ class Scope:
     def connect(self) -> cloud.Cloud:
         """The same, whatever the settings are."""
         if self.is_sandbox:
-            opened = cloud.open_sandbox(self.address.endpoint_url, self.address.region)
-            self._report.say(f"sandbox at {opened.endpoint_url}, {opened.region}; no AWS account is touched")
-        else:
-            opened = cloud.open_cloud(self.environ)
-            at = f" at {opened.endpoint_url}" if opened.endpoint_url else ""
-            self._report.say(f"AWS account {opened.account_id} in {opened.region}{at}, as {opened.caller_arn}")
+            return cloud.open_sandbox(self._named_address.endpoint_url, self._named_address.region)
+        opened = cloud.open_cloud(self.environ)
+        at = f" at {opened.endpoint_url}" if opened.endpoint_url else ""
+        self._report.note(f"AWS account {opened.account_id} in {opened.region}{at}, as {opened.caller_arn}")
         return opened
 
 

@@ -51,7 +51,7 @@ def split_names(given: Sequence[str]) -> list[str]:
     return [name for one in given for name in one.split()]
 
 
-def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool, prefix: str = "invoke") -> Selection:
+def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool) -> Selection:
     """The objects that these names and patterns mean. Exact names are not looked up, but for beginnings of ids.
 
     ``prefix`` is how this command line began, for commands in messages: ``invoke sandbox``.
@@ -64,9 +64,9 @@ def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool, pr
     exact: list[str] = []
     unmatched: list[str] = []
     for name in names:
-        if "*" in name and _checked(noun, name, prefix):
+        if "*" in name and _checked(noun, name):
             continue
-        found = _certificate_id(cloud, name, prefix) if noun == "certificate" else _checked(noun, name, prefix)
+        found = _certificate_id(cloud, name) if noun == "certificate" else _checked(noun, name)
         (exact if found else unmatched).append(found or name)
     matched: list[str] = []
     spared: list[str] = []
@@ -79,7 +79,7 @@ def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool, pr
     chosen = tuple(dict.fromkeys([*exact, *matched]))
     spared = [name for name in dict.fromkeys(spared) if name not in chosen]
     if spared and not chosen:
-        raise _none_ours(prefix, noun, [name for name in names if "*" in name], spared)
+        raise _none_ours(noun, [name for name in names if "*" in name], spared)
     return Selection(chosen, chosen[len(dict.fromkeys(exact)) :], tuple(spared), tuple(unmatched))
 
 
@@ -94,12 +94,12 @@ def counted(noun: str, count: int) -> str:
     return f"{count:,} {noun if count == 1 else NOUN_BY_NAME[noun].plural}"
 
 
-def delete_command(prefix: str, noun: str, names: Sequence[str], *flags: str) -> str:
-    """The command that deletes these, in backquotes. ``prefix`` is how the command line began: ``invoke sandbox``."""
+def delete_command(noun: str, names: Sequence[str], *flags: str) -> str:
+    """The command that deletes these, in backquotes."""
     words = [f"delete.{noun}"]
     for name in names:
         words += ["--name", name]
-    return f"`{prefix} {shlex.join([*words, *flags])}`"
+    return f"`invoke {shlex.join([*words, *flags])}`"
 
 
 def _match(cloud: Cloud, noun: str, pattern: str, *, is_forced: bool) -> tuple[list[str], list[str]]:
@@ -112,15 +112,15 @@ def _match(cloud: Cloud, noun: str, pattern: str, *, is_forced: bool) -> tuple[l
     return [row.name for row in rows if row.is_ours], [row.name for row in rows if not row.is_ours]
 
 
-def _checked(noun: str, name: str, prefix: str) -> str:
+def _checked(noun: str, name: str) -> str:
     if noun != "certificate" and not NAME.fullmatch(name):
         raise OtaError(
-            f"{name!r} cannot be the name of a {noun}. `{prefix} list.{NOUN_BY_NAME[noun].plural}` shows what there is."
+            f"{name!r} cannot be the name of a {noun}. `invoke list.{NOUN_BY_NAME[noun].plural}` shows what there is."
         )
     return name
 
 
-def _certificate_id(cloud: Cloud, name: str, prefix: str) -> str | None:
+def _certificate_id(cloud: Cloud, name: str) -> str | None:
     """The id that was meant; None where no certificate's begins like that."""
     text = name.removesuffix("…").lower()
     if CERTIFICATE_ID.fullmatch(text):
@@ -135,7 +135,7 @@ def _certificate_id(cloud: Cloud, name: str, prefix: str) -> str | None:
     if not ID_BEGINNING.fullmatch(text):
         raise OtaError(
             f"{name!r} is no certificate's id: write its 64 hex digits or at least the first 8, its ARN, or a pattern "
-            f"with *. `{prefix} list.certificates` shows what there is."
+            f"with *. `invoke list.certificates` shows what there is."
         )
     found = [one.id for one in certificates.list_certificates(cloud.iot) if one.id.startswith(text)]
     if len(found) > 1:
@@ -146,9 +146,9 @@ def _certificate_id(cloud: Cloud, name: str, prefix: str) -> str | None:
     return found[0] if found else None
 
 
-def _none_ours(prefix: str, noun: str, patterns: Sequence[str], spared: Sequence[str]) -> NotOurs:
+def _none_ours(noun: str, patterns: Sequence[str], spared: Sequence[str]) -> NotOurs:
     return NotOurs(
         f"This tool made no {noun} with a name like {', '.join(patterns)}, so nothing was deleted. Like that, and not "
         f"made by it: {shortened(spared)}. To delete {'that' if len(spared) == 1 else 'those'} all the same: "
-        f"{delete_command(prefix, noun, patterns, '--force')}."
+        f"{delete_command(noun, patterns, '--force')}."
     )

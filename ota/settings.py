@@ -25,6 +25,8 @@ from ota.resolution import Resolved, missing_text, resolve
 from ota.sources import BUILT_IN, BY_PROFILE, UNSET, Sources, Value
 
 CONFIG_NAME = "config.json"
+ARMS_FOLDER = ("tools", "scripts")
+APPLICATIONS = "applications"
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Settings:
     firmware_root: Path
     public_key_path: Path
     firmware_profile: str
+    protocols: tuple[str, ...]
     image_file_name: str
     certificate_file_on_device: str
     signature_file: str
@@ -194,13 +197,14 @@ def load_settings(
     """Read, fill in and check all settings.
 
     Args:
-        root_path: folder of tasks.py, where relative paths start.
+        root_path: folder of tasks.py, where relative paths start, unless the file is in a firmware tree's
+            ``tools/scripts``, as Arm's is: then at the root of that tree, where Arm's script is started.
         environ: the environment, ``.env`` included: ``OTA_<SETTING>`` and ``OTA_CONFIG``.
         config_path: the settings file; without it ``OTA_CONFIG``, without that config.json.
         overrides: setting to value, from flags; they win over everything.
         account_id: 12 digits, where it is known already.
         region: AWS region, where it is known already.
-        scope_overrides: setting to text; only flags win over them.
+        scope_overrides: setting to text; only flags win over them, and with them paths start at ``root_path``.
         stand_ins: setting to text, for settings that are otherwise unset.
         required: settings that must be set; without ``thing_name`` here the names made from it may be empty.
 
@@ -211,7 +215,17 @@ def load_settings(
     named = config_path or environ.get("OTA_CONFIG", "").strip() or CONFIG_NAME
     file = read_config(_absolute(root_path, str(named)), FIELD_BY_NAME)
     sources = Sources(file, environ, overrides or {}, scope_overrides or {}, stand_ins or {})
-    return _settle(sources, _Frame(root_path, account_id, region, tuple(required)))
+    base_path = root_path if scope_overrides else _base_path(file.path, root_path)
+    return _settle(sources, _Frame(base_path, account_id, region, tuple(required)))
+
+
+def _base_path(config_path: Path, root_path: Path) -> Path:
+    """Where relative paths start that this settings file and its flags give."""
+    folder_path = config_path.resolve().parent
+    if folder_path.parts[-len(ARMS_FOLDER) :] != ARMS_FOLDER:
+        return root_path
+    tree_path = folder_path.parents[len(ARMS_FOLDER) - 1]
+    return tree_path if (tree_path / APPLICATIONS).is_dir() else root_path
 
 
 def _settle(sources: Sources, frame: _Frame) -> Settings:

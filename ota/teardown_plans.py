@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from ota import buckets, images, policies, wanted
+from ota.certificate_records import other_things
 from ota.cloud import side_by_side
 from ota.deletions import NOT_OURS, Chain
 from ota.errors import InTheWay, NotOurs, OtaError, UpdateFailed
@@ -20,6 +21,7 @@ from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
 from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
+from ota.rehearsals import Group, find_group, thing_names
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.teardown import Found, Teardown
@@ -35,6 +37,7 @@ class _Look:
 
     found: Found
     others: list[Update]
+    rehearsal: Group | None
     job: Job | None
     targets: list[str]
     foreign: list[str]
@@ -61,21 +64,22 @@ class TeardownPlanner:
             partial(self._plan_bucket, look.found, staying), partial(self._plan_identity, look)
         )
         role = self._plan_role(look, staying)
-        steps = [*updates, bucket, role, *identity]
+        steps = [*updates, *self._plan_rehearsal(look), bucket, role, *identity]
         if self._local and not any(step.action is Action.BLOCKED for step in steps):
             steps.append(self._plan_files())
         return aimed(self._site, steps)
 
     def _look(self) -> _Look:
         cloud, settings = self._site.cloud, self._settings
-        found, others, job, targets, foreign = side_by_side(
+        found, rehearsal, others, job, targets, foreign = side_by_side(
             self._teardown.look,
+            lambda: find_group(cloud.iot, settings.thing_name) if cloud.is_sandbox else None,
             partial(Register(cloud.iot).find_others, settings.thing_name, settings.update_name),
             partial(find_job, cloud.iot, job_id_of(settings.update_name)),
             lambda: list(policies.list_policy_targets(cloud.iot, settings.policy_name)),
             partial(list_foreign, cloud.iam, settings.iam_role_name),
         )
-        return _Look(found, others, job, targets, foreign)
+        return _Look(found, others, rehearsal, job, targets, foreign)
 
     def _plan_update(self, look: _Look) -> Step:
         name, update, job = self._settings.update_name, look.found.update, look.job
@@ -111,6 +115,12 @@ class TeardownPlanner:
             f"{self._settings.iam_role_name} is gone or does not trust {OTA_SERVICE}.",
             remedy="invoke role",
         )
+
+    def _plan_rehearsal(self, look: _Look) -> list[Step]:
+        if look.rehearsal is None:
+            return []
+        names = thing_names(self._settings.thing_name, look.rehearsal.count)
+        return [Step("things", Action.DELETE, names[0], f"to {names[-1]}, with their certificates and files")]
 
     def _plan_bucket(self, found: Found, staying: list[str]) -> Step:
         cloud, settings, name = self._site.cloud, self._settings, self._settings.bucket_name
@@ -161,19 +171,28 @@ class TeardownPlanner:
         steps += [Step("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
         if not (doomed or kept):
             steps.append(Step("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
-        return [*steps, self._plan_policy(identity, look.targets, [*kept, *doomed]), self._plan_thing(identity)]
+        return [*steps, self._plan_policy(identity, look, [*kept, *doomed]), self._plan_thing(identity)]
 
-    def _plan_policy(self, identity: IdentityTeardown, targets: list[str], handled: list[str]) -> Step:
+    def _plan_policy(self, identity: IdentityTeardown, look: _Look, handled: list[str]) -> Step:
         iot, name = self._site.cloud.iot, self._settings.policy_name
         if identity.policy_tags is None:
             return Step("policy", Action.ABSENT, name)
         if not identity.may_delete_policy:
             return Step("policy", Action.KEEP, name, NOT_OURS)
-        others = [arn for arn in targets if arn not in handled and arn.rpartition("/")[2] not in handled]
+        others = [arn for arn in look.targets if arn not in handled and arn.rpartition("/")[2] not in handled]
+        others = [arn for arn in others if not self._is_rehearsed(look, arn)]
         in_the_way = [] if self._is_forced else [arn for arn in others if policies.target_exists(iot, arn)]
         if in_the_way:
             return blocked("policy", name, policies.still_attached(iot, name, in_the_way))
         return Step("policy", Action.DELETE, name, "with all its versions")
+
+    def _is_rehearsed(self, look: _Look, certificate_arn: str) -> bool:
+        """Whether the certificate goes with the things of a rehearsal."""
+        if look.rehearsal is None:
+            return False
+        rehearsed = thing_names(self._settings.thing_name, look.rehearsal.count)
+        on = other_things(self._site.cloud.iot, certificate_arn, self._settings.thing_name)
+        return bool(on) and set(on) <= set(rehearsed)
 
     def _plan_thing(self, identity: IdentityTeardown) -> Step:
         name = self._settings.thing_name

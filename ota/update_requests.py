@@ -1,10 +1,10 @@
 """What an OTA update is: the request that makes one, and what AWS tells of one that exists.
 
-Pure: nothing here calls AWS. The request is exactly what the firmware can take: one file, MQTT, a custom signature
-passed as its base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in
-the one spelling that gives the key the device looks for. ``additionalParameters`` are never sent to the device and
-come back with GetOTAUpdate, so they hold our marks and the image's SHA-256: one call tells whose an update is and
-whether it is still the one that is wanted.
+Pure: nothing here calls AWS. The request is exactly what the firmware can take: one file, a custom signature passed as
+its base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in the one
+spelling that gives the key the device looks for. ``additionalParameters`` are never sent to the device and come back
+with GetOTAUpdate, so they hold our marks and the image's SHA-256: one call tells whose an update is and whether it is
+still the one that is wanted.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate; boto/boto3#3121 (algorithm names); the job document parser of
 Jobs-for-AWS-IoT-embedded-sdk.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
+from ota.profiles import MQTT
 
 if TYPE_CHECKING:
     from mypy_boto3_iot.type_defs import OTAUpdateInfoTypeDef
@@ -43,6 +44,7 @@ class UpdateRequest:
         hash_algorithm: ``SHA256``.
         signature_algorithm: ``RSA`` or ``ECDSA``.
         certificate_name: what the job document says as ``certfile``; most firmware ignores it, none takes it empty.
+        protocols: how the device may load the image: MQTT, HTTP or both.
         in_progress_timeout_min: after how many minutes AWS gives up on a device that took the update and went
             silent; None for never.
     """
@@ -60,6 +62,7 @@ class UpdateRequest:
     hash_algorithm: str = "SHA256"
     signature_algorithm: str = "RSA"
     certificate_name: str = "0"
+    protocols: tuple[str, ...] = (MQTT,)
     in_progress_timeout_min: int | None = None
 
 
@@ -85,6 +88,7 @@ class Update:
         hash_algorithm: as requested.
         signature_algorithm: as requested.
         certificate_name: as requested.
+        protocols: as requested.
     """
 
     update_id: str
@@ -103,6 +107,7 @@ class Update:
     hash_algorithm: str = ""
     signature_algorithm: str = ""
     certificate_name: str = ""
+    protocols: tuple[str, ...] = (MQTT,)
 
     @property
     def image(self) -> tuple[str, str | None] | None:
@@ -127,7 +132,7 @@ def create_update_request(request: UpdateRequest) -> dict[str, Any]:
     body: dict[str, Any] = {
         "otaUpdateId": request.update_id,
         "targets": [request.thing_arn],
-        "protocols": ["MQTT"],
+        "protocols": list(request.protocols),
         "targetSelection": "SNAPSHOT",
         "roleArn": request.role_arn,
         "files": [
@@ -175,11 +180,12 @@ def update_from(info: OTAUpdateInfoTypeDef) -> Update:
         hash_algorithm=signing.get("hashAlgorithm", ""),
         signature_algorithm=signing.get("signatureAlgorithm", ""),
         certificate_name=signing.get("certificateChain", {}).get("certificateName", ""),
+        protocols=tuple(info.get("protocols", [MQTT])),
     )
 
 
 def has_same_content(update: Update, request: UpdateRequest) -> bool:
-    """Whether the update brings the device what is wanted: the same image, signature and name, to the same thing.
+    """Whether the update brings the device what is wanted: image, signature, name, thing and protocols are the same.
 
     The role is not compared, since AWS does not tell it; the version is, once the request has one, and the name of
     the certificate where AWS tells it.
@@ -190,6 +196,7 @@ def has_same_content(update: Update, request: UpdateRequest) -> bool:
         and (update.file_name, update.signature) == (request.file_name, request.signature)
         and (update.hash_algorithm, update.signature_algorithm) == (request.hash_algorithm, request.signature_algorithm)
         and update.certificate_name in ("", request.certificate_name)
+        and set(update.protocols) == set(request.protocols)  # AWS may tell them in another order
         and update.targets == (request.thing_arn,)
     )
 

@@ -13,7 +13,7 @@ Source: AWS IoT CreateOTAUpdate, GetOTAUpdate, DeleteOTAUpdate, DescribeJob, Del
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -104,8 +104,7 @@ def ensure_update(
         _find_job_left(iot, request)
     _delete(iot, found.update_id, patience)
     made = _create(iot, request, patience)
-    why = "other content" if found.status == COMPLETE else found.status
-    return Outcome("update", verb, made.update_id, f"job {made.job_id}, in place of the one with {why}", made)
+    return Outcome("update", verb, made.update_id, f"job {made.job_id}, in place of {_spoken(found, request)}", made)
 
 
 def judge_update(found: Update | None, request: UpdateRequest, *, may_replace_foreign: bool = False) -> Verb:
@@ -213,6 +212,14 @@ def list_jobs(iot: IoTClient) -> Iterator[ListedJob]:
     for page in iot.get_paginator("list_jobs").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
         for one in page.get("jobs", []):
             yield ListedJob(one["jobId"], one["jobArn"], one["status"], one["createdAt"])
+
+
+def _spoken(found: Update, request: UpdateRequest) -> str:
+    """What was wrong with the update that was there."""
+    if found.status != COMPLETE:
+        return f"the one with {found.status}"
+    is_image_gone = has_same_content(found, replace(request, version_id=None))
+    return "the one whose image was gone" if is_image_gone else "the one with other content"
 
 
 def _create(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Update:
@@ -331,7 +338,8 @@ def _check_finished(iot: IoTClient, update: Update) -> None:
 def _not_ours(update: Update, thing_name: str) -> NotOurs:
     return NotOurs(
         f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}, so it stays. Write "
-        "another update_name in config.json, or delete that one: `invoke clean --force`."
+        "another update_name in config.json, or delete that one "
+        f"(`invoke delete.update --name {update.update_id} --force`) and run the same command again."
     )
 
 

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 from ota.findings import Finding, fatal, ok, warning
 from ota.firmware import has_model, image_kind
 from ota.image_versions import ImageHeader, ImageVersion, next_version, read_header, read_version, version_problem
-from ota.images import MAX_IMAGE_BYTES
-from ota.job_messages import JobFile, largest_message_bytes
+from ota.images import MAX_IMAGE_BYTES, image_key
+from ota.job_messages import JobFile, largest_message_bytes, least_url
 from ota.mending import Mending
-from ota.profiles import APPLICATION_FILE_NAME, MODEL_FILE_NAME, VersionRule
+from ota.profiles import APPLICATION_FILE_NAME, HTTP, MODEL_FILE_NAME, MQTT, VersionRule
 from ota.signature_findings import find_text, key_findings, proof_findings
 
 if TYPE_CHECKING:
     from ota.settings import Settings
 
+SHA256_CHARS = 64
 KIND_OF_FILE_NAME = {APPLICATION_FILE_NAME: "application", MODEL_FILE_NAME: "model"}
 
 
@@ -33,7 +34,6 @@ def verify(
     *,
     running_version: str | None = None,
     now: datetime | None = None,
-    prefix: str = "invoke",
 ) -> tuple[Finding, ...]:
     """Everything that can be known without AWS about whether the device will take this update.
 
@@ -41,13 +41,12 @@ def verify(
         settings: all settings; the account need not be known.
         running_version: what runs on the device, as ``0.0.10+0`` or as its ``updatedBy``; None where nobody knows.
         now: to judge a certificate's dates by.
-        prefix: how the command line began, for the commands that mend: "invoke sandbox".
 
     Raises:
         SettingsError: the image's name waits for ``target_application``.
         FirmwareError: ``running_version`` is no version, or the image vanished while it was read.
     """
-    mending = Mending(settings, prefix)
+    mending = Mending(settings)
     running = read_version(running_version, settings.profile.version_rule) if running_version else None
     size_bytes, *image_findings = _find_image(settings, mending)
     text, text_finding = find_text(settings, mending)
@@ -171,14 +170,7 @@ def _version_finding(
 
 
 def _message_finding(settings: Settings, mending: Mending, size_bytes: int, text: str) -> Finding:
-    profile = settings.profile
-    file = JobFile(
-        file_path=settings.image_file_name,
-        size_bytes=size_bytes,
-        certificate_file=settings.certificate_file_on_device,
-        signature_key=f"sig-{settings.hash_algorithm.lower()}-{settings.signature_algorithm.lower()}",
-        signature=text,
-    )
+    profile, file = settings.profile, _job_file(settings, size_bytes, text)
     length_bytes = largest_message_bytes(settings.thing_name, settings.update_name, file)
     limit_bytes = profile.job_message_bytes
     if limit_bytes and length_bytes >= limit_bytes:
@@ -187,4 +179,23 @@ def _message_finding(settings: Settings, mending: Mending, size_bytes: int, text
         mend = mending.with_settings({longest: profile.defaults[longest]})
         return fatal("job", f"the message with the job has {length_bytes:,} bytes, and {reason}", mend)
     room = f" of {limit_bytes:,}" if limit_bytes else ""
-    return ok("job", f"the message with the job has at most {length_bytes:,} bytes{room}")
+    if HTTP not in file.protocols:
+        return ok("job", f"the message with the job has at most {length_bytes:,} bytes{room}")
+    told = f"the message with the job has {length_bytes:,} bytes{room}, and in its URL a session token besides"
+    if not limit_bytes:
+        return ok("job", told)
+    reason = f"AWS does not say how long that is, and {profile.firmware} copies all of it"
+    return warning("job", f"{told}; {reason}", mending.with_settings({"protocols": MQTT}))
+
+
+def _job_file(settings: Settings, size_bytes: int, text: str) -> JobFile:
+    key = image_key(settings.thing_name, "0" * SHA256_CHARS, settings.image_path.name)
+    return JobFile(
+        file_path=settings.image_file_name,
+        size_bytes=size_bytes,
+        certificate_file=settings.certificate_file_on_device,
+        signature_key=f"sig-{settings.hash_algorithm.lower()}-{settings.signature_algorithm.lower()}",
+        signature=text,
+        protocols=settings.protocols,
+        url=least_url(settings.bucket_name, settings.region or "", key),
+    )

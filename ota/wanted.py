@@ -78,6 +78,7 @@ def update_request(
         hash_algorithm=settings.hash_algorithm,
         signature_algorithm=settings.signature_algorithm,
         certificate_name=settings.certificate_file_on_device,
+        protocols=settings.protocols,
     )
 
 

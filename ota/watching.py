@@ -20,6 +20,7 @@ from ota.plans import Action, Plan, Site
 TIMEOUT_S = 3600.0
 POLL_S = 2.0
 SILENCE_S = 90.0
+SAID_ANYWAY = ("receive", "updatedBy")  # however it ends, so they are no reason
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,9 @@ def what_it_says(execution: Execution) -> str:
 
 
 def why_it_failed(execution: Execution) -> str:
-    """Cause and remedy of a failure, decoded from what the device said; empty where nobody knows."""
-    for text in (json.dumps(dict(execution.details)) if execution.details else "", execution.status):
+    """Cause and remedy of a failure, decoded from what the device said, else from the status; empty where unknown."""
+    told = {key: value for key, value in execution.details.items() if key not in SAID_ANYWAY}
+    for text in (json.dumps(told) if told else "", execution.status):
         found = explain(text) if text else ()
         if found:
             return "\n".join(str(one) for one in found)

@@ -5,31 +5,39 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
+import json
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding as KeyEncoding
-from cryptography.hazmat.primitives.serialization import PublicFormat
+from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat, PublicFormat
 
+from ota import looks
 from ota.certificate_files import CertificateFiles
+from ota.cloud import Cloud, open_sandbox
 from ota.device import Device
-from ota.device_connection import Site, find_identity
 from ota.device_download import Pace
 from ota.device_faults import Fault
 from ota.device_firmware import Firmware
+from ota.device_identity import Site, find_identity
 from ota.device_images import Store
 from ota.device_manners import Manners
+from ota.errors import Answered
 from ota.executions import Execution, find_rollout
 from ota.image_versions import MCUBOOT_MAGIC
+from ota.plans import Site as Sight
 from ota.policy_documents import device_policy_document
 from ota.profiles import CORSTONE, Profile
+from ota.report import Report
 from ota.sandbox.process import Address
+from ota.settings import load_settings
 from tests.conftest import ACCOUNT, REGION
 from tests.mqtt_world import ALLOW_ALL, make_device
 from tests.mqtt_world import Device as CloudDevice
@@ -50,6 +58,22 @@ def signing_key(kind: str = "RSA-2048") -> SigningKey:
     return rsa.generate_private_key(65537, int(kind.removeprefix("RSA-")))
 
 
+def public_key_pem(kind: str) -> bytes:
+    """Its public half."""
+    return signing_key(kind).public_key().public_bytes(KeyEncoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private_key_pem(kind: str) -> bytes:
+    """The whole of it."""
+    return signing_key(kind).private_bytes(KeyEncoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def make_elliptic_key() -> bytes:
+    """Another private key each time, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(KeyEncoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 def make_image(version: tuple[int, int, int, int] = (0, 0, 20, 20), size_bytes: int = 60_001) -> bytes:
     """An image with an MCUboot header; no two of its blocks are alike."""
     header = struct.pack("<IIHHIIBBHI", MCUBOOT_MAGIC, 0, 32, 0, size_bytes - 32, 0, *version).ljust(32, b"\0")
@@ -64,6 +88,12 @@ def sign(image: bytes, kind: str = "RSA-2048") -> bytes:
         return base64.b64encode(key.sign(image, ec.ECDSA(hashes.SHA256())))
     pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.MAX_LENGTH)
     return base64.b64encode(key.sign(image, pss, hashes.SHA256()))
+
+
+@cache
+def _cloud(endpoint_url: str) -> Cloud:
+    """One for all tests: reading the service models is most of what a new one costs."""
+    return open_sandbox(endpoint_url, REGION)
 
 
 class PowerIsGone(BaseException):
@@ -99,6 +129,14 @@ class Lines:
             raise PowerIsGone
 
 
+class Watched(NamedTuple):
+    """Exit status, the lines of the result, and the messages beside it."""
+
+    status: int
+    lines: list[str]
+    hints: str
+
+
 @dataclass
 class DeviceWorld:
     """One thing with its certificate and policy, a folder for its flash, and the account's clients."""
@@ -119,8 +157,7 @@ class DeviceWorld:
     @property
     def public_key_path(self) -> Path:
         path = self.folder / f"{self.signing}.pem"
-        form = (KeyEncoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        path.write_bytes(signing_key(self.signing).public_key().public_bytes(*form))
+        path.write_bytes(public_key_pem(self.signing))
         return path
 
     def offer(self, image: bytes, name: str = "lamp-1", *, signature: bytes | None = None, **changes: Any) -> str:
@@ -176,7 +213,7 @@ class DeviceWorld:
         """A device that has just been switched on."""
         files = self.cloud_device.files
         paths = CertificateFiles(files.key, files.key.with_suffix(".pub"), files.certificate)
-        identity = find_identity(self.cloud_device.name, paths, prefix="invoke")
+        identity = find_identity(self.cloud_device.name, paths)
         firmware = Firmware(profile, self.public_key_path, is_faithful=is_faithful)
         pace = None if is_faithful else QUICK
         defaults: dict[str, Any] = {"answer_timeout_s": 5.0, "sleep": lambda _: None, "pace": pace}
@@ -192,6 +229,22 @@ class DeviceWorld:
         assert rollout is not None
         (execution,) = rollout.executions
         return execution
+
+    def watch(self, update_id: str = "lamp-1") -> Watched:
+        """What ``invoke watch`` says while nothing moves any more, on a clock that does not wait."""
+        config = self.folder / "config.json"
+        config.write_text(json.dumps({"thing_name": THING, "update_name": update_id}))
+        settings = load_settings(self.folder, environ={})
+        sight = Sight(_cloud(self.address.endpoint_url), settings.with_account(ACCOUNT, REGION))
+        out, err, now = io.StringIO(), io.StringIO(), [0.0]
+        sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)  # noqa: E731
+        status = 0
+        try:
+            options = {"timeout_s": 6.0, "silence_s": 3.0, "sleep": sleep, "clock": lambda: now[0]}
+            looks.watch(sight, Report(out, err), as_json=False, **options)
+        except Answered as answer:
+            status = answer.exit_code
+        return Watched(status, out.getvalue().splitlines(), err.getvalue())
 
     def spy(self) -> RawClient:
         """A client of the same account that sees every message of the thing."""

@@ -22,6 +22,32 @@ POLICY_DOCUMENT = json.dumps(
 MANAGED_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonFreeRTOSOTAUpdate"
 
 
+def _allow(actions: list[str], resources: str | list[str]) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+# What Arm's script gives to each policy and role, as its calls have it.
+ARMS_POLICY = _allow(
+    ["iot:Publish", "iot:Receive", "iot:Subscribe", "iot:Connect"], [f"arn:aws:iot:{REGION}:{ACCOUNT}:*"]
+)
+ARMS_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {
+                "AWS": f"arn:aws:iam::{ACCOUNT}:user/moto",
+                "Service": ["iot.amazonaws.com", "s3.amazonaws.com", "iam.amazonaws.com"],
+            },
+            "Action": ["sts:AssumeRole"],
+        }
+    ],
+}
+ARMS_MANAGED_POLICIES = ("AWSIoTRuleActions", "AmazonFreeRTOSOTAUpdate", "AWSIoTLogging", "AWSIoTThingsRegistration")
+ARMS_IMAGE = "keyword-detection-update_signed.bin"
+
+
 @dataclass(frozen=True)
 class Hands:
     """Makes objects through these clients."""
@@ -36,7 +62,7 @@ class Hands:
 
     def certificate(self, *things: str, policies: tuple[str, ...] = (), exclusive: bool = True) -> str:
         """The ARN of an active certificate that hangs on these things and policies."""
-        made = self.iot.create_certificate_from_csr(certificateSigningRequest=_request(), setAsActive=True)
+        made = self.iot.create_certificate_from_csr(certificateSigningRequest=signing_request(), setAsActive=True)
         arn = str(made["certificateArn"])
         kind = "EXCLUSIVE_THING" if exclusive and len(things) == 1 else "NON_EXCLUSIVE_THING"
         for name in things:
@@ -99,21 +125,44 @@ class Hands:
         self.role(f"{thing}_role", ours_for=mark)
         self.update(f"{thing}_update", thing, role=f"{thing}_role", bucket=f"{thing}-ota-{ACCOUNT}", ours=ours)
 
-    def as_arms_script(self, thing: str, bucket: str, role: str) -> str:
-        """What Arm's script makes for a thing, by the calls that it makes; the certificate's ARN."""
+    def as_arms_script(self, thing: str, bucket: str, role: str) -> Any:
+        """What Arm's script makes for a thing, by the calls that it makes; what CreateKeysAndCertificate answered."""
         made = self.iot.create_keys_and_certificate(setAsActive=True)
-        arn = str(made["certificateArn"])
         self.iot.create_thing(thingName=thing)
-        self.iot.attach_thing_principal(thingName=thing, principal=arn)
-        self.iot.create_policy(policyName=f"{thing}_policy", policyDocument=POLICY_DOCUMENT)
-        self.iot.attach_principal_policy(policyName=f"{thing}_policy", principal=arn)
-        self.bucket(bucket, holds=("image.bin",))
-        self.iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust_document())
-        self.iam.attach_role_policy(RoleName=role, PolicyArn=MANAGED_POLICY)
-        document = role_document().replace("role/lamp-ota", f"role/{role}").replace("lamp-images", bucket)
-        self.iam.put_role_policy(RoleName=role, PolicyName=f"{role}_iot_and_s3", PolicyDocument=document)
-        self.update(f"{thing}_update", thing, role=role, bucket=bucket)
-        return arn
+        self.iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
+        self.iot.create_policy(policyName=f"{thing}_policy", policyDocument=json.dumps(ARMS_POLICY))
+        self.iot.attach_principal_policy(policyName=f"{thing}_policy", principal=made["certificateArn"])
+        location = {"LocationConstraint": REGION}
+        self.s3.create_bucket(Bucket=bucket, ACL="private", CreateBucketConfiguration=location)
+        self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.iam.create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(ARMS_TRUST))
+        for name in ARMS_MANAGED_POLICIES:
+            self.iam.attach_role_policy(RoleName=role, PolicyArn=f"arn:aws:iam::aws:policy/service-role/{name}")
+        pass_role = _allow(["iam:GetRole", "iam:PassRole"], f"arn:aws:iam::{ACCOUNT}:role/{role}")
+        objects = _allow(["s3:GetObjectVersion", "s3:GetObject", "s3:PutObject"], [f"arn:aws:s3:::{bucket}/*"])
+        for name, document in (("iam-permissions", pass_role), ("s3-permissions", objects)):
+            self.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+        self.s3.put_object(Bucket=bucket, Key=ARMS_IMAGE, Body=b"image")
+        self._arms_update(thing, bucket, role)
+        return made
+
+    def _arms_update(self, thing: str, bucket: str, role: str) -> None:
+        signing = {
+            "signature": {"inlineDocument": b"c2lnbmF0dXJl"},
+            "certificateChain": {"certificateName": "0"},
+            "hashAlgorithm": "SHA256",
+            "signatureAlgorithm": "RSA",
+        }
+        location = {"s3Location": {"bucket": bucket, "key": ARMS_IMAGE}}
+        file = {"fileName": "non_secure image", "fileLocation": location}
+        self.iot.create_ota_update(
+            otaUpdateId=f"{thing}_update",
+            targets=[f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/{thing}"],
+            protocols=["MQTT"],
+            targetSelection="SNAPSHOT",
+            files=[{**file, "codeSigning": {"customCodeSigning": signing}}],
+            roleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}",
+        )
 
     def names(self) -> dict[str, set[str]]:
         """Everything there is, as the services themselves list it: plural of each noun to names or ids."""
@@ -139,6 +188,6 @@ def id_of(arn: str) -> str:
 
 
 @cache
-def _request() -> str:
+def signing_request() -> str:
     """One signing request for all: AWS makes another certificate of it each time."""
     return keys.signing_request(ec.generate_private_key(ec.SECP256R1()), "by hand")

@@ -8,6 +8,7 @@ for what only somebody at a terminal meets.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import importlib.util
 import io
@@ -16,6 +17,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,12 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import botocore.loaders
-import botocore.session
 from invoke.program import Program
 
 from ota.sandbox import firmware_tree
 from ota.sandbox.process import Address
+from tests.kept import Keeper
 
 REPOSITORY_PATH = Path(__file__).resolve().parents[1]
 ACCESS_KEY = "AKIAIOSFODNN7EXAMPLE"
@@ -135,17 +136,7 @@ class Project:
 
     def run(self, *arguments: str, **environ: str) -> Result:
         """``invoke ARGUMENTS`` in a process of its own."""
-        done = subprocess.run(
-            self._command(arguments),
-            cwd=self.root_path,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return self._run_command(self._command(arguments), **environ)
 
     def run_here(self, *arguments: str, **environ: str) -> Result:
         """``invoke ARGUMENTS`` in this process."""
@@ -153,12 +144,23 @@ class Project:
         with (
             _environment({**self.environ, **environ}),
             _folder(self.root_path),
-            _models_read_once(),
+            _keeper().at_work(),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
             status = _run_program(self.root_path, arguments)
         return Result(status, out.getvalue(), err.getvalue())
+
+    def paste(self, line: str) -> Result:
+        """A line as it would be pasted into a shell, up to what fails; its calls of invoke in this process."""
+        status, out, err = 0, "", ""
+        for command in line.split(" && "):
+            words = shlex.split(command)
+            done = self.run_here(*words[1:]) if words[0] == "invoke" else self._run_command(["bash", "-c", command])
+            status, out, err = done.status, out + done.out, err + done.err
+            if status:
+                break
+        return Result(status, out, err)
 
     def run_on_terminal(self, *arguments: str, answer: str = "", question: str = "") -> Result:
         """``invoke ARGUMENTS`` with a terminal; ``answer`` is typed once ``question`` is to be read."""
@@ -190,6 +192,19 @@ class Project:
             start_new_session=True,
         )
 
+    def _run_command(self, command: list[str], **environ: str) -> Result:
+        done = subprocess.run(
+            command,
+            cwd=self.root_path,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "invoke", *arguments]
 
@@ -212,15 +227,26 @@ def aws_project(root_path: Path, address: Address, *, has_firmware: bool = True,
 
 
 def built_tree(base_path: Path) -> Path:
-    """A firmware tree with a signed image in it, made by the real script the first time this folder is asked for."""
-    folder = base_path / "built-firmware"
-    if not folder.exists():
-        firmware_tree.lay_out(folder)
-        for name in ("device.crt", "device.key"):
-            (folder / name).write_text(f"{name}\n")
-        script = str(folder / "tools/scripts/build.sh")
-        paths = ["-C", str(folder / "device.crt"), "-P", str(folder / "device.key")]
-        subprocess.run([script, APPLICATION, *paths], check=True, capture_output=True)
+    """A firmware tree with a signed image in it, made by the real script the first time this folder is asked for.
+
+    Where tests run side by side, ``base_path`` is one process's folder among those of the others: they share the tree.
+    """
+    shared_path = base_path.parent if "PYTEST_XDIST_WORKER" in os.environ else base_path
+    folder = shared_path / "built-firmware"
+    with (shared_path / "built-firmware.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            _build_tree(shared_path / "unfinished-firmware").rename(folder)
+    return folder
+
+
+def _build_tree(folder: Path) -> Path:
+    firmware_tree.lay_out(folder)
+    for name in ("device.crt", "device.key"):
+        (folder / name).write_text(f"{name}\n")
+    script = str(folder / "tools/scripts/build.sh")
+    paths = ["-C", str(folder / "device.crt"), "-P", str(folder / "device.key")]
+    subprocess.run([script, APPLICATION, *paths], check=True, capture_output=True)
     return folder
 
 
@@ -273,20 +299,9 @@ def _environment(environ: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextlib.contextmanager
-def _models_read_once() -> Iterator[None]:
-    """Service models are most of what a run in this process costs, and always the same."""
-    before = botocore.session.create_loader
-    botocore.session.create_loader = _shared_loader
-    try:
-        yield
-    finally:
-        botocore.session.create_loader = before
-
-
 @functools.cache
-def _shared_loader(search_path: str | None = None) -> botocore.loaders.Loader:
-    return botocore.loaders.create_loader(search_path)
+def _keeper() -> Keeper:
+    return Keeper()
 
 
 @contextlib.contextmanager

@@ -40,11 +40,17 @@ MASKS = (
     (re.compile(r"\b[0-9a-f]{12}…"), "ID…"),
     (re.compile(r"\bsha256 [0-9a-f]{12}"), "sha256 HASH"),
     (re.compile(r"\b[a-z0-9]{14}-ats\."), "ENDPOINT-ats."),
+    (re.compile(r"(?:^\S+: loaded [\d,]+ of .*\n)+", re.MULTILINE), "LOADED\n"),
+    (re.compile(r"\bin \d+\.\d s\b"), "in SECONDS"),
+    (re.compile(r"\b(?:just now|\d+ s ago)\b"), "AGO"),
 )
 TYPED = {
     "run": ("sandbox all", "sandbox all", "sandbox clean"),
     "chain": ("sandbox bucket role list.roles --mine",),
+    "plan": ("sandbox plan",),
+    "device": ("sandbox device", "sandbox status"),
 }
+BEFORE = {"device": "sandbox all"}
 MISTAKES = (
     "all",
     "sandbox with --hash-algorithm SHA-256 update",
@@ -73,7 +79,11 @@ def fresh_parts() -> dict[str, str]:
 def run_parts() -> dict[str, str]:
     """The parts that show real command lines with all that they print; run in a project of its own."""
     with tempfile.TemporaryDirectory() as folder, _project(Path(folder) / "ota-tasks") as project:
-        shown = {name: _session(project, commands, 0) for name, commands in TYPED.items()}
+        shown = {}
+        for name, commands in TYPED.items():
+            if name in BEFORE:
+                run_shell(project, f"invoke {BEFORE[name]}")
+            shown[name] = _session(project, commands, 0)
         return {**shown, "mistakes": _session(project, MISTAKES, 1)}
 
 

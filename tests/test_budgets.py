@@ -27,7 +27,8 @@ SET_UP = """
 """
 REPEAT = """
     GetCallerIdentity DescribeEndpoint DescribeThing ListThingPrincipalsV2 DescribeCertificate
-    GetPolicy ListAttachedPolicies HeadBucket GetBucketVersioning GetBucketTagging GetRole GetRolePolicy GetOTAUpdate
+    GetPolicy ListAttachedPolicies HeadBucket GetBucketVersioning GetBucketTagging GetRole GetRolePolicy
+    GetOTAUpdate HeadObject
 """
 CLEAN = """
     GetCallerIdentity GetOTAUpdate GetRole DescribeThing ListThingPrincipalsV2 ListTagsForResource GetBucketTagging

@@ -554,6 +554,7 @@ def test_whether_the_role_may_be_passed_is_asked_of_the_simulator(
 def test_where_the_simulator_may_not_be_asked_nothing_is_said_either_way(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    desk.control.fail("SimulatePrincipalPolicy", "access-denied")
     (found,) = checkup_cloud.check_pass_role(site_of(desk, monkeypatch))
     assert found.severity is Severity.SKIPPED
     assert found.text.startswith("not checked")

@@ -1,4 +1,4 @@
-"""``clean --all-certificates``: each thing whose certificate lies here, and ``clean`` on what Arm's script made."""
+"""``clean --all-certificates``: each thing whose certificate lies here."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands
 from tests.project import Project, aws_project
-
-ARMS = {"bucket_name": "${thing_name}{lower}-bucket", "iam_role_name": "Proj-${thing_name}_role"}
 
 
 @pytest.fixture
@@ -119,34 +117,21 @@ def test_files_are_found_where_the_certificate_is(hands: Hands, project: Project
 
 def test_one_that_cannot_be_cleaned_does_not_keep_the_others(hands: Hands, project: Project) -> None:
     set_up(project, "desk", "lamp", "mug")
-    hands.s3.put_object(Bucket=f"lamp-ota-{ACCOUNT}", Key="private", Body=b"of somebody")
+    hands.s3.put_object(Bucket=f"desk-ota-{ACCOUNT}", Key="private", Body=b"of somebody")
+    hands.iam.untag_role(RoleName="lamp_role", TagKeys=["managed-by"])
     (project.root_path / "certificates/thing_certificate_mug.pem.crt").write_text("no certificate")
     (project.root_path / "certificates/thing_certificate_xn--.pem.crt").touch()
     project.set(bucket_name="$<thing_name>-ota-$<account_id>")
-    project.run_here("clean", "--all-certificates").failed(
-        "lamp: Not everything is gone.",
-        f"The bucket lamp-ota-{ACCOUNT} holds objects",
+    failed = project.run_here("clean", "--all-certificates").failed(
+        "desk: Not everything is gone.",
+        f"The bucket desk-ota-{ACCOUNT} holds objects",
+        "`invoke with --thing-name desk clean --force`",
         "mug: ",
         "is not a certificate in PEM form",
         "xn--: config.json: bucket_name",
     )
     left = hands.names()
-    assert left["buckets"] == {f"lamp-ota-{ACCOUNT}"}
+    assert left["buckets"] == {f"desk-ota-{ACCOUNT}"}
+    assert left["roles"] & {"lamp_role", "desk_role"} == {"lamp_role"}
+    assert "`invoke clean --force`" in failed.out, "the thing of the settings needs no flag"
     assert not {"desk", "lamp"} & left["things"]
-
-
-def test_what_arms_script_made_is_not_ours_and_goes_by_force(hands: Hands, project: Project) -> None:
-    project.set(**ARMS)
-    hands.as_arms_script("lamp", "lamp-bucket", "Proj-lamp_role")
-    hands.thing("desk")
-    listed = project.run_here("list").done()
-    rows = [line.split() for line in listed.out.splitlines() if line.startswith(("lamp", "Proj", "AFR_OTA", "desk"))]
-    assert len(rows) == 7
-    assert {row[-1] for row in rows} == {"no"}
-    before = hands.names()
-    spared = project.run_here("clean")
-    assert ("thing", "skipped") in spared.verbs
-    assert "--force" in spared.out
-    assert hands.names() == before
-    project.run_here("clean", "--force").done()
-    assert hands.names() == {**{plural: set() for plural in before}, "things": {"desk"}}

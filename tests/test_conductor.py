@@ -17,6 +17,7 @@ from ota.cloud import open_sandbox, side_by_side
 from ota.conductor import Conductor
 from ota.report import Report
 from ota.sandbox.process import Address
+from ota.set_up import SetUp
 from ota.things import find_thing
 from ota.update_waits import find_update
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
@@ -158,7 +159,7 @@ class TestFailures:
         def broken(*_: Any) -> None:
             raise ZeroDivisionError
 
-        monkeypatch.setattr(Conductor, "role", broken)
+        monkeypatch.setattr(SetUp, "role", broken)
         with pytest.raises(ZeroDivisionError):
             project.run_here("role")
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
+from ota import by_hand, cloud
+from ota.errors import InTheWay, OtaError
+from ota.report import Report
 from ota.sandbox.process import Address
+from ota.settings import load_settings
+from ota.update_waits import Patience
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands, id_of
 from tests.project import Project, aws_project
@@ -40,6 +47,36 @@ def nameless(project: Project) -> Project:
     """A project whose settings name nothing."""
     project.set(thing_name="<your_thing_name>", target_application="")
     return project
+
+
+class Terminal(io.StringIO):
+    """A stream with somebody at its other end."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Typed(Protocol):
+    """``typed("thing", "lamp-*", answer="y")`` gives what the screen shows."""
+
+    def __call__(self, noun: str, *names: str, answer: str, thing_name: str = "lamp") -> str: ...
+
+
+@pytest.fixture
+def typed(clean_sandbox: Address, tmp_path: Path) -> Typed:
+    """A deletion with somebody at the terminal."""
+
+    def delete(noun: str, *names: str, answer: str, thing_name: str = "lamp") -> str:
+        (tmp_path / "config.json").write_text(json.dumps({"thing_name": thing_name}))
+        settings = load_settings(tmp_path, environ={}, account_id=ACCOUNT, required=())
+        account = cloud.open_sandbox(clean_sandbox.endpoint_url, clean_sandbox.region)
+        screen = Terminal()
+        report = Report(screen, screen, Terminal(f"{answer}\n"))
+        wish = by_hand.Wish(names, force=False, prune=False, yes=False)
+        by_hand.delete_objects(account, settings, report, noun, wish, Patience())
+        return plain(screen.getvalue())
+
+    return delete
 
 
 def plain(text: str) -> str:
@@ -86,20 +123,17 @@ def test_with_no_name_at_all_it_says_how_to_give_one(nameless: Project, noun: st
     )
 
 
-def test_with_no_name_at_all_a_terminal_is_asked(hands: Hands, nameless: Project) -> None:
+def test_with_no_name_at_all_a_terminal_is_asked(hands: Hands, typed: Typed) -> None:
     for name in ("desk", "lamp"):
         hands.thing(name)
-    question = "Name of the thing to delete:"
-    done = nameless.run_on_terminal("delete.thing", question=question, answer="desk").done()
-    assert question in done.out
+    assert "Name of the thing to delete:" in typed("thing", answer="desk", thing_name="")
     assert hands.names()["things"] == {"lamp"}
 
 
-def test_an_empty_answer_deletes_nothing(hands: Hands, nameless: Project) -> None:
+def test_an_empty_answer_deletes_nothing(hands: Hands, typed: Typed) -> None:
     hands.thing("lamp")
-    failed = nameless.run_on_terminal("delete.thing", question="Name of the thing to delete:", answer=" ")
-    assert failed.status == 1
-    assert "Which thing?" in failed.out
+    with pytest.raises(OtaError, match=r"Which thing\? Say `invoke delete.thing --name NAME`"):
+        typed("thing", answer=" ", thing_name="")
     assert hands.names()["things"] == {"lamp"}
 
 
@@ -119,7 +153,7 @@ def test_what_is_not_there_is_no_failure(project: Project) -> None:
 def test_a_pattern_without_a_terminal_deletes_nothing(hands: Hands, project: Project) -> None:
     for name in ("lamp-1", "lamp-2"):
         hands.thing(name, ours=True)
-    failed = project.run("delete.thing", "--name", "lamp-*", "--prune").failed(
+    failed = project.run_here("delete.thing", "--name", "lamp-*", "--prune").failed(
         "Nothing was deleted",
         "without a terminal nobody can be asked",
         "`invoke delete.thing --name 'lamp-*' --prune --yes`",
@@ -128,23 +162,30 @@ def test_a_pattern_without_a_terminal_deletes_nothing(hands: Hands, project: Pro
     assert hands.names()["things"] == {"lamp-1", "lamp-2"}
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "left"),
-    [("y", 0, {"desk-1"}), ("n", 1, {"desk-1", "lamp-1", "lamp-2"}), ("", 1, {"desk-1", "lamp-1", "lamp-2"})],
-    ids=["yes", "no", "nothing"],
-)
-def test_a_pattern_is_confirmed_on_a_terminal(
-    hands: Hands, project: Project, answer: str, status: int, left: set[str]
-) -> None:
+def test_a_pattern_is_confirmed_on_a_terminal(hands: Hands, project: Project) -> None:
     for name in ("lamp-1", "lamp-2", "desk-1"):
         hands.thing(name, ours=True)
-    done = project.run_on_terminal("delete.thing", "--name", "lamp-*", question="[y/N]", answer=answer or " ")
-    assert done.status == status, done.out
-    shown = plain(done.out)
-    assert "lamp-* matches 2 things:\n  lamp-1\n  lamp-2\n" in shown
-    assert "Delete 2 things? [y/N]" in shown
-    assert ("Nothing was deleted." in shown) is (status == 1)
-    assert hands.names()["things"] == left
+    done = project.run_on_terminal("delete.thing", "--name", "lamp-*", question="[y/N]", answer="y").done()
+    assert "lamp-* matches 2 things:\n  lamp-1\n  lamp-2\n" in plain(done.out)
+    assert "Delete 2 things? [y/N]" in plain(done.out)
+    assert hands.names()["things"] == {"desk-1"}
+
+
+@pytest.mark.parametrize("answer", ["n", "", "whatever"])
+def test_any_other_answer_deletes_nothing(hands: Hands, typed: Typed, answer: str) -> None:
+    hands.thing("lamp-1", ours=True)
+    with pytest.raises(InTheWay, match=r"^Nothing was deleted\.$"):
+        typed("thing", "lamp-*", answer=answer)
+    assert hands.names()["things"] == {"lamp-1"}
+
+
+def test_of_very_many_matches_some_are_shown(hands: Hands, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_hand, "MOST_SHOWN", 2)
+    for number in range(5):
+        hands.thing(f"lamp-{number}", ours=True)
+    shown = typed("thing", "lamp-*", answer="y")
+    assert "lamp-* matches 5 things:\n  lamp-0\n  lamp-1\n  and 3 more\nDelete 5 things?" in shown
+    assert hands.names()["things"] == set()
 
 
 def test_yes_answers_and_nothing_else_is_touched(hands: Hands, project: Project) -> None:
@@ -193,7 +234,7 @@ def test_a_pattern_that_only_others_objects_are_like_deletes_nothing(hands: Hand
     [
         ("policy", ("hangs on the certificate", "delete.policy --name lamp_policy --force")),
         ("role", ("OTA update lamp_update still needs the role", "delete.role --name lamp_role --force")),
-        ("bucket", ("is not empty; in it are image.bin", f"delete.bucket --name lamp-ota-{ACCOUNT} --force")),
+        ("bucket", ("is not empty: image.bin is in it.", f"delete.bucket --name lamp-ota-{ACCOUNT} --force")),
         ("update", ("has not finished", "delete.update --name lamp_update --force")),
         ("job", ("its devices have not finished", "delete.job --name AFR_OTA-lamp_update --force")),
     ],
@@ -231,23 +272,19 @@ def test_the_way_out_after_a_role_went_too_early(hands: Hands, project: Project,
     hands.iam.delete_role_policy(RoleName="lamp_role", PolicyName="ota-tasks")
     hands.iam.delete_role(RoleName="lamp_role")
     project.run_here("delete.update", "--force").failed("Cannot assume role", "`invoke role delete.update`")
-    control.iam_delay(0.5)
-    done = project.run("role", "delete.update").done()
+    control.iam_delay(0.2)
+    done = project.run_here("role", "delete.update").done()
     assert done.verbs == [("role", "created"), ("update", "deleted")]
     assert hands.names()["updates"] == hands.names()["jobs"] == set()
 
 
-def test_arms_order_of_commands_leaves_nothing(hands: Hands, project: Project) -> None:
-    hands.as_arms_script("lamp", f"lamp-ota-{ACCOUNT}", "lamp_role")
-    for task, *flags in (
-        ("delete.update", "--force"),
-        ("delete.role", "--force"),
-        ("delete.bucket", "--force"),
-        ("delete.policy", "--prune"),
-        ("delete.thing", "--prune"),
-    ):
-        project.run_here(task, *flags).done()
-    assert not any(hands.names().values())
+def test_the_way_out_that_a_forced_deletion_names_works(hands: Hands, project: Project) -> None:
+    hands.whole("desk", ours=True)
+    done = project.run_here("delete.role", "--name", "desk_role", "--force").done()
+    command = re.findall(r"`invoke ([^`]+)`", done.err)[-1]
+    assert command == "with --iam-role-name desk_role role delete.update --force --name desk_update"
+    assert project.run_here(*command.split()).done().verbs == [("role", "created"), ("update", "deleted")]
+    assert hands.names()["updates"] == set()
 
 
 def test_delete_alone_says_what_there_is_to_say(project: Project) -> None:

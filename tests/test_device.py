@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from ota.device_firmware import Firmware
-from ota.device_images import FACTORY_VERSION, Phase, Running
-from ota.device_messages import BadDocument, Encoding, Offer
+from ota.device_images import FACTORY_VERSION
+from ota.device_memory import Phase, Running
+from ota.device_messages import Encoding
+from ota.device_offers import BadDocument, Offer
 from ota.device_refusals import Place, Refused, Rejected, Symptom
 from ota.errors import DeviceFailed, SignatureError, WaitTimeout
 from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, Profile

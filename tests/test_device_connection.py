@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from ota.certificate_files import CertificateFiles
-from ota.device_connection import Connection, Identity, Site, _trust_this_machine, find_identity
+from ota.device_connection import Connection
+from ota.device_identity import Identity, Site, find_identity
 from ota.device_refusals import Place, Refused, Symptom
+from ota.device_tls import trust_this_machine
 from ota.errors import CertificateError, DeviceFailed
 from tests.device_world import DeviceWorld, device_world
 from tests.sandbox_control import Control
@@ -32,7 +34,7 @@ def files_of(lamp: DeviceWorld) -> CertificateFiles:
 
 
 def identity_of(lamp: DeviceWorld) -> Identity:
-    return find_identity(THING, files_of(lamp), prefix="invoke")
+    return find_identity(THING, files_of(lamp))
 
 
 def open_connection(lamp: DeviceWorld, site: Site | None = None, **options: float) -> Connection:
@@ -96,7 +98,7 @@ class TestTheCloud:
 
     def test_is_not_asked_for_more_than_a_machine_without_authorities_has(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        _trust_this_machine(context, SimpleNamespace(cafile=None, capath=None))  # type: ignore[arg-type]
+        trust_this_machine(context, SimpleNamespace(cafile=None, capath=None))  # type: ignore[arg-type]
         names = {dict(pair[0] for pair in one["subject"]).get("commonName") for one in context.get_ca_certs()}
         assert "Amazon Root CA 1" in names
 

@@ -16,7 +16,8 @@ import pytest
 from ota.device_download import Pace, fetch_over_http
 from ota.device_faults import Trouble
 from ota.device_images import Store
-from ota.device_messages import Encoding, Offer
+from ota.device_messages import Encoding
+from ota.device_offers import Offer
 from ota.device_refusals import Place, Refused, Symptom
 from ota.errors import DeviceFailed
 from tests.device_world import APPLICATION_NAME, DeviceWorld, Lines, device_world, make_image

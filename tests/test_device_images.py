@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ota.device_images import FACTORY_VERSION, STATE_FILE, Pending, Phase, Running, Store
+from ota.device_images import FACTORY_VERSION, STATE_FILE, Store
+from ota.device_memory import Pending, Phase, Running
 from ota.device_messages import Block
 from ota.errors import DeviceFailed
 

@@ -10,6 +10,7 @@ import pytest
 
 from ota.device_refusals import TABLE, Place, Refusal, Refused, Rejected, Symptom, ask_sandbox, explain
 from ota.sandbox.process import Address
+from tests import readme_parts
 from tests.device_world import DeviceWorld, device_policy, device_world, make_image
 from tests.mqtt_world import replace_policy
 from tests.sandbox_control import Control
@@ -70,7 +71,7 @@ def words_for(lamp: DeviceWorld, refused: Refused) -> str:
     said = ask_sandbox(
         lamp.address.endpoint_url, thing_name=THING, certificate_id=lamp.cloud_device.certificate_id, since_s=0
     )
-    return explain(refused, said, prefix="invoke sandbox")
+    return explain(refused, said)
 
 
 @pytest.mark.parametrize("row", PERMISSIONS, ids=_name)
@@ -80,19 +81,33 @@ def test_a_missing_permission_shows_at_its_place(lamp: DeviceWorld, row: Refusal
     text = words_for(lamp, refused)
     assert f"refused was {row.action} on arn:aws:iot:" in text
     assert "statement" in text
-    assert "`invoke sandbox policy`" in text
+    assert "`invoke policy`" in text
 
 
 @pytest.mark.parametrize("statement", range(len(device_policy()["Statement"])))
-def test_each_statement_of_the_policy_is_needed(lamp: DeviceWorld, statement: int) -> None:
+def test_each_statement_of_the_policy_is_needed_as_the_readme_says(lamp: DeviceWorld, statement: int) -> None:
     policy = device_policy()
     del policy["Statement"][statement]
-    rows = {(row.place, row.symptom) for row in PERMISSIONS if row.statement == statement}
+    missing = {row.missing for row in PERMISSIONS if row.statement == statement}
     replace_policy(lamp.iot, THING, policy)
     lamp.offer(make_image(size_bytes=9000))
     with lamp.device(answer_timeout_s=SOON_S) as device, pytest.raises(Refused) as caught:
         device.take_update()
-    assert (caught.value.place, caught.value.symptom) in rows
+    told = {cells[0] for cells in readme_rows() if cells[1:] == [caught.value.place.value, caught.value.symptom.value]}
+    assert told & missing
+    text = words_for(lamp, caught.value)
+    assert any(f"refused was {one.partition(' on ')[0]} on arn:aws:iot:" in text for one in told & missing)
+    assert "`invoke policy`" in text
+
+
+def readme_rows() -> list[list[str]]:
+    """What is missing, where the device is, what it notices: the table of the README, without its marks."""
+    table = readme_parts.part_of(readme_parts.README_PATH.read_text(encoding="utf-8"), "refusals-table")
+    return [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+
+
+def test_the_readme_has_every_row() -> None:
+    assert readme_rows() == [[row.missing, row.place.value, row.symptom.value] for row in TABLE]
 
 
 def test_the_table_speaks_of_every_statement_action_and_resource() -> None:
@@ -137,17 +152,17 @@ def test_what_is_missing_of_certificate_and_policy_shows_when_connecting(lamp: D
     assert (refused.place, refused.symptom) == (row.place, row.symptom)
     text = words_for(lamp, refused)
     assert words in text
-    assert f"`invoke sandbox {row.remedy}`" in text
+    assert f"`invoke {row.remedy}`" in text
 
 
 def test_where_nobody_tells_the_table_s_causes_are_named() -> None:
-    text = explain(Refused(Place.CONNECT, Symptom.CONNACK), [], prefix="invoke")
+    text = explain(Refused(Place.CONNECT, Symptom.CONNACK), [])
     assert "Missing is one of: iot:Connect on client/<thing>; the policy, attached" in text
     assert text.endswith("Mend it with `invoke policy` or `invoke thing`.")
 
 
 def test_what_the_table_does_not_know_is_still_said() -> None:
-    assert explain(Refused(Place.CONNECT, Symptom.SILENCE), [], prefix="invoke") == "connecting: no answer comes"
+    assert explain(Refused(Place.CONNECT, Symptom.SILENCE), []) == "connecting: no answer comes"
 
 
 def test_a_sandbox_that_cannot_be_asked_has_said_nothing(clean_sandbox: Address) -> None:

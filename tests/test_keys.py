@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,11 @@ def mode_of(path: Path) -> int:
 def pem_of(key: PrivateKeyTypes, passphrase: bytes | None = None) -> bytes:
     encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 2048)
 
 
 def test_no_file_is_no_key(tmp_path: Path) -> None:
@@ -157,6 +164,35 @@ def test_a_file_that_is_no_usable_key_is_refused_by_name_and_without_its_content
     assert str(path) in str(caught.value)
     assert "BEGIN" not in str(caught.value)
     assert path.read_bytes() == content
+
+
+NUMBERS = ("n", "e", "d", "p", "q", "dmp1", "dmq1", "iqmp")
+
+
+def der(tag: int, content: bytes) -> bytes:
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x81, size]) if size < 256 else b"\x82" + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def rsa_file(numbers: Mapping[str, int]) -> bytes:
+    """A PKCS#1 file with these numbers, whether they make sense or not."""
+    members = [der(2, number.to_bytes(number.bit_length() // 8 + 1, "big")) for number in (0, *numbers.values())]
+    text = base64.encodebytes(der(0x30, b"".join(members))).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{text}-----END RSA PRIVATE KEY-----\n".encode()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_key_with_one_damaged_number_is_refused(tmp_path: Path, rsa_key: rsa.RSAPrivateKey, name: str) -> None:
+    whole = rsa_key.private_numbers()
+    numbers = {one: getattr(whole, one, None) or getattr(whole.public_numbers, one) for one in NUMBERS}
+    path = tmp_path / "private.pem"
+    path.write_bytes(rsa_file(numbers))
+    assert keys.find_private_key(path) is not None
+
+    path.write_bytes(rsa_file({**numbers, name: numbers[name] ^ 1 << 5}))
+    with pytest.raises(CertificateError, match="not a private key in PEM form"):
+        keys.find_private_key(path)
 
 
 def test_the_public_key_file_holds_the_public_half(tmp_path: Path) -> None:

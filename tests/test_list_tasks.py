@@ -44,7 +44,7 @@ def tables(result: Result) -> dict[str, list[list[str]]]:
 
 def test_list_alone_shows_every_noun(hands: Hands, project: Project) -> None:
     hands.whole("lamp", ours=True)
-    done = project.run("list").done()
+    done = project.run_here("list").done()
     found = tables(done)
     assert list(found) == PLURALS
     certificate = next(iter(hands.names()["certificates"]))[:12] + "…"
@@ -73,7 +73,7 @@ def test_each_noun_has_a_list_of_its_own(hands: Hands, project: Project, plural:
 
 def test_json_is_one_document_and_nothing_else(hands: Hands, project: Project) -> None:
     hands.whole("lamp", ours=True)
-    done = project.run("list", "--json").done()
+    done = project.run_here("list", "--json").done()
     found = json.loads(done.out)
     assert list(found) == PLURALS
     assert all(one["total"] == len(one["rows"]) == 1 for one in found.values())
@@ -135,6 +135,14 @@ def test_a_list_that_is_refused_leaves_the_others(hands: Hands, project: Project
     failed = project.run_here("list").failed("AWS refused iam:ListRoles", "Have it added")
     assert [plural for plural in PLURALS if plural not in tables(failed)] == ["roles"]
     assert tables(failed)["things"] == [["lamp", "none", "no"]]
+
+
+def test_what_these_credentials_may_not_ask_about_is_told(hands: Hands, project: Project, control: Control) -> None:
+    hands.bucket("lamp-images")
+    control.fail("GetBucketTagging", "access-denied", times=50)
+    done = project.run_here("list.buckets").done()
+    assert tables(done)["buckets"][0][-1] == "?"
+    assert "note: these credentials may not ask AWS about 1 of the buckets, so it says ?." in done.err
 
 
 def test_expired_credentials_are_told(project: Project, control: Control) -> None:

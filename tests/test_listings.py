@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota import cloud, listings
+from ota import cloud, listing_texts, listings
 from ota.errors import PermissionDenied
 from ota.listed_nouns import NOUN_BY_PLURAL, NOUNS
 from ota.listings import Listing, Query, Row, make_listing, make_listings
@@ -90,11 +90,11 @@ def test_a_pattern_is_like_whole_names_and_only_the_star_is_special(name: str, p
     ],
 )
 def test_the_past_is_told_as_shortly_as_it_matters(past: timedelta, words: str) -> None:
-    assert listings.ago(NOW - past, NOW) == words
+    assert listing_texts.ago(NOW - past, NOW) == words
 
 
 def test_a_time_that_nobody_knows_is_left_open() -> None:
-    assert listings.ago(None, NOW) == ""
+    assert listing_texts.ago(None, NOW) == ""
 
 
 def test_names_stand_in_the_order_of_their_numbers() -> None:
@@ -215,11 +215,25 @@ def test_what_these_credentials_may_not_ask_about_is_left_open(
     control.fail(operation, "access-denied", times=50)
     made = make_listing(account, noun, ALL)
     assert [row.is_ours for row in made.rows] == [True if is_marked else None]
-    assert listings.cells(noun, made.rows[0], NOW)[-1] == ("yes" if is_marked else "?")
+    assert listing_texts.cells(noun, made.rows[0], NOW)[-1] == ("yes" if is_marked else "?")
     assert made.unknown == (0 if is_marked else 1)
-    assert any("may not ask AWS about 1 of the" in note for note in listings.notes(made)) is not is_marked
+    assert any("may not ask AWS about 1 of the" in note for note in listing_texts.notes(made)) is not is_marked
     mine = make_listing(account, noun, OURS)
     assert (mine.total, mine.unknown) == ((1, 0) if is_marked else (0, 1))
+
+
+def test_a_bucket_of_another_account_is_left_open(hands: Hands, account: Cloud, control: Control) -> None:
+    hands.bucket("theirs")
+    control.fail("GetBucketTagging", "access-denied", times=50)
+    control.fail("HeadBucket", code="403", status=403, times=50)
+    made = make_listing(account, NOUN_BY_PLURAL["buckets"], ALL)
+    assert [row.is_ours for row in made.rows] == [None]
+
+
+def test_a_list_that_leaves_out_the_regions_has_them_asked_for(hands: Hands, account: Cloud) -> None:
+    hands.bucket("here")
+    (row,) = NOUN_BY_PLURAL["buckets"].fill(account, [Row("here", facts={"region": None})])
+    assert row.facts == {"region": "eu-west-1", "versioned": True}
 
 
 def test_any_other_failure_ends_the_list(hands: Hands, account: Cloud, control: Control) -> None:
@@ -272,6 +286,8 @@ def test_what_goes_while_it_is_listed_is_no_error(hands: Hands, account: Cloud, 
     for operation in GONE_MEANWHILE:
         control.fail(operation, code="ResourceNotFoundException", status=404, times=100)
     control.fail("GetRole", code="NoSuchEntity", status=404, times=100)
+    for operation in ("GetBucketTagging", "GetBucketVersioning"):
+        control.fail(operation, code="NoSuchBucket", status=404, times=100)
     made = make_listings(account, NOUNS, ALL)
     assert [one.total for one in made if isinstance(one, Listing)] == [1] * len(NOUNS)
     updates = next(one for one in made if isinstance(one, Listing) and one.noun.plural == "updates")
@@ -330,21 +346,21 @@ def test_refused_lists_leave_the_others(hands: Hands, account: Cloud, control: C
 )
 def test_the_heading_says_how_many_there_are(query: Query, rows: int, total: int, words: str) -> None:
     noun = NOUN_BY_PLURAL["things"]
-    assert listings.heading(Listing(noun, tuple(Row(str(one)) for one in range(rows)), total), query) == words
+    assert listing_texts.heading(Listing(noun, tuple(Row(str(one)) for one in range(rows)), total), query) == words
 
 
 def test_a_list_too_long_for_its_details_says_so() -> None:
     noun = NOUN_BY_PLURAL["certificates"]
     rows = tuple(Row(str(one)) for one in range(listings.MOST_FILLED + 1))
-    assert listings.notes(Listing(noun, rows[1:], 500)) == []
-    assert "first 200 certificates only" in listings.notes(Listing(noun, rows, 500))[0]
+    assert listing_texts.notes(Listing(noun, rows[1:], 500)) == []
+    assert "first 200 certificates only" in listing_texts.notes(Listing(noun, rows, 500))[0]
 
 
 def test_a_cell_shows_some_of_many() -> None:
     noun = NOUN_BY_PLURAL["things"]
     row = Row("lamp", is_ours=True, facts={"certificates": ["a", "b", "c", "d"]})
-    assert listings.cells(noun, row, NOW) == ("lamp", "a, b +2", "yes")
-    assert listings.as_document(Listing(noun, (row,), 1)) == {
+    assert listing_texts.cells(noun, row, NOW) == ("lamp", "a, b +2", "yes")
+    assert listing_texts.as_document(Listing(noun, (row,), 1)) == {
         "total": 1,
         "rows": [{"name": "lamp", "certificates": ["a", "b", "c", "d"], "ours": True}],
     }

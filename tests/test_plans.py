@@ -194,6 +194,20 @@ def update_by_another_name(desk: Desk) -> None:
     desk.run("with", "--update-name", "older", "update")
 
 
+def only_key(desk: Desk) -> str:
+    (found,) = desk.s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    return str(found["Key"])
+
+
+def only_version(desk: Desk) -> str:
+    (found,) = desk.s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    return str(found["VersionId"])
+
+
+def lose_the_image_in_the_bucket(desk: Desk) -> None:
+    desk.s3.delete_object(Bucket=BUCKET, Key=only_key(desk), VersionId=only_version(desk))
+
+
 OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "all": invoke("all"),
     "thing": invoke("thing"),
@@ -227,6 +241,7 @@ OPERATIONS: dict[str, Callable[[Desk], object]] = {
     "header of another thing": other_header,
     "other signature": other_signature,
     "broken signature": broken_signature,
+    "lose the image in the bucket": lose_the_image_in_the_bucket,
     "lose the image": delete_files("image_path"),
     "device takes the job": take_job,
     "delete update": delete_update,
@@ -583,6 +598,19 @@ def test_another_signature_replaces_the_update_and_says_so(desk: Desk) -> None:
     other_signature(desk)
     found = step(desk.look("plan", status=0), "update")
     assert (found["action"], found["detail"]) == ("replace", "same image, other signature, name, target or protocol")
+
+
+def test_an_update_whose_image_is_gone_is_replaced_and_says_so(desk: Desk) -> None:
+    desk.set_up()
+    lose_the_image_in_the_bucket(desk)
+    plan = desk.look("plan", status=0)
+    assert step(plan, "update")["detail"] == "its image is no longer in the bucket"
+    assert step(plan, "object")["action"] == "upload"
+    result = desk.run("all").done()
+    assert "in place of the one whose image was gone" in result.out
+    location = desk.iot.get_ota_update(otaUpdateId=UPDATE)["otaUpdateInfo"]["otaUpdateFiles"][0]["fileLocation"]
+    assert location["s3Location"]["version"] == only_version(desk)
+    assert ("update", "reused") in desk.run("all").done().verbs
 
 
 TEARDOWNS: dict[str, tuple[Callable[[Desk], None], tuple[str, ...], str, str]] = {

@@ -134,6 +134,19 @@ def test_other_settings_may_refer_to_the_profile_and_to_what_it_gives(tmp_path: 
             ['certificate_file_on_device: "0" cannot be used', "opens this file"],
             id="classic agent with Arm's placeholder",
         ),
+        pytest.param(
+            {"protocols": "HTTP"},
+            [
+                'config.json: protocols: "HTTP" cannot be used with firmware_profile corstone',
+                "loads over MQTT only (it has no HTTP client",
+                'write "MQTT", or set firmware_profile to "jobs-library" or "classic-agent"',
+            ],
+            id="HTTP for Corstone",
+        ),
+        pytest.param(
+            {"protocols": "mqtt, http"}, ["loads over MQTT only", "does not fit its buffer"], id="both for Corstone"
+        ),
+        pytest.param({"protocols": "FTP"}, ["this cannot be used", '"MQTT,HTTP"'], id="no such protocol, told once"),
         pytest.param({"firmware_profile": "freertos"}, ["write one of corstone, jobs-library"], id="no such profile"),
         pytest.param({"signature_algorithm": "rsa"}, ['this cannot be used; write "RSA"'], id="one problem, told once"),
         pytest.param({"signature_algorithm": "$<nothing>"}, ["refers to no setting"], id="a reference to nothing"),
@@ -144,6 +157,14 @@ def test_what_the_firmware_would_not_parse_is_refused_with_the_reason(
 ) -> None:
     said = problem(tmp_path, **values)
     assert [word for word in words if word not in said] == [], said
+
+
+@pytest.mark.parametrize("values", [{"firmware_profile": "jobs-library"}, CLASSIC], ids=["AWS's library", "classic"])
+@pytest.mark.parametrize(("text", "protocols"), [("http", ("HTTP",)), ("MQTT, HTTP", ("MQTT", "HTTP"))])
+def test_other_firmware_loads_over_http_too(
+    tmp_path: Path, values: dict[str, str], text: str, protocols: tuple[str, ...]
+) -> None:
+    assert load(tmp_path, **values, protocols=text).protocols == protocols
 
 
 def test_a_long_thing_name_is_warned_of_only_where_the_firmware_minds(tmp_path: Path) -> None:

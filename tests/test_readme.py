@@ -78,9 +78,11 @@ def test_the_commands_run_and_print_what_is_shown() -> None:
         assert readme_parts.masked(written) == readme_parts.masked(text), _refresh()
 
 
-def test_only_ports_ids_and_hashes_are_masked() -> None:
+def test_only_ports_ids_hashes_and_times_are_masked() -> None:
     line = "sandbox at http://127.0.0.1:4711 image created x 5 bytes, sha256 0123456789ab 0123456789ab… e"
     assert readme_parts.masked(line) == "sandbox at http://127.0.0.1:PORT image created x 5 bytes, sha256 HASH ID… e"
+    lines = "lamp: loaded 1,024 of 2,048 bytes, 2 MB/s\nlamp: loaded 2,048 of 2,048 bytes\n5 bytes in 0.2 s, 7 s ago"
+    assert readme_parts.masked(lines) == "LOADED\n5 bytes in SECONDS, AGO"
 
 
 def test_a_part_is_replaced_in_its_place() -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from ota import cloud
 from ota.errors import InTheWay, NotOurs, OtaError
 from ota.outcomes import Outcome
-from ota.removals import Removals
+from ota.removal_runs import remove as remove_names
+from ota.removals import Request
 from ota.sandbox.process import Address
 from ota.selections import select, split_names
 from ota.settings import load_settings
@@ -69,22 +71,28 @@ def settings_with(tmp_path: Path) -> Callable[..., Settings]:
 
 @pytest.fixture
 def remove(account: Cloud, settings_with: Callable[..., Settings]) -> Callable[..., Said]:
-    def run(noun: str, *names: str, force: bool = False, prune: bool = False, settings: Settings | None = None) -> Said:
+    def run(
+        noun: str,
+        *names: str,
+        force: bool = False,
+        prune: bool = False,
+        settings: Settings | None = None,
+        delete_timeout_s: float = 120.0,
+    ) -> Said:
         said = Said()
 
         def show(outcome: Outcome[Any]) -> None:
             said.lines.append((outcome.noun, outcome.verb.value, outcome.name, outcome.detail))
 
-        removals = Removals(
+        request = Request(
             account,
             settings or settings_with(),
             is_forced=force,
             prunes=prune,
-            patience=Patience(poll_s=0.01),
+            patience=Patience(poll_s=0.01, delete_timeout_s=delete_timeout_s),
             note=said.notes.append,
-            prefix="invoke sandbox",
         )
-        said.reasons = removals.run(noun, names, show)
+        said.reasons = remove_names(request, noun, names, show)
         return said
 
     return run
@@ -169,7 +177,7 @@ def test_a_thing_whose_device_is_at_work_stays_unless_forced(hands: Hands, remov
     said = remove("thing", "lamp")
     assert said.verbs == [("thing", "skipped", "lamp")]
     assert "at work on AFR_OTA-lamp_update right now" in said.text
-    assert "`invoke sandbox delete.thing --name lamp --force`" in said.text
+    assert "`invoke delete.thing --name lamp --force`" in said.text
     assert "lamp" in hands.names()["things"]
     assert remove("thing", "lamp", force=True).verbs == [("thing", "deleted", "lamp")]
 
@@ -185,7 +193,7 @@ def test_a_policy_in_use_stays_unless_forced(hands: Hands, remove: Remove) -> No
     said = remove("policy", "rights")
     assert said.verbs == [("policy", "skipped", "rights")]
     assert f"hangs on the certificate {id_of(arn)}" in said.text
-    assert "`invoke sandbox delete.policy --name rights --force`" in said.text
+    assert "`invoke delete.policy --name rights --force`" in said.text
     assert "--prune" in said.text
     assert hands.names()["policies"] == {"rights"}
     said = remove("policy", "rights", force=True)
@@ -227,7 +235,7 @@ def test_a_certificate_in_use_stays_unless_forced(hands: Hands, remove: Remove, 
     said = remove("certificate", id_of(arn), prune=prune)
     assert said.verbs == [("certificate", "skipped", id_of(arn))]
     assert "hangs on the thing lamp, the policy rights" in said.text
-    assert f"`invoke sandbox delete.certificate --name {id_of(arn)} --force`" in said.text
+    assert f"`invoke delete.certificate --name {id_of(arn)} --force`" in said.text
     assert "--prune" in said.text
     described = hands.iot.describe_certificate(certificateId=id_of(arn))["certificateDescription"]
     assert described["status"] == "ACTIVE", "nothing is touched"
@@ -299,15 +307,21 @@ def test_our_own_role_goes_with_its_own_policy(hands: Hands, remove: Remove) -> 
 
 
 @pytest.mark.parametrize(
-    ("update", "role", "ours_for", "update_is_ours"),
+    ("update", "role", "ours_for", "update_is_ours", "way_out"),
     [
-        ("lamp_update", "lamp_role", "", False),
-        ("other", "other_role", "desk", True),
+        ("lamp_update", "lamp_role", "", False, "role delete.update --force"),
+        (
+            "other",
+            "other_role",
+            "desk",
+            True,
+            "with --iam-role-name other_role role delete.update --force --name other",
+        ),
     ],
     ids=["by the names of the settings", "by the marks of one thing"],
 )
 def test_a_role_that_an_update_needs_stays_unless_forced(
-    hands: Hands, remove: Remove, update: str, role: str, ours_for: str, update_is_ours: bool
+    hands: Hands, remove: Remove, update: str, role: str, ours_for: str, update_is_ours: bool, way_out: str
 ) -> None:
     hands.thing("desk")
     hands.bucket("images", holds=("image.bin",))
@@ -316,14 +330,27 @@ def test_a_role_that_an_update_needs_stays_unless_forced(
     said = remove("role", role)
     assert said.verbs == [("role", "skipped", role)]
     assert f"The OTA update {update} still needs the role {role}" in said.text
-    assert f"`invoke sandbox delete.update --name {update}`" in said.text
-    assert f"`invoke sandbox delete.role --name {role} --force`" in said.text
+    assert f"`invoke delete.update --name {update}`" in said.text
+    assert f"`invoke delete.role --name {role} --force`" in said.text
     assert said.notes == []
     assert hands.names()["roles"] == {role}
     said = remove("role", role, force=True)
     assert said.verbs == [("role", "deleted", role)]
-    assert len(said.notes) == 1
-    assert f"cannot delete the OTA update {update} without the role {role}" in said.notes[0]
+    assert said.notes == [
+        f"note: AWS cannot delete the OTA update {update} without the role {role}; the way out is to make the role "
+        f"again and delete both: `invoke {way_out}`."
+    ]
+
+
+def test_a_role_that_several_updates_need_names_them_all(hands: Hands, remove: Remove) -> None:
+    hands.thing("desk")
+    hands.bucket("images", holds=("image.bin",))
+    hands.role("desk_role", ours_for="desk", bucket="images")
+    for name in ("first", "second"):
+        hands.update(name, "desk", role="desk_role", bucket="images", ours=True)
+    said = remove("role", "desk_role")
+    assert "The OTA update first, update second still need the role desk_role" in said.text
+    assert "Delete them first: `invoke delete.update --name first --name second`." in said.text
 
 
 @pytest.mark.parametrize(
@@ -356,6 +383,16 @@ def test_updates_that_these_credentials_may_not_see_do_not_keep_a_role(
     assert remove("role", "mug_role").verbs == [("role", "deleted", "mug_role")]
 
 
+def test_updates_that_cannot_be_looked_at_for_another_reason_end_it(
+    hands: Hands, remove: Remove, control: Control
+) -> None:
+    hands.whole("desk", ours=True)
+    hands.role("mug_role", ours_for="mug")
+    control.fail("GetOTAUpdate", code="InvalidRequestException", status=400, message="no", times=50)
+    with pytest.raises(ClientError, match="InvalidRequestException"):
+        remove("role", "mug_role")
+
+
 def test_an_update_whose_role_is_gone_tells_the_way_out(hands: Hands, remove: Remove) -> None:
     hands.whole("lamp", ours=True)
     hands.whole("desk", ours=True)
@@ -364,7 +401,7 @@ def test_an_update_whose_role_is_gone_tells_the_way_out(hands: Hands, remove: Re
     said = remove("update", "lamp_update", force=True)
     assert said.verbs == [("update", "skipped", "lamp_update")]
     assert "AWS could not delete the OTA update lamp_update: Cannot assume role" in said.text
-    assert "`invoke sandbox role delete.update`" in said.text
+    assert "`invoke role delete.update`" in said.text
     other = remove("update", "desk_update", force=True)
     assert "with --iam-role-name <its role> role delete.update --name desk_update`" in other.text
     # Its deletion was asked for already: with the role back there is nothing to force any more.
@@ -378,9 +415,9 @@ def test_a_bucket_that_holds_something_stays_unless_forced(hands: Hands, remove:
     hands.bucket("other", holds=("a",))
     said = remove("bucket", "full")
     assert said.verbs == [("bucket", "skipped", "full")]
-    assert "is not empty; in it are a, b, c" in said.text
+    assert "is not empty: a, b, c are in it." in said.text
     assert "every version" in said.text
-    assert "`invoke sandbox delete.bucket --name full --force`" in said.text
+    assert "`invoke delete.bucket --name full --force`" in said.text
     hands.s3.put_object(Bucket="full", Key="a", Body=b"newer")
     hands.s3.delete_object(Bucket="full", Key="b")
     assert remove("bucket", "full", force=True).verbs == [("bucket", "deleted", "full")]
@@ -403,7 +440,7 @@ def test_an_update_that_devices_may_take_stays_unless_forced(hands: Hands, remov
     said = remove("update", "lamp_update")
     assert said.verbs == [("update", "skipped", "lamp_update")]
     assert "has not finished: its job AFR_OTA-lamp_update is IN_PROGRESS" in said.text
-    assert "`invoke sandbox delete.update --name lamp_update --force`" in said.text
+    assert "`invoke delete.update --name lamp_update --force`" in said.text
     assert hands.names()["jobs"] == {"AFR_OTA-lamp_update"}
     assert remove("update", "lamp_update", force=True).verbs == [("update", "deleted", "lamp_update")]
     assert hands.names()["updates"] == hands.names()["jobs"] == set()
@@ -430,10 +467,10 @@ def test_a_job_that_devices_may_take_stays_unless_forced(hands: Hands, remove: R
     said = remove("job", "AFR_OTA-lamp_update")
     assert said.verbs == [("job", "skipped", "AFR_OTA-lamp_update")]
     assert "AFR_OTA-lamp_update is IN_PROGRESS: its devices have not finished" in said.text
-    assert "`invoke sandbox delete.job --name AFR_OTA-lamp_update --force`" in said.text
+    assert "`invoke delete.job --name AFR_OTA-lamp_update --force`" in said.text
     said = remove("job", "AFR_OTA-lamp_update", force=True)
     line = ("job", "deleted", "AFR_OTA-lamp_update")
-    assert said.lines == [(*line, "its update stays: `invoke sandbox delete.update --name lamp_update`")]
+    assert said.lines == [(*line, "its update stays: `invoke delete.update --name lamp_update`")]
     assert hands.names()["jobs"] == set()
     assert hands.names()["updates"] == {"lamp_update"}
 
@@ -451,6 +488,25 @@ def test_a_job_is_waited_for_until_it_is_gone(hands: Hands, remove: Remove, cont
     control.pause(0.2)
     assert remove("job", "slow", force=True).verbs == [("job", "deleted", "slow")]
     assert hands.names()["jobs"] == set()
+
+
+def test_a_job_that_takes_too_long_says_how_to_go_on(hands: Hands, remove: Remove, control: Control) -> None:
+    hands.iot.create_job(jobId="slow", targets=[hands.thing("lamp")], document="{}")
+    control.pause(30)
+    said = remove("job", "slow", force=True, delete_timeout_s=0.0)
+    assert said.verbs == [("job", "skipped", "slow")]
+    assert said.text == (
+        "Waited 0 seconds for AWS to delete the job slow, and it is not done. Run the same command again to go on "
+        "waiting, or raise update_timeout_s and delete_timeout_s in config.json."
+    )
+    control.advance_clock(60)
+    assert remove("job", "slow").verbs == [("job", "absent", "slow")]
+
+
+def test_a_thing_that_goes_while_it_is_deleted_is_no_failure(hands: Hands, remove: Remove, control: Control) -> None:
+    hands.thing("lamp")
+    control.fail("ListJobExecutionsForThing", code="ResourceNotFoundException", status=404)
+    assert remove("thing", "lamp").verbs == [("thing", "deleted", "lamp")]
 
 
 def test_what_is_in_the_way_of_one_does_not_keep_the_others(hands: Hands, remove: Remove) -> None:
@@ -500,10 +556,10 @@ def test_a_pattern_for_nothing_of_ours_says_what_is_like_it(hands: Hands, accoun
     for number in range(5):
         hands.policy(f"p{number}")
     with pytest.raises(NotOurs) as caught:
-        select(account, "policy", ["p*"], is_forced=False, prefix="invoke sandbox")
+        select(account, "policy", ["p*"], is_forced=False)
     assert "This tool made no policy with a name like p*" in str(caught.value)
     assert "p4, p3, p2 and 2 more" in str(caught.value)
-    assert "`invoke sandbox delete.policy --name 'p*' --force`" in str(caught.value)
+    assert "`invoke delete.policy --name 'p*' --force`" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,29 @@ IMAGE = "build/keyword-detection-update_signed.bin"
 SIGNATURE = "build/update-signature.txt"
 MODEL = "build/keyword-detection-model-update_signed.bin"
 MODEL_SIGNATURE = "build/model-update-signature.txt"
+PKCS1 = ["-pkeyopt", "rsa_padding_mode:pkcs1"]
 PSS = ["-pkeyopt", "rsa_padding_mode:pss", "-pkeyopt", "rsa_mgf1_md:sha256"]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    root = tmp_path / "a firmware tree"
+    return make_tree(tmp_path / "a firmware tree")
+
+
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_tree(tmp_path_factory.mktemp("built") / "a firmware tree")
+    build(root)
+    return root
+
+
+@pytest.fixture
+def built(built_once: Path, tmp_path: Path) -> Path:
+    """A tree in which keyword detection has been built, with its times."""
+    return shutil.copytree(built_once, tmp_path / "a firmware tree")
+
+
+def make_tree(root: Path) -> Path:
     lay_out(root)
     (root / "device.pem.crt").write_text("certificate of lamp-1")
     (root / "device.pem.key").write_text("THE PRIVATE KEY OF lamp-1")
@@ -93,9 +110,8 @@ def test_no_private_key_is_packaged() -> None:
 # The image
 
 
-def test_the_image_has_an_mcuboot_header_and_a_hash_that_holds(tree: Path) -> None:
-    build(tree)
-    image = (tree / IMAGE).read_bytes()
+def test_the_image_has_an_mcuboot_header_and_a_hash_that_holds(built: Path) -> None:
+    image = (built / IMAGE).read_bytes()
     magic, load, header_bytes, protected, payload_bytes, _ = struct.unpack_from("<IIHHII", image)
     assert (magic, load, header_bytes, protected) == (0x96F3B83D, 0, 0x400, 0)
     assert struct.unpack_from("<BBHI", image, 20) == (0, 0, 20, 20)
@@ -105,14 +121,13 @@ def test_the_image_has_an_mcuboot_header_and_a_hash_that_holds(tree: Path) -> No
     assert trailer[8:] == hashlib.sha256(image[: header_bytes + payload_bytes]).digest()
 
 
-def test_the_model_comes_with_keyword_detection_and_gnu_only(tree: Path) -> None:
-    build(tree)
-    assert (tree / MODEL).stat().st_size == 102_400
-    assert struct.unpack_from("<BBHI", (tree / MODEL).read_bytes(), 20) == (0, 0, 42, 42)
-    build(tree, "-c", "keyword-detection", "-T", "ARMCLANG")
-    assert not (tree / MODEL).exists()
-    build(tree, "-c", "object-detection")
-    assert sorted(path.name for path in (tree / "build").glob("*.bin") if "signed" in path.name) == [
+def test_the_model_comes_with_keyword_detection_and_gnu_only(built: Path) -> None:
+    assert (built / MODEL).stat().st_size == 102_400
+    assert struct.unpack_from("<BBHI", (built / MODEL).read_bytes(), 20) == (0, 0, 42, 42)
+    build(built, "-c", "keyword-detection", "-T", "ARMCLANG")
+    assert not (built / MODEL).exists()
+    build(built, "-c", "object-detection")
+    assert sorted(path.name for path in (built / "build").glob("*.bin") if "signed" in path.name) == [
         "object-detection-update_signed.bin"
     ]
 
@@ -141,12 +156,11 @@ def test_a_version_that_is_none_stops_the_build(tree: Path, version: str) -> Non
         pytest.param(lambda tree: (tree / "device.pem.crt").write_text("another"), id="certificate"),
     ],
 )
-def test_header_and_certificate_change_the_image(tree: Path, change: object) -> None:
-    build(tree)
-    before = (tree / IMAGE).read_bytes()
-    change(tree)  # type: ignore[operator]
-    build(tree)
-    assert (tree / IMAGE).read_bytes() != before
+def test_header_and_certificate_change_the_image(built: Path, change: object) -> None:
+    before = (built / IMAGE).read_bytes()
+    change(built)  # type: ignore[operator]
+    build(built)
+    assert (built / IMAGE).read_bytes() != before
 
 
 def test_the_same_inputs_give_the_same_bytes_in_another_place(tree: Path, tmp_path: Path) -> None:
@@ -157,12 +171,11 @@ def test_the_same_inputs_give_the_same_bytes_in_another_place(tree: Path, tmp_pa
     assert (other / IMAGE).read_bytes() == (tree / IMAGE).read_bytes()
 
 
-def test_nothing_of_the_private_keys_is_in_an_image(tree: Path) -> None:
-    build(tree)
-    before = (tree / IMAGE).read_bytes()
-    (tree / "device.pem.key").write_text("another key")
-    build(tree, "-c", "keyword-detection")
-    assert (tree / IMAGE).read_bytes() == before
+def test_nothing_of_the_private_keys_is_in_an_image(built: Path) -> None:
+    before = (built / IMAGE).read_bytes()
+    (built / "device.pem.key").write_text("another key")
+    build(built, "-c", "keyword-detection")
+    assert (built / IMAGE).read_bytes() == before
 
 
 def test_the_values_of_the_header_can_be_seen_in_the_image(tree: Path) -> None:
@@ -174,44 +187,39 @@ def test_the_values_of_the_header_can_be_seen_in_the_image(tree: Path) -> None:
 # Incremental and clean
 
 
-def test_an_unchanged_tree_is_left_untouched(tree: Path) -> None:
-    build(tree)
-    stamps = [(tree / name).stat().st_mtime_ns for name in (IMAGE, SIGNATURE, MODEL, MODEL_SIGNATURE)]
-    assert "up to date" in build(tree).stdout
-    assert [(tree / name).stat().st_mtime_ns for name in (IMAGE, SIGNATURE, MODEL, MODEL_SIGNATURE)] == stamps
+def test_an_unchanged_tree_is_left_untouched(built: Path) -> None:
+    stamps = [(built / name).stat().st_mtime_ns for name in (IMAGE, SIGNATURE, MODEL, MODEL_SIGNATURE)]
+    assert "up to date" in build(built).stdout
+    assert [(built / name).stat().st_mtime_ns for name in (IMAGE, SIGNATURE, MODEL, MODEL_SIGNATURE)] == stamps
 
 
-def test_a_touched_header_renews_the_image_with_the_same_bytes(tree: Path) -> None:
-    build(tree)
-    before = (tree / IMAGE).read_bytes()
-    os.utime(tree / IMAGE, (1, 1))
-    build(tree)
-    assert (tree / IMAGE).read_bytes() == before
-    assert (tree / IMAGE).stat().st_mtime > (tree / HEADER).stat().st_mtime
+def test_a_touched_header_renews_the_image_with_the_same_bytes(built: Path) -> None:
+    before = (built / IMAGE).read_bytes()
+    os.utime(built / IMAGE, (1, 1))
+    build(built)
+    assert (built / IMAGE).read_bytes() == before
+    assert (built / IMAGE).stat().st_mtime > (built / HEADER).stat().st_mtime
 
 
 @pytest.mark.parametrize("name", [IMAGE, SIGNATURE, MODEL, MODEL_SIGNATURE])
-def test_a_missing_output_is_made_again(tree: Path, name: str) -> None:
-    build(tree)
-    (tree / name).unlink()
-    build(tree)
-    assert (tree / name).stat().st_size > 0
+def test_a_missing_output_is_made_again(built: Path, name: str) -> None:
+    (built / name).unlink()
+    build(built)
+    assert (built / name).stat().st_size > 0
 
 
-def test_another_application_renews_the_shared_signature(tree: Path) -> None:
-    build(tree)
-    build(tree, "speech-recognition")
-    assert openssl_accepts(tree, "build/speech-recognition-update_signed.bin", SIGNATURE, [])
-    build(tree)
-    assert openssl_accepts(tree, IMAGE, SIGNATURE, [])
+def test_another_application_renews_the_shared_signature(built: Path) -> None:
+    build(built, "speech-recognition")
+    assert openssl_accepts(built, "build/speech-recognition-update_signed.bin", SIGNATURE, [])
+    build(built)
+    assert openssl_accepts(built, IMAGE, SIGNATURE, [])
 
 
-def test_clean_removes_what_builds_made_and_nothing_else(tree: Path) -> None:
-    build(tree)
-    (tree / "build/notes.txt").write_text("mine")
-    build(tree, "object-detection", "-c")
-    assert not (tree / IMAGE).exists()
-    assert (tree / "build/notes.txt").read_text() == "mine"
+def test_clean_removes_what_builds_made_and_nothing_else(built: Path) -> None:
+    (built / "build/notes.txt").write_text("mine")
+    build(built, "object-detection", "-c")
+    assert not (built / IMAGE).exists()
+    assert (built / "build/notes.txt").read_text() == "mine"
 
 
 def test_another_build_folder_is_used(tree: Path) -> None:
@@ -240,26 +248,35 @@ def test_openssl_accepts_both_signatures(tree: Path, key_type: str, options: lis
     assert not openssl_accepts(tree, MODEL, SIGNATURE, options)
 
 
+def test_the_padding_of_an_rsa_signature_can_be_the_older_one(tree: Path) -> None:
+    build(tree, key_type="RSA-2048")
+    cmake = tree / "applications/keyword_detection/CMakeLists.txt"
+    cmake.write_text(cmake.read_text().replace('PADDING "PSS"', 'PADDING "PKCS1"'))
+    build(tree)
+    assert openssl_accepts(tree, IMAGE, SIGNATURE, PKCS1)
+    assert not openssl_accepts(tree, IMAGE, SIGNATURE, PSS)
+    cmake.write_text(cmake.read_text().replace('PADDING "PKCS1"', 'PADDING "none"'))
+    assert "AWS_OTA_SIGNATURE_PADDING cannot be 'none'" in build(tree, ok=False).stderr
+
+
 def test_the_default_key_is_the_one_the_application_names(tree: Path) -> None:
     build(tree, key_type="")
     assert len((tree / SIGNATURE).read_text()) == 512
 
 
-def test_the_private_key_is_the_owners_alone_and_kept(tree: Path) -> None:
-    build(tree)
-    key = tree / "certs/private_key.pem"
+def test_the_private_key_is_the_owners_alone_and_kept(built: Path) -> None:
+    key = built / "certs/private_key.pem"
     before = key.read_bytes()
     assert key.stat().st_mode & 0o777 == 0o600
-    build(tree, "-c", "keyword-detection", key_type="RSA-2048")
+    build(built, "-c", "keyword-detection", key_type="RSA-2048")
     assert key.read_bytes() == before
     assert sorted(path.name for path in key.parent.iterdir()) == ["private_key.pem", "public_key.pem"]
 
 
-def test_another_signing_key_signs_anew(tree: Path) -> None:
-    build(tree)
-    shutil.rmtree(tree / "certs")
-    build(tree, key_type="RSA-2048")
-    assert openssl_accepts(tree, IMAGE, SIGNATURE, PSS)
+def test_another_signing_key_signs_anew(built: Path) -> None:
+    shutil.rmtree(built / "certs")
+    build(built, key_type="RSA-2048")
+    assert openssl_accepts(built, IMAGE, SIGNATURE, PSS)
 
 
 # The command line
@@ -312,9 +329,8 @@ def test_help_shows_every_option(tree: Path) -> None:
     )
 
 
-def test_short_options_can_be_joined(tree: Path) -> None:
-    build(tree)
-    assert "from clean" in build(tree, "-ctcorstone310", "--", "keyword-detection").stderr
+def test_short_options_can_be_joined(built: Path) -> None:
+    assert "from clean" in build(built, "-ctcorstone310", "--", "keyword-detection").stderr
 
 
 def test_an_application_of_ones_own_is_built(tree: Path) -> None:

@@ -175,7 +175,7 @@ class TestNothingOfTheUsers:
 
     def test_no_file_is_written_and_no_call_goes_out(self, settled: Project, trap: tuple[str, list[str]]) -> None:
         before = files_of(settled.root_path)
-        settled.run("sandbox", "all").done()
+        settled.run_here("sandbox", "all").done()
         settled.run_here("sandbox", "clean", "--local").done()
         assert files_of(settled.root_path) == before
         assert trap[1] == []
@@ -225,6 +225,16 @@ class TestWith:
         result = project.run_here("sandbox", "bucket", "with", "--thing-name", "lamp-2", "role").failed("comes first")
         assert "role" not in {noun for noun, _ in result.verbs}
 
+    def test_a_flag_that_is_none_is_refused(self, project: Project) -> None:
+        result = project.run_here("with", "--thing-nam", "lamp-2", "settings").failed("No idea what '--thing-nam' is!")
+        assert result.out == ""
+
+    def test_what_a_value_may_lead_to_is_told(self, project: Project) -> None:
+        long = "a" * 65
+        said = project.run_here("sandbox", "with", "--thing-name", long, "list.things").done().err
+        assert f"with thing_name = {long}" in said
+        assert "64" in said.partition("note: ")[2]
+
     def test_a_wrong_value_names_the_flag(self, project: Project) -> None:
         project.run_here("sandbox", "with", "--thing-name", "lamp 2", "thing").failed("--thing-name", "lamp 2")
 
@@ -269,8 +279,6 @@ class TestStopAndReset:
             process.stop(project.root_path / ".sandbox")
 
     def test_stop_ends_it_and_is_no_failure_twice(self, own: Project) -> None:
-        absent = own.run_here("sandbox.stop").done()
-        assert absent.verbs == [("sandbox", "absent")]
         own.run_here("sandbox", "bucket").done()
         pid = address_of(own).pid
         stopped = own.run_here("sandbox.stop").done()
@@ -279,17 +287,17 @@ class TestStopAndReset:
         pause = threading.Event()
         assert any(not _is_alive(pid) or pause.wait(0.05) for _ in range(200))
         assert (own.root_path / ".sandbox/firmware").is_dir()
+        assert own.run_here("sandbox.stop").done().verbs == [("sandbox", "absent")]
 
-    def test_reset_forgets_everything_and_the_chain_goes_on(self, own: Project, built: Path) -> None:
-        own.run_here("sandbox", "thing", "bucket").done()
-        key_path = own.root_path / f".sandbox/certificates/thing_private_key_{STAND_IN_THING}.pem.key"
-        first_key = key_path.read_bytes()
-        own.run_here("sandbox.reset").done()
-        assert not key_path.exists()
-        shutil.copytree(built / "certs", own.root_path / ".sandbox/firmware/certs")
-        again = own.run_here("sandbox", "sandbox.reset", "thing", "sandbox.stop").done()
-        assert ("thing", "created") in again.verbs
-        assert key_path.read_bytes() != first_key
+    def test_reset_forgets_everything_and_the_chain_goes_on(self, project: Project, built: Path) -> None:
+        before = address_of(project)
+        done = project.run_here("sandbox", "thing", "sandbox.reset", "bucket").done()
+        assert [noun for noun, verb in done.verbs if verb == "deleted"] == ["sandbox", "files"]
+        assert done.verbs[-1] == ("bucket", "created")
+        assert address_of(project).pid != before.pid
+        assert account_at(address_of(project)).iot.list_things()["things"] == []
+        assert not (project.root_path / ".sandbox/certificates").exists()
+        shutil.copytree(built / "certs", project.root_path / ".sandbox/firmware/certs")  # for the tests after this one
 
     def test_a_sandbox_that_cannot_start_says_why(self, own: Project) -> None:
         (own.root_path / ".sandbox").write_text("in the way")

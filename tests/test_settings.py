@@ -117,6 +117,7 @@ class TestDefaults:
         assert (done.permissions_boundary, done.existing_certificate_arn) == (None, None)
         assert (done.role_prefix, done.target_application, done.format_vars) == ("", "", ())
         assert (done.hash_algorithm, done.signature_algorithm) == ("SHA256", "RSA")
+        assert done.protocols == ("MQTT",)
         assert done.image_file_name == "non_secure image"
         assert done.role_settle_timeout_s == 60.0
 
@@ -255,6 +256,33 @@ class TestArmsFile:
 
         assert said.startswith('config.json: iam_role_name_DEFAULT: "${role_prefix}" (character 1')
         assert said.endswith('add ";role_prefix" to format_vars')
+
+    @pytest.mark.parametrize(
+        ("folder", "is_tree", "sandbox", "base"),
+        [
+            ("tree/tools/scripts", True, {}, "tree"),
+            ("tree/tools/scripts", True, {"credentials_path": "certificates"}, "."),
+            ("tree/tools/scripts", False, {}, "."),
+            ("tree/tools", True, {}, "."),
+            ("tree", True, {}, "."),
+        ],
+        ids=["in the tree", "in the sandbox", "no firmware tree", "beside the scripts", "at the tree's root"],
+    )
+    def test_where_it_lies_in_the_tree_its_paths_start_at_the_root(
+        self, tmp_path: Path, folder: str, is_tree: bool, sandbox: dict[str, str], base: str
+    ) -> None:
+        (tmp_path / folder).mkdir(parents=True)
+        if is_tree:
+            (tmp_path / "tree/applications").mkdir()
+        (tmp_path / folder / "arms.json").write_text(json.dumps(ARM_FILE))
+        done = load_settings(
+            tmp_path, environ={"OTA_CONFIG": f"{folder}/arms.json"}, scope_overrides=sandbox, stand_ins=sandbox
+        )
+
+        base_path = (tmp_path / base).resolve()
+        assert done.firmware_root.resolve() == base_path
+        assert done.build_dir.resolve() == base_path / "build"
+        assert done.certificate_path.resolve() == base_path / "certificates/thing_certificate_myTestThing.pem.crt"
 
     def test_the_account_and_region_need_not_be_on_the_list(self, load: Load) -> None:
         done = load(ARM_FILE | {"bucket_name": "$<region>-$<account_id>"}, account_id=ACCOUNT_ID, region="eu-west-1")
@@ -418,6 +446,8 @@ class TestTypes:
             ("hash_algorithm", "MD5", "write one of SHA256"),
             ("signature_algorithm", "rsa", 'write "RSA"'),
             ("signature_algorithm", "DSA", "write one of RSA, ECDSA"),
+            ("protocols", "MQTTS", 'write "MQTT", "HTTP" or "MQTT,HTTP"'),
+            ("protocols", "HTTP,MQTT", 'write "MQTT", "HTTP" or "MQTT,HTTP"'),
             ("firmware_profile", "Corstone", 'write "corstone"'),
             ("firmware_profile", "freertos", "write one of corstone, jobs-library, classic-agent"),
             ("firmware_profile", "$<thing_name>", "write one of corstone, jobs-library, classic-agent"),

@@ -220,6 +220,8 @@ CHANGES: dict[str, Any] = {
     "hash algorithm": {"hash_algorithm": "SHA1"},
     "signature algorithm": {"signature_algorithm": "ECDSA"},
     "thing": {"thing_arn": THING_ARN + "-2"},
+    "protocol": {"protocols": ("HTTP",)},
+    "one more protocol": {"protocols": ("MQTT", "HTTP")},
 }
 
 
@@ -526,7 +528,7 @@ def test_waiting_for_a_job_that_stays_has_an_end(world: World) -> None:
 
 def test_somebody_else_s_update_stays(world: World) -> None:
     world.make_foreign()
-    with pytest.raises(NotOurs, match="`invoke clean --force`"):
+    with pytest.raises(NotOurs, match="`invoke delete.update --name lamp-update --force`"):
         world.delete()
     assert len(world.left()) == 3
     assert world.delete(thing_name=None).verb is Verb.DELETED

@@ -8,6 +8,7 @@ import os
 import re
 import struct
 import subprocess
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ota.errors import FirmwareError, SettingsError
 from ota.findings import Finding, Severity
 from ota.firmware import image_kind, version_place
 from ota.image_versions import ImageVersion, next_version, read_header, read_version, version_problem
-from ota.job_messages import JobFile, largest_message_bytes, message_bytes
+from ota.job_messages import JobFile, job_document, largest_message_bytes, message_bytes
 from ota.mending import Mending
 from ota.profiles import VersionRule
 from ota.report import Report
@@ -99,10 +100,10 @@ def test_all_is_well_with_a_good_image(tree: Tree) -> None:
 def test_without_image_and_signature_only_these_are_named(tree: Tree) -> None:
     tree.image.unlink()
     tree.signature.unlink()
-    every = verify(tree.settings(), prefix="invoke sandbox")
+    every = verify(tree.settings())
     assert [(one.subject, one.command) for one in found.of_severity(every, Severity.FATAL)] == [
-        ("image", "invoke sandbox build"),
-        ("signature", "invoke sandbox build"),
+        ("image", "invoke build"),
+        ("signature", "invoke build"),
     ]
     assert len(every) == 3
 
@@ -242,7 +243,7 @@ def test_where_no_buffer_is_known_the_length_is_told_alone(tree: Tree) -> None:
 
 def test_a_failure_s_text_has_each_command_under_its_sentence() -> None:
     text = found.failure_text([found.fatal("image", "is gone", "invoke build"), found.warning("proof", "is not there")])
-    assert text == "image: is gone\n  mend it with: invoke build\nproof: is not there"
+    assert text == "image: is gone\n  mend it with: `invoke build`\nproof: is not there"
 
 
 # The screen
@@ -376,6 +377,20 @@ def test_the_message_s_length_is_the_one_that_the_firmware_logs() -> None:
     assert largest_message_bytes(*names, file) == 1089
 
 
+HTTP_DOCUMENT = (
+    '{"afr_ota":{"protocols":["HTTP"],"files":[{"filepath":"a","filesize":1,"fileid":0,"certfile":"0",'
+    '"update_data_url":"https://u","auth_scheme":"aws.s3.presigned","sig-sha256-ecdsa":"c2ln"}]}}'
+)
+
+
+def test_over_http_the_document_has_a_url_in_place_of_the_stream() -> None:
+    file = JobFile("a", 1, "0", "sig-sha256-ecdsa", "c2ln", ("HTTP",), "https://u")
+    assert json.dumps(job_document(file), separators=(",", ":")) == HTTP_DOCUMENT
+    both = job_document(replace(file, protocols=("MQTT", "HTTP")))["afr_ota"]
+    assert list(both) == ["protocols", "streamname", "files"]
+    assert both["files"][0]["update_data_url"] == "https://u"
+
+
 # The firmware's names
 
 
@@ -445,3 +460,15 @@ def test_the_message_must_be_shorter_than_its_buffer(tree: Tree) -> None:
     room_bytes = 2048 - length_bytes + len("0")
     assert tree.find("job", certificate_file_on_device="c" * (room_bytes - 1)).severity is Severity.OK
     assert tree.find("job", certificate_file_on_device="c" * room_bytes).severity is Severity.FATAL
+
+
+def test_a_url_has_a_token_of_any_length_so_a_buffer_may_be_too_short_for_it(tree: Tree) -> None:
+    over_mqtt = tree.find("job", firmware_profile="jobs-library")
+    over_http = tree.find("job", firmware_profile="jobs-library", protocols="HTTP")
+    assert (over_mqtt.severity, over_http.severity) == (Severity.OK, Severity.WARNING)
+    assert "AWS does not say how long that is" in over_http.text
+    assert over_http.command.endswith("with --protocols MQTT verify")
+    unbounded = {"firmware_profile": "classic-agent", "signature_algorithm": "ECDSA"}
+    found = tree.find("job", **unbounded, certificate_file_on_device="/certs/signer.pem", protocols="HTTP")
+    assert found.severity is Severity.OK
+    assert "in its URL a session token" in found.text

@@ -54,7 +54,7 @@ Make the signed update image of an application: $(applications | tr '\n' ' ')
       --psa-crypto-implementation NAME   TF-M or MBEDTLS
 
 AWS_OTA_SIGNATURE_TYPE in the environment (RSA-2048, RSA-3072, EC-P256, EC-P384) chooses the kind of signing key that
-the first build makes.
+the first build makes, AWS_OTA_SIGNATURE_PADDING (PSS, PKCS1) how an RSA signature is padded.
 END
 }
 
@@ -196,15 +196,26 @@ ensure_key() {
     fi
 }
 
+# PSS is what the reference firmware verifies, PKCS1 what older agents do.
+padding_options() {
+    local padding="${AWS_OTA_SIGNATURE_PADDING:-$(setting AWS_OTA_SIGNATURE_PADDING)}"
+    case "${padding:-PSS}" in
+        PSS) echo "-pkeyopt rsa_padding_mode:pss -pkeyopt rsa_mgf1_md:sha256" ;;
+        PKCS1) echo "-pkeyopt rsa_padding_mode:pkcs1" ;;
+        *) echo "$name: AWS_OTA_SIGNATURE_PADDING cannot be '$padding'" >&2; return 2 ;;
+    esac
+}
+
 is_rsa() { openssl pkey -pubin -in "$public_key" -noout -text | grep '^Modulus' >/dev/null; }
 
 # ------------------------------------------------------------------------------------------------------ the image
 
 # le BYTES NUMBER: little endian.
 le() {
-    local count="$1" number="$2" text=""
+    local count="$1" number="$2" text="" octal
     while [ "$count" -gt 0 ]; do
-        text="$text\\$(printf '%03o' $((number % 256)))"
+        printf -v octal '%03o' $((number % 256))
+        text="$text\\$octal"
         number=$((number / 256))
         count=$((count - 1))
     done
@@ -260,7 +271,7 @@ make_image() {
     mv "$file.part" "$file"
 }
 
-# sign IMAGE DIGEST SIGNATURE: SHA-256, PSS with openssl's own choice of salt, base64 in one line.
+# sign IMAGE DIGEST SIGNATURE: SHA-256, for PSS openssl's own choice of salt, base64 in one line.
 sign() {
     local image="$build_path/$1" digest="$build_path/$2.bin" signature="$build_path/$3"
     openssl dgst -sha256 -binary -out "$digest" "$image"
@@ -289,7 +300,7 @@ outputs() {
 # Everything the image depends on. The signing key is in it too: with another one the image is signed anew.
 inputs_hash() {
     {
-        printf '%s\n' "$application" "$target" "$inference" "$npu_id" "$npu_mac" "$audio" "$toolchain" "$conn_stack" "$psa_crypto"
+        printf '%s\n' "$application" "$target" "$inference" "$npu_id" "$npu_mac" "$audio" "$toolchain" "$conn_stack" "$psa_crypto" "$padding"
         cat "$header_path" "$certificate_path" "$source_path/CMakeLists.txt" "$public_key"
     } | sha256
 }
@@ -312,7 +323,8 @@ remove_outputs() {
 }
 
 build() {
-    local hash seed text
+    local hash seed text padding=""
+    if is_rsa; then padding="$(padding_options)"; fi
     hash="$(inputs_hash)"
     if is_up_to_date "$hash"; then
         echo "$application is up to date"
@@ -332,8 +344,6 @@ build() {
             "$(setting MCUBOOT_IMAGE_VERSION_NS_ML_MODEL_UPDATE)" "$(echo "model $target $inference" | sha256)" ""
     fi
     echo "[3/3] Signing with $signing_key"
-    padding=""
-    if is_rsa; then padding="-pkeyopt rsa_padding_mode:pss -pkeyopt rsa_mgf1_md:sha256"; fi
     sign "$application-update_signed.bin" update-digest update-signature
     if has_model; then
         sign "$application-model-update_signed.bin" model-update-digest model-update-signature

@@ -79,7 +79,7 @@ def main(directory: str, *numbers: str) -> int:
 def _fill(directory: Path, counts: Counts) -> None:
     from moto.iot.models import iot_backends
 
-    from ota.sandbox import certificates, iotpolicies, registry
+    from ota.sandbox import attachments, certificates, iotpolicies, registry
     from ota.sandbox.authority import open_authority
 
     backend = iot_backends[ACCOUNT][REGION]
@@ -95,7 +95,7 @@ def _fill(directory: Path, counts: Counts) -> None:
         made = call(issue, certificateSigningRequest=signing_request(), setAsActive=True)
         if number < counts.attached:
             attachment = {"thingName": name_of(number), "principal": made["certificateArn"]}
-            call(registry.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
+            call(attachments.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
     for number in range(counts.policies):
         tags = ownership.mark_tags("bulk") if is_ours(number) else []
         call(iotpolicies.create_policy, policyName=name_of(number), policyDocument=POLICY_DOCUMENT, tags=tags)

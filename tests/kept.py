@@ -9,6 +9,7 @@ those of new ones. Keys are real ones, and each is another than the ten before i
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -21,6 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 SESSIONS = 8
 KEYS = 11
 NO_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+
+
+@functools.cache
+def keeper() -> Keeper:
+    """The one of this process."""
+    return Keeper()
 
 
 class Keeper:
@@ -41,13 +48,21 @@ class Keeper:
             session.take_back()
         botocore.session.create_loader = self._read_models
         boto3.Session = self._open_session  # type: ignore[assignment, misc]
+        try:
+            with self.giving_keys():
+                yield
+        finally:
+            boto3.Session = self._make_session  # type: ignore[misc]
+            botocore.session.create_loader = self._make_loader
+
+    @contextlib.contextmanager
+    def giving_keys(self) -> Iterator[None]:
+        """Whoever generates an RSA key gets it from here."""
         rsa.generate_private_key = self._generate_key
         try:
             yield
         finally:
             rsa.generate_private_key = self._make_key
-            boto3.Session = self._make_session  # type: ignore[misc]
-            botocore.session.create_loader = self._make_loader
 
     def _read_models(self, search_path: str | None = None) -> botocore.loaders.Loader:
         return self._make_loader(search_path) if search_path else self._loader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Device:
     def open(self, server_name: str = "localhost", *, version: ssl.TLSVersion | None = None) -> RawClient:
         """A connection that has not sent its CONNECT yet."""
         assert self.address.mqtt_port is not None
-        return RawClient(self.address.mqtt_port, tls_context(self.files.ca, self.files, version=version), server_name)
+        return RawClient(self.address.mqtt_port, _kept_context(self.files, version), server_name)
 
     def connect(self, client_id: str | None = None, **options: Any) -> RawClient:
         """A connection whose CONNECT was accepted."""
@@ -112,6 +113,12 @@ def refusals(control: Any, action: str | None = None) -> list[dict[str, Any]]:
     """What the broker refused, of one action where it is named."""
     found: list[dict[str, Any]] = control.ask("GET", "refusals")["refusals"]
     return [one for one in found if action in (None, one["action"])]
+
+
+@lru_cache(maxsize=64)
+def _kept_context(files: Files, version: ssl.TLSVersion | None) -> ssl.SSLContext:
+    """Making one costs as much as the handshake."""
+    return tls_context(files.ca, files, version=version)
 
 
 def _request(key: ec.EllipticCurvePrivateKey) -> str:

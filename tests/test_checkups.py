@@ -655,6 +655,19 @@ def test_no_firmware_tree_is_cloned(desk: Desk) -> None:
     assert found.command.startswith("git clone --recursive https://github.com/FreeRTOS/")
 
 
+def test_a_firmware_tree_is_cloned_beside_a_folder_that_holds_something_else(desk: Desk) -> None:
+    root = desk.project.root_path / "full"
+    (root / "something").mkdir(parents=True)
+    beside = root.parent / "iot-reference-arm-corstone3xx"
+    settings = settings_of(desk, firmware_root="full", skip_build="false")
+    (found,) = checkup_local.check_build(settings, desk.project.environ)
+    take = f"invoke with --firmware-root {beside} doctor"
+    assert found.command == f"git clone --recursive {checkup_local.FIRMWARE_URL} {beside} && {take}"
+    beside.mkdir()
+    (found,) = checkup_local.check_build(settings, desk.project.environ)
+    assert found.command == take
+
+
 def test_a_script_that_is_nowhere_is_brought_back_from_git(desk: Desk) -> None:
     (desk.project.firmware_path / "tools/scripts/build.sh").unlink()
     (found,) = checkup_local.check_build(settings_of(desk, skip_build="false"), desk.project.environ)

@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +19,79 @@ from ota.sandbox.process import Address
 from tests.sandbox_world import ROLE_ARN, THING, World, file_entry, update_request
 
 Cli = Callable[..., Any]
+# Loading the CLI takes three times as long as a command of it: one process runs them all, each in a session of its own.
+RUN_COMMANDS = """
+import contextlib, io, json, sys
+from awscli.clidriver import create_clidriver
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = create_clidriver().main(json.loads(line))
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
+"""
 
 
-def find_cli() -> list[str] | None:
-    """The command that runs the AWS CLI, if there is one that works."""
-    for command in ([sys.executable, "-m", "awscli"], [shutil.which("aws") or ""]):
-        if not command[0]:
-            continue
-        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
-        if done.returncode == 0 and "aws-cli" in done.stdout + done.stderr:
-            return command
+@lru_cache(maxsize=1)
+def find_python_with_cli() -> str | None:
+    """An interpreter that has version 1 of the CLI."""
+    for python in (sys.executable, f"{sys.base_prefix}/bin/python3", shutil.which("python3") or ""):
+        if python and subprocess.run([python, "-c", "import awscli"], capture_output=True, check=False).returncode == 0:
+            return python
     return None
 
 
-CLI = find_cli()
-pytestmark = pytest.mark.skipif(CLI is None, reason="the AWS CLI is not installed")
+def has_cli() -> bool:
+    return find_python_with_cli() is not None or shutil.which("aws") is not None
+
+
+pytestmark = pytest.mark.skipif("not has_cli()", reason="the AWS CLI is not installed")
+
+
+@pytest.fixture(scope="module")
+def run_cli(sandbox: Address, empty_aws_file: Path) -> Iterator[Callable[[list[str]], list[Any]]]:
+    """Runs a command line of ``aws``: exit status, stdout and stderr."""
+    names = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **dict.fromkeys(names, str(empty_aws_file)),
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "dummy",
+        "AWS_DEFAULT_REGION": sandbox.region,
+        "AWS_ENDPOINT_URL": sandbox.endpoint_url,
+        "AWS_PAGER": "",
+    }
+    python = find_python_with_cli()
+    if python is None:
+
+        def run_alone(arguments: list[str]) -> list[Any]:
+            done = subprocess.run(["aws", *arguments], capture_output=True, text=True, env=env, check=False)
+            return [done.returncode, done.stdout, done.stderr]
+
+        yield run_alone
+        return
+    command = [python, "-c", RUN_COMMANDS]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+
+        def run(arguments: list[str]) -> list[Any]:
+            print(json.dumps(arguments), file=child.stdin, flush=True)
+            answer: list[Any] = json.loads(child.stdout.readline())  # type: ignore[union-attr]
+            return answer
+
+        yield run
+        child.stdin.close()
 
 
 @pytest.fixture
-def aws(world: World, sandbox: Address) -> Cli:
+def aws(world: World, run_cli: Callable[[list[str]], list[Any]]) -> Cli:
     """Run ``aws iot …``; its JSON answer, or with ``fails`` what it says on stderr."""
     assert world.version_id
-    env = {**os.environ, "AWS_ENDPOINT_URL": sandbox.endpoint_url, "AWS_PAGER": ""}
 
     def run(*arguments: str, fails: bool = False, service: str = "iot") -> Any:
-        assert CLI is not None
-        done = subprocess.run([*CLI, service, *arguments], capture_output=True, text=True, env=env, check=False)
-        assert (done.returncode != 0) == fails, done.stderr
-        return done.stderr if fails else json.loads(done.stdout or "null")
+        status, out, err = run_cli([service, *arguments])
+        assert (status != 0) == fails, err
+        return err if fails else json.loads(out or "null")
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +18,9 @@ from moto.moto_server import werkzeug_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 
 from ota.sandbox import extension
-from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, THING, trust_document
+from ota.sandbox.process import Address
+from tests.sandbox_control import Control
+from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, THING, Kept, World, make_world, trust_document
 
 
 def test_moto_is_the_pinned_version() -> None:
@@ -75,6 +78,7 @@ def test_buckets_keep_versions_content_and_etag() -> None:
     assert (first.version_id, b"one") in kept
     assert isinstance(bucket.keys["k"], FakeKey)
     assert bucket.keys["k"].etag.startswith('"')
+    assert bucket.keys["k"].size == len(b"two")
 
 
 def test_added_operations_bear_the_names_that_moto_looks_for() -> None:
@@ -130,16 +134,24 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.usefixtures("world")
+@pytest.fixture(scope="module")
+def kept_world(sandbox: Address, kept_clients: Callable[[str], Any]) -> Kept[World]:
+    return Kept(Control(sandbox), lambda: make_world(kept_clients))
+
+
 @pytest.mark.parametrize(("service", "method", "params"), CALLS, ids=[f"{one[0]}-{one[1]}" for one in CALLS])
-def test_every_operation_in_use_answers(shared_clients: Any, service: str, method: str, params: dict[str, Any]) -> None:
-    answer = getattr(shared_clients(service), method)(**params)
+def test_every_operation_in_use_answers(
+    kept_world: Kept[World], kept_clients: Callable[[str], Any], service: str, method: str, params: dict[str, Any]
+) -> None:
+    assert kept_world.get()
+    answer = getattr(kept_clients(service), method)(**params)
     assert answer["ResponseMetadata"]["HTTPStatusCode"] < 300
 
 
 @pytest.mark.parametrize("operation", sorted(extension.IOT_OPERATIONS))
-def test_every_added_operation_is_reached_over_http(operation: str, iot: Any) -> None:
+def test_every_added_operation_is_reached_over_http(operation: str, kept_clients: Callable[[str], Any]) -> None:
     """With names of nothing: an answer or a refusal of AWS's kind, never "not implemented" and never a failure."""
+    iot = kept_clients("iot")
     name = camelcase_to_underscores(operation)
     shape = iot.meta.service_model.operation_model(operation).input_shape
     stand_ins: dict[str, Any] = {

@@ -6,6 +6,7 @@ import http.client
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -117,13 +118,18 @@ def test_a_service_can_be_singled_out(control: Control, world: Any, jobs_data: A
     assert caught(jobs_data.describe_job_execution, **one)[0] == "ThrottlingException"
 
 
-@pytest.mark.parametrize("service", ["iot", "s3", "iam", "sts"])
-def test_clients_with_retries_survive_throttling(control: Control, sandbox: Address, service: str) -> None:
-    control.fail("*", times=1)
-    retrying = client(service, sandbox, config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
-    name = {"iot": "list_things", "s3": "list_buckets", "iam": "list_roles", "sts": "get_caller_identity"}[service]
-    getattr(retrying, name)()
-    assert len(control.calls()) == 2
+def test_clients_with_retries_survive_throttling(control: Control, sandbox: Address) -> None:
+    """Side by side, for each waits before it tries again."""
+    calls = {"iot": "list_things", "s3": "list_buckets", "iam": "list_roles", "sts": "get_caller_identity"}
+    config = Config(retries={"mode": "standard", "total_max_attempts": 3})
+    retrying = [getattr(client(service, sandbox, config=config), name) for service, name in calls.items()]
+    for service in calls:
+        control.fail("*", service=service, times=1)
+    with ThreadPoolExecutor(len(calls)) as pool:
+        for answer in [pool.submit(call) for call in retrying]:
+            assert answer.result()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    seen = [(call["service"], call["status"] == 200) for call in control.calls()]
+    assert sorted(seen) == sorted((service, worked) for service in calls for worked in (False, True))
 
 
 @pytest.mark.parametrize(("processed", "things"), [(False, []), (True, ["a"])], ids=["before", "after"])

@@ -184,6 +184,18 @@ def test_a_policy_in_use_is_not_deleted(iam: IAMClient) -> None:
     iam.delete_policy(PolicyArn=arn)
 
 
+def test_the_callers_own_user_is_the_one_that_sts_tells_of(iam: IAMClient, sts: STSClient) -> None:
+    user, identity = iam.get_user()["User"], sts.get_caller_identity()
+    assert (user["Arn"], user["UserId"], user["UserName"]) == (CALLER, identity["UserId"], "moto")
+
+
+@pytest.mark.parametrize("operation", ["list_roles", "list_policies"])
+def test_a_marker_of_nobodys_is_refused(iam: IAMClient, operation: str) -> None:
+    with pytest.raises(ClientError, match="Invalid token: zzz") as caught:
+        getattr(iam, operation)(Marker="zzz")
+    assert caught.value.response["Error"]["Code"] == "ValidationError"
+
+
 def test_dummy_credentials_are_a_user_of_the_account(sts: STSClient) -> None:
     found = sts.get_caller_identity()
     assert (found["Account"], found["Arn"]) == (ACCOUNT, CALLER)
@@ -259,3 +271,73 @@ def as_role(sts: STSClient, address: Address, service: str, arn: str) -> Any:
     keys = sts.assume_role(RoleArn=arn, RoleSessionName="check")["Credentials"]
     session = boto3.Session(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"], address.region)
     return session.client(service, endpoint_url=address.endpoint_url)  # type: ignore[call-overload]
+
+
+PASS = {"StringEquals": {"iam:PassedToService": "iot.amazonaws.com"}}
+IOT_CONTEXT: Any = {
+    "ContextKeyName": "iam:PassedToService",
+    "ContextKeyValues": ["iot.amazonaws.com"],
+    "ContextKeyType": "string",
+}
+
+
+def pass_role_document(effect: str = "Allow") -> str:
+    statement = {"Effect": effect, "Action": "iam:PassRole", "Resource": ROLE, "Condition": PASS}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def simulate(iam: IAMClient, arn: str, **fields: Any) -> list[str]:
+    request: dict[str, Any] = {"ActionNames": ["iam:PassRole"], "ResourceArns": [ROLE], "ContextEntries": [IOT_CONTEXT]}
+    answer = iam.simulate_principal_policy(PolicySourceArn=arn, **{**request, **fields})
+    assert answer["IsTruncated"] is False
+    return [one["EvalDecision"] for one in answer["EvaluationResults"]]
+
+
+def test_the_simulator_holds_dummy_credentials_for_an_administrator(iam: IAMClient) -> None:
+    assert simulate(iam, CALLER) == ["allowed"]
+    assert simulate(iam, CALLER, ResourceArns=[]) == ["allowed"]
+
+
+def test_the_simulator_tells_what_a_user_may(iam: IAMClient) -> None:
+    arn = iam.create_user(UserName="dev")["User"]["Arn"]
+    assert simulate(iam, arn) == ["implicitDeny"]
+    iam.put_user_policy(UserName="dev", PolicyName="pass", PolicyDocument=pass_role_document())
+    other = f"arn:aws:iam::{ACCOUNT}:role/other"
+    assert simulate(iam, arn, ResourceArns=[ROLE, other]) == ["allowed", "implicitDeny"]
+    assert simulate(iam, arn, ContextEntries=[]) == ["implicitDeny"]
+    iam.create_group(GroupName="careful")
+    iam.put_group_policy(GroupName="careful", PolicyName="no", PolicyDocument=pass_role_document("Deny"))
+    iam.add_user_to_group(GroupName="careful", UserName="dev")
+    assert simulate(iam, arn) == ["explicitDeny"]
+
+
+def test_the_simulator_counts_a_roles_boundary(iam: IAMClient) -> None:
+    boundary = iam.create_policy(PolicyName="limit", PolicyDocument=permission("s3:*"))["Policy"]["Arn"]
+    arn = make_role(iam, PermissionsBoundary=boundary)
+    iam.put_role_policy(RoleName="ota-role", PolicyName="all", PolicyDocument=permission("*"))
+    request: Any = {"PolicySourceArn": arn, "ActionNames": ["iam:PassRole", "s3:GetObject"]}
+    found = iam.simulate_principal_policy(**request)["EvaluationResults"]
+    assert [(one["EvalActionName"], one["EvalDecision"]) for one in found] == [
+        ("iam:PassRole", "implicitDeny"),
+        ("s3:GetObject", "allowed"),
+    ]
+    assert found[0]["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
+
+
+@pytest.mark.parametrize(
+    ("arn", "fields", "code", "status"),
+    [
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:user/nobody", {}, "NoSuchEntity", 404, id="unknown user"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:role/nobody", {}, "NoSuchEntity", 404, id="unknown role"),
+        pytest.param(f"arn:aws:iam::{ACCOUNT}:root", {}, "InvalidInput", 400, id="root"),
+        pytest.param(f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b", {}, "InvalidInput", 400, id="session"),
+        pytest.param(CALLER, {"ActionNames": ["PassRole"]}, "InvalidInput", 400, id="no action"),
+    ],
+)
+def test_the_simulator_is_asked_of_users_and_roles(
+    iam: IAMClient, arn: str, fields: dict[str, Any], code: str, status: int
+) -> None:
+    with pytest.raises(ClientError) as caught:
+        simulate(iam, arn, **fields)
+    response = caught.value.response
+    assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)

@@ -76,6 +76,7 @@ BAD = [
     pytest.param(statement(Resource="topic/a"), id="resource that is no ARN"),
     pytest.param(statement(Principal="*"), id="principal"),
     pytest.param(statement(Condition="none"), id="condition that is text"),
+    pytest.param(statement(Condition={"StringEqual": {"iot:ClientId": "a"}}), id="unknown operator"),
     pytest.param(sized(2049), id="2049 characters"),
 ]
 

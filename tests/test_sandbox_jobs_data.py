@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.sandbox import jobs, jobs_data
+from ota.sandbox import job_endings, jobs, jobs_data
 from ota.sandbox.job_types import Reply
-from ota.sandbox.jobs_data import JobsError
+from ota.sandbox.jobs_requests import JobsError
 from ota.sandbox.state import Event, Region, Sandbox
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_control import Control
@@ -216,8 +216,8 @@ def test_notification_lists_at_most_ten(region: Region) -> None:
 def test_deleted_and_cancelled_jobs_leave_the_queue(region: Region) -> None:
     create(region, "j1")
     create(region, "j2")
-    assert topics(jobs.cancel_job(region, {"jobId": "j2"}).events) == ["notify"]
-    assert topics(jobs.delete_job(region, {"jobId": "j1", "force": True}).events) == ["notify", "notify-next"]
+    assert topics(job_endings.cancel_job(region, {"jobId": "j2"}).events) == ["notify"]
+    assert topics(job_endings.delete_job(region, {"jobId": "j1", "force": True}).events) == ["notify", "notify-next"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from ota.sandbox.mqtt_packets import (
     Unsubscribe,
     UnsupportedVersionError,
 )
-from ota.sandbox.mqtt_parser import MAX_REMAINING_BYTES, Parser
+from ota.sandbox.mqtt_parser import Parser
+from ota.sandbox.mqtt_reader import MAX_REMAINING_BYTES
 from ota.sandbox.mqtt_topics import Subscriptions, find_problem, matches
 from tests import raw_mqtt
 from tests.raw_mqtt import connect_packet, packet, publish_packet, subscribe_packet, text, unsubscribe_packet

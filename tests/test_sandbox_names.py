@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from moto.core.utils import get_service_model
+from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from ota.sandbox import strict
+from ota.sandbox import shortcuts, strict
 from ota.sandbox.names import find_violations, is_bucket_name
 
 BUCKETS = [
@@ -102,5 +102,12 @@ def test_all_violations_come_in_one_sentence() -> None:
 
 
 def test_everything_that_is_replaced_exists_in_moto() -> None:
-    missing = [f"{owner.__name__}.{name}" for owner, name, _ in strict.replacements() if not hasattr(owner, name)]
-    assert missing == []
+    replaced = [*strict.replacements(), *shortcuts.replacements()]
+    assert [f"{owner.__name__}.{name}" for owner, name, _ in replaced if not hasattr(owner, name)] == []
+
+
+def test_what_is_added_is_missing_in_moto_and_an_operation_of_the_model() -> None:
+    for owner, name, _ in strict.additions():
+        operations = {camelcase_to_underscores(one) for one in get_service_model("iam").operation_names}
+        assert name in operations
+        assert name not in vars(owner) or vars(owner)[name].__module__ == "ota.sandbox.simulations"

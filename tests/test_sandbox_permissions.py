@@ -66,6 +66,61 @@ def test_a_request_is_decided_by_its_statements(statements: list[dict[str, Any]]
     assert is_granted([document(*statements)], request) is expected
 
 
+@pytest.mark.parametrize(
+    ("version", "resource", "expected"),
+    [
+        pytest.param("2012-10-17", "arn:aws:s3:::${k}/*", True, id="filled in"),
+        pytest.param("2008-10-17", "arn:aws:s3:::${k}/*", False, id="the older version has no variables"),
+        pytest.param(None, "arn:aws:s3:::${k}/*", False, id="nor has a document without a version"),
+        pytest.param("2008-10-17", "arn:aws:s3:::*", True, id="wildcards are of either version"),
+        pytest.param("2012-10-17", "arn:aws:s3:::${star}/*", False, id="an asterisk in a value is literal"),
+        pytest.param("2012-10-17", "arn:aws:s3:::${mark}amp/*", False, id="a question mark in a value is literal"),
+        pytest.param("2012-10-17", "arn:aws:s3:::${gone, 'lamp'}/*", True, id="default of an absent key"),
+        pytest.param("2012-10-17", "arn:aws:s3:::${k, 'other'}/*", True, id="default of a present key"),
+        pytest.param("2012-10-17", "arn:aws:s3:::${gone, '*'}/*", False, id="an asterisk in a default is literal"),
+    ],
+)
+def test_variables_are_filled_in_as_the_documents_version_says(
+    version: str | None, resource: str, expected: bool
+) -> None:
+    text = json.dumps({**({"Version": version} if version else {}), "Statement": allow(Resource=resource)})
+    context = {"k": "lamp", "star": "*", "mark": "?"}
+    assert is_granted([text], Request("s3:GetObject", "arn:aws:s3:::lamp/x", context)) is expected
+
+
+@pytest.mark.parametrize(
+    ("version", "expected", "actual", "holds"),
+    [
+        pytest.param("2012-10-17", "${other}", "a*", True, id="equals the value"),
+        pytest.param("2012-10-17", "${other}", "ab", False, id="and not what the value would match"),
+        pytest.param("2008-10-17", "${other}", "a*", False, id="older version"),
+        pytest.param("2008-10-17", "${other}", "${other}", True, id="where it is ordinary text"),
+    ],
+)
+@pytest.mark.parametrize("operator", ["StringLike", "StringEquals"])
+def test_variables_in_conditions_are_literal_too(
+    operator: str, version: str, expected: str, actual: str, holds: bool
+) -> None:
+    text = json.dumps({"Version": version, "Statement": allow(Condition={operator: {"k": expected}})})
+    assert is_granted([text], Request("s3:GetObject", IMAGE, {"k": actual, "other": "a*"})) is holds
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"NumericEquals": {"k": "7"}},
+        {"NumericEquals": {"n": "many"}},
+        {"DateLessThan": {"k": "2024-01-01"}},
+        {"IpAddress": {"k": "10.0.0.0/8"}},
+        {"StringSounds": {"k": "one"}},
+    ],
+    ids=["no number", "no number in the policy", "no date", "no address", "no operator"],
+)
+def test_a_value_or_operator_that_is_none_holds_for_nothing(condition: dict[str, Any]) -> None:
+    granted = is_granted([document(allow(Condition=condition))], Request("s3:GetObject", IMAGE, {"k": "one", "n": "7"}))
+    assert granted is False
+
+
 CONDITIONS = [
     pytest.param({"StringEquals": {"k": "one"}}, True, id="equal"),
     pytest.param({"StringEquals": {"K": "one"}}, True, id="keys in any case"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -182,10 +183,32 @@ def test_principals_are_listed_by_type_and_in_pages(iot: IoTClient) -> None:
     assert [len(page["principals"]) for page in pages] == [2, 1]
 
 
-def test_a_token_that_nobody_gave_is_refused(iot: IoTClient) -> None:
-    iot.create_thing(thingName="lamp")
-    found = refused(iot.list_thing_principals, thingName="lamp", nextToken="nonsense")
+@pytest.mark.parametrize(
+    "token", ["nonsense", "bzotNQ==", "bzp4", "e30="], ids=["text", "negative", "no number", "json"]
+)
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        ("list_things", "nextToken"),
+        ("list_thing_types", "nextToken"),
+        ("list_certificates", "marker"),
+        ("list_policies", "marker"),
+        ("list_ota_updates", "nextToken"),
+        ("list_streams", "nextToken"),
+        ("list_jobs", "nextToken"),
+    ],
+)
+def test_a_token_that_nobody_gave_is_refused(
+    kept_clients: Callable[[str], Any], operation: str, name: str, token: str
+) -> None:
+    found = refused(getattr(kept_clients("iot"), operation), **{name: token})
     assert found == ("InvalidRequestException", 400)
+
+
+def test_a_thing_that_is_refused_is_not_made(iot: IoTClient) -> None:
+    for wrong in ({"billingGroupName": "nobody"}, {"thingTypeName": "nobody"}):
+        assert refused(iot.create_thing, thingName="lamp", **wrong) == ("ResourceNotFoundException", 404)
+    assert iot.list_things()["things"] == []
 
 
 def test_the_endpoint_is_constant_and_differs_by_type_account_and_region(

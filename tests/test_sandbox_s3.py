@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.config import Config
 
 from tests.conftest import ACCOUNT, REGION, client
 from tests.test_sandbox_registry import refused
@@ -180,3 +181,38 @@ def test_a_large_file_arrives_whole(s3: S3Client, bucket: str, tmp_path: Any) ->
     path.write_bytes(content)
     s3.upload_file(str(path), bucket, "image")
     assert s3.get_object(Bucket=bucket, Key="image")["Body"].read() == content
+
+
+@pytest.mark.parametrize("status", ["Off", "enabled"])
+def test_versioning_is_enabled_or_suspended(s3: S3Client, bucket: str, status: Any) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    found = refused(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": status})
+    assert found == ("MalformedXML", 400)
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+
+
+def test_a_policy_that_is_no_json_is_refused(s3: S3Client, bucket: str) -> None:
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy="{") == ("MalformedPolicy", 400)
+
+
+def test_a_key_has_at_most_1024_bytes(s3: S3Client, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="ä" * 512, Body=b"")
+    assert refused(s3.put_object, Bucket=bucket, Key="ä" * 512 + "k", Body=b"") == ("KeyTooLongError", 400)
+
+
+def test_a_list_goes_on_only_where_it_ended(s3: S3Client, bucket: str) -> None:
+    for key in ("a", "b"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"")
+    token = s3.list_objects_v2(Bucket=bucket, MaxKeys=1)["NextContinuationToken"]
+    rest = s3.list_objects_v2(Bucket=bucket, ContinuationToken=token)["Contents"]
+    assert [one["Key"] for one in rest] == ["b"]
+    assert refused(s3.list_objects_v2, Bucket=bucket, ContinuationToken="x") == ("InvalidArgument", 400)
+
+
+def test_a_failure_of_the_sandbox_itself_is_an_internal_failure_of_the_service(
+    clean_sandbox: Address, bucket: str
+) -> None:
+    """An object without a name: moto fails on it, and only a client that checks nothing asks for it."""
+    config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    careless = client("s3", clean_sandbox, config=config)
+    assert refused(careless.put_object, Bucket=bucket, Key="", Body=b"x") == ("InternalFailure", 500)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from ota.sandbox.process import Address
 from ota.sandbox.state import Region, Sandbox
 from ota.sandbox.stream_data import StreamError, describe, get_blocks
 from ota.sandbox.streams import StreamFile, add_stream
-from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, World, role_document
+from tests.sandbox_control import Control
+from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, Kept, World, make_world, role_document
 
 LOCATION = {"bucket": BUCKET, "key": KEY}
 FILES = [{"fileId": 1, "s3Location": LOCATION}]
+
+
+@pytest.fixture(scope="module")
+def kept_world(sandbox: Address, kept_clients: Callable[[str], Any]) -> Kept[World]:
+    return Kept(Control(sandbox), lambda: make_world(kept_clients))
+
+
+@pytest.fixture
+def same_world(kept_world: Kept[World]) -> World:
+    """The world that tests share which change nothing."""
+    return kept_world.get()
 
 
 def refusal(call: Any, **params: Any) -> tuple[str, int, str]:
@@ -56,8 +70,10 @@ def test_update_raises_the_version(world: World) -> None:
     ],
     ids=["bad id", "too many files", "file id twice", "file id too large", "no key", "missing object", "missing role"],
 )
-def test_wrong_streams_are_refused(world: World, changes: dict[str, Any], code: str, status: int, word: str) -> None:
-    found = refusal(world.iot.create_stream, **{"streamId": "s1", "files": FILES, "roleArn": ROLE_ARN, **changes})
+def test_wrong_streams_are_refused(
+    same_world: World, changes: dict[str, Any], code: str, status: int, word: str
+) -> None:
+    found = refusal(same_world.iot.create_stream, **{"streamId": "s1", "files": FILES, "roleArn": ROLE_ARN, **changes})
     assert found[:2] == (code, status)
     assert word in found[2]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_control import Control
 from tests.sandbox_world import (
@@ -20,15 +22,28 @@ from tests.sandbox_world import (
     SIGNATURE,
     THING,
     THING_ARN,
+    Kept,
     World,
     file_entry,
     make_bucket,
     make_role,
+    make_world,
     role_document,
     update_request,
 )
 
 JOB = "AFR_OTA-lamp-1"
+
+
+@pytest.fixture(scope="module")
+def kept_world(sandbox: Address, kept_clients: Callable[[str], Any]) -> Kept[World]:
+    return Kept(Control(sandbox), lambda: make_world(kept_clients))
+
+
+@pytest.fixture
+def same_world(kept_world: Kept[World]) -> World:
+    """The world that tests share which change nothing."""
+    return kept_world.get()
 
 
 def refusal(call: Any, **params: Any) -> tuple[str, int, str]:
@@ -182,6 +197,9 @@ def without(path: str) -> dict[str, Any]:
         ({"awsJobPresignedUrlConfig": {"expiresInSec": 59}}, "InvalidRequestException", 400, "60"),
         ({"awsJobTimeoutConfig": {"inProgressTimeoutInMinutes": 10081}}, "InvalidRequestException", 400, "10080"),
         ({"awsJobExecutionsRolloutConfig": {"maximumPerMinute": 1001}}, "InvalidRequestException", 400, "1000"),
+        ({"awsJobExecutionsRolloutConfig": {"exponentialRate": {
+            "baseRatePerMinute": 1, "incrementFactor": 2, "rateIncreaseCriteria": {}}}},
+         "InvalidRequestException", 400, "rateIncreaseCriteria"),
         ({"files": [{}]}, "InvalidRequestException", 400, "fileLocation"),
         ({"files": [without("fileName")]}, "InvalidRequestException", 400, "fileName"),
         ({"files": [without("fileLocation.s3Location.bucket")]}, "InvalidRequestException", 400, "bucket"),
@@ -195,18 +213,19 @@ def without(path: str) -> dict[str, Any]:
     ],
     ids=[
         "space", "colon", "too long", "too long for its job", "no role", "protocol", "protocol twice", "selection",
-        "too many targets", "presigned too short", "timeout too long", "rollout too fast", "empty file",
+        "too many targets", "presigned too short", "timeout too long", "rollout too fast", "no criteria", "empty file",
         "no file name", "no bucket", "unsigned", "no certificate name", "no hash", "signer", "reserved tag",
         "parameter too long",
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_the_request_is_refused_at_once(
-    world: World, changes: dict[str, Any], code: str, status: int, word: str
+    same_world: World, changes: dict[str, Any], code: str, status: int, word: str
 ) -> None:
-    found = refusal(world.iot.create_ota_update, **{**update_request("lamp-1", world.version_id), **changes})
+    request = {**update_request("lamp-1", same_world.version_id), **changes}
+    found = refusal(same_world.iot.create_ota_update, **request)
     assert found[:2] == (code, status)
     assert word in found[2]
-    assert world.iot.list_ota_updates()["otaUpdates"] == []
+    assert same_world.iot.list_ota_updates()["otaUpdates"] == []
 
 
 def test_an_id_of_56_characters_still_fits_its_job(world: World) -> None:
@@ -370,8 +389,8 @@ def test_update_that_is_being_created_can_not_be_deleted(world: World, control: 
 
 
 @pytest.mark.parametrize("operation", ["get_ota_update", "delete_ota_update"])
-def test_unknown_update_is_not_found(world: World, operation: str) -> None:
-    call = getattr(world.iot, operation)
+def test_unknown_update_is_not_found(same_world: World, operation: str) -> None:
+    call = getattr(same_world.iot, operation)
     assert refusal(call, otaUpdateId="nobody")[:2] == ("ResourceNotFoundException", 404)
 
 

@@ -7,7 +7,6 @@ directory gives way at once.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import logging
 import os
 import signal
@@ -16,7 +15,9 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from . import process
+from . import locks, process
+
+_LOOK_S = 0.25  # between two looks at the address file and at the time since the last call
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,8 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     directory = options.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with (directory / process.SERVER_LOCK_FILE).open("a") as lock:
-        if not _is_free(lock):
+    with locks.serving(directory) as place:
+        if place is None:
             sys.stderr.write(f"Another sandbox serves {directory}.\n")
             return process.GAVE_WAY_STATUS
         try:
@@ -34,11 +35,11 @@ def main(argv: list[str] | None = None) -> int:
         except ImportError as error:
             sys.stderr.write(f"{error}\n")
             return process.NO_MOTO_STATUS
-        return _serve(directory, options)
+        return _serve(directory, place, options)
 
 
-def _serve(directory: Path, options: argparse.Namespace) -> int:
-    from .serving import ca_path, open_sandbox
+def _serve(directory: Path, place: IO[str], options: argparse.Namespace) -> int:
+    from .serving import ca_path, open_sandbox, read_models
 
     server, control, broker = open_sandbox(directory, port=options.port, pause_s=options.pause_s, region=options.region)
     signal.signal(signal.SIGTERM, lambda *_: control.stopping.set())
@@ -53,9 +54,10 @@ def _serve(directory: Path, options: argparse.Namespace) -> int:
         pid=os.getpid(),
     )
     process.write_address(directory, address)
+    threading.Thread(target=read_models, daemon=True).start()
     try:
-        while not control.stopping.wait(min(1.0, options.idle_s / 4)):
-            if control.idle_s() >= options.idle_s or not _holds_place(directory, address):
+        while not control.stopping.wait(min(_LOOK_S, options.idle_s / 4)):
+            if control.idle_s() >= options.idle_s or not _holds_place(directory, place, address):
                 break
     finally:
         if process.read_address(directory) == address:
@@ -65,20 +67,12 @@ def _serve(directory: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def _holds_place(directory: Path, address: process.Address) -> bool:
-    """Whether this process is still the directory's; a lost address file is written anew."""
-    found = process.read_address(directory)
-    if found is None and directory.exists():
-        process.write_address(directory, address)
-        return True
-    return found == address
-
-
-def _is_free(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _holds_place(directory: Path, place: IO[str], address: process.Address) -> bool:
+    """Whether this process is still the directory's; a lost or damaged address file is written anew."""
+    if not locks.holds_place(directory, place):
         return False
+    if process.read_address(directory) != address:
+        process.write_address(directory, address)
     return True
 
 

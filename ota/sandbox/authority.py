@@ -69,12 +69,11 @@ class Authority:
 
 
 def open_authority(directory: Path) -> Authority:
-    """The CA kept in ``directory`` (``ca.pem``, ``ca.key``); made there when there is none."""
+    """The CA kept in ``directory`` (``ca.pem``, ``ca.key``); made there when there is none that is whole."""
     key_path, ca_path = directory / _KEY_NAME, directory / CA_NAME
-    if key_path.exists() and ca_path.exists():
-        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            return Authority(key, x509.load_pem_x509_certificate(ca_path.read_bytes()))
+    kept = _read(key_path, ca_path)
+    if kept is not None:
+        return kept
     authority = make_authority()
     directory.mkdir(parents=True, exist_ok=True)
     _write_private(key_path, _private_pem(authority.key, serialization.PrivateFormat.PKCS8))
@@ -125,6 +124,18 @@ def load_certificate(pem: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(pem.encode())
     except ValueError as error:
         raise BadRequestError("The certificate is not valid PEM") from error
+
+
+def _read(key_path: Path, ca_path: Path) -> Authority | None:
+    """The kept pair; None where a file is missing, was cut off or belongs to another."""
+    try:
+        key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
+        certificate = x509.load_pem_x509_certificate(ca_path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    if isinstance(key, ec.EllipticCurvePrivateKey) and certificate.public_key() == key.public_key():
+        return Authority(key, certificate)
+    return None
 
 
 def _load_request(pem: str) -> x509.CertificateSigningRequest:

@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from moto.iot.models import iot_backends
 
 from .authority import Authority, certificate_pem
-from .device_policy import Caller, certificate_facts
+from .callers import Caller, certificate_facts
 from .registry import endpoint_address
 
 ALPN = ("x-amzn-mqtt-ca", "mqtt")

@@ -1,38 +1,37 @@
-"""S3 as strict as AWS since 2023: names, owners, closed defaults, no ACLs, checksums that are compared.
+"""S3 as strict as AWS since 2023: names, owners, closed defaults, no ACLs.
 
-moto accepts any name between 3 and 63 characters, opens every account's buckets to all others, leaves a new bucket
-without its defaults and echoes a checksum without computing it.
+moto accepts any name between 3 and 63 characters, opens every account's buckets to all others, and leaves a new
+bucket without its defaults.
 
 Each function stands in for the method of the same name of moto's ``S3Response`` or ``S3Backend``.
 
 Source: S3 User Guide ("Bucket naming rules", "Blocking public access", "Controlling ownership of objects", "Default
-encryption", "Checking object integrity"); S3 API reference (CreateBucket, PutObject, PutBucketPolicy).
+encryption"); S3 API reference (CreateBucket, PutObject, PutBucketPolicy).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import re
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable
 from typing import Any
 
 from moto.iam.models import iam_backends
-from moto.s3.exceptions import InvalidBucketName, MissingBucket, S3AccessDeniedError, S3ClientError
+from moto.s3.exceptions import InvalidBucketName, MalformedXML, MissingBucket, S3AccessDeniedError, S3ClientError
 from moto.s3.models import PublicAccessBlock, S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.s3.utils import bucket_policy_is_public
 
 from . import permissions
+from .checksums import read_checksum
 from .names import is_bucket_name
 from .sessions import role_of
 
 Method = Callable[..., Any]
 
 _ENFORCED: Any = "BucketOwnerEnforced"  # moto annotates a dict and keeps a string
+_VERSIONING = ("Enabled", "Suspended")
+_LONGEST_KEY = 1024
 _HARMLESS_ACLS = ("private", "bucket-owner-full-control")
-_TRAILER = re.compile(rb"x-amz-checksum-(\w+):([A-Za-z0-9+/]+={0,2})\r?\n")
 _ACTIONS = {"HeadBucket": "ListBucket", "PutPublicAccessBlock": "PutBucketPublicAccessBlock"}
 
 
@@ -48,7 +47,7 @@ def response_methods() -> dict[str, Method]:
 
 def backend_methods() -> dict[str, Method]:
     """The methods for ``S3Backend``, by name; to be asked for before the class is touched."""
-    create, delete, put_policy = S3Backend.create_bucket, S3Backend.delete_bucket, S3Backend.put_bucket_policy
+    create, delete = S3Backend.create_bucket, S3Backend.delete_bucket
 
     def create_bucket(self: Any, bucket_name: str, *args: Any, **kwargs: Any) -> Any:
         if not is_bucket_name(bucket_name):
@@ -66,23 +65,15 @@ def backend_methods() -> dict[str, Method]:
         unfinished_uploads = self.get_bucket(bucket_name).multiparts
         return None if unfinished_uploads else delete(self, bucket_name)  # None: BucketNotEmpty
 
-    def put_bucket_policy(self: Any, bucket_name: str, policy: bytes) -> None:
-        block = self.get_bucket(bucket_name).public_access_block
-        if block and block.block_public_policy and bucket_policy_is_public(policy):
-            raise S3AccessDeniedError
-        put_policy(self, bucket_name, policy)
-
-    def delete_bucket_encryption(self: Any, bucket_name: str) -> None:
-        self.get_bucket(bucket_name).encryption = _sse_s3()
-
-    methods: tuple[Method, ...] = (
-        create_bucket,
-        get_bucket,
-        delete_bucket,
-        put_bucket_policy,
-        delete_bucket_encryption,
-    )
-    return {method.__name__: method for method in methods}
+    own: tuple[Method, ...] = (create_bucket, delete_bucket, get_bucket, delete_bucket_encryption)
+    checks: dict[str, Method] = {
+        "put_bucket_policy": _check_policy,
+        "put_bucket_versioning": _check_versioning,
+        "list_objects_v2": _check_token,
+        "put_object": _check_key,
+    }
+    checked = {name: _after_check(getattr(S3Backend, name), check) for name, check in checks.items()}
+    return {**{method.__name__: method for method in own}, **checked}
 
 
 def get_bucket(self: Any, bucket_name: str) -> Any:
@@ -93,6 +84,11 @@ def get_bucket(self: Any, bucket_name: str) -> Any:
     if bucket_name in s3_backends.bucket_accounts:
         raise S3AccessDeniedError
     raise MissingBucket(bucket=bucket_name)
+
+
+def delete_bucket_encryption(self: Any, bucket_name: str) -> None:
+    """``S3Backend.delete_bucket_encryption``: back to the default; no bucket is without."""
+    self.get_bucket(bucket_name).encryption = _sse_s3()
 
 
 def authorize_role(self: Any, bucket_name: str | None = None, key_name: str | None = None) -> None:
@@ -108,25 +104,6 @@ def authorize_role(self: Any, bucket_name: str | None = None, key_name: str | No
         raise S3AccessDeniedError
 
 
-def read_checksum(self: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
-    """``S3Response._get_checksum``: the algorithm and the base64 value that was sent, else computed.
-
-    Raises:
-        S3ClientError: BadDigest, when what was sent is not the checksum of the body.
-    """
-    body = self.body or b""
-    _check_md5(self.headers.get("Content-MD5"), body)
-    algorithm, sent = _sent_checksum(self.headers, self.raw_body or b"")
-    computed = _compute(algorithm, body)
-    if sent and computed and sent != computed:
-        raise S3ClientError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
-    value = sent or computed
-    if algorithm and value:
-        response_headers[f"x-amz-checksum-{algorithm.lower()}"] = value
-        response_headers["x-amz-checksum-type"] = "FULL_OBJECT"
-    return (algorithm, value) if value else ("", None)
-
-
 def _checked(original: Method) -> Method:
     def method(self: Any, request: Any, full_url: str) -> Any:
         _check_owner(self, request)
@@ -134,6 +111,42 @@ def _checked(original: Method) -> Method:
         return original(self, request, full_url)
 
     return method
+
+
+def _after_check(original: Method, check: Method) -> Method:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def _check_policy(self: Any, bucket_name: str, policy: bytes) -> None:
+    try:
+        json.loads(policy)
+    except ValueError as error:
+        text = "Policies must be valid JSON and the first byte must be '{'"
+        raise S3ClientError("MalformedPolicy", text) from error
+    block = self.get_bucket(bucket_name).public_access_block
+    if block and block.block_public_policy and bucket_policy_is_public(policy):
+        raise S3AccessDeniedError
+
+
+def _check_versioning(self: Any, bucket_name: str, status: str) -> None:
+    self.get_bucket(bucket_name)
+    if status not in _VERSIONING:
+        raise MalformedXML
+
+
+def _check_token(self: Any, *_: Any, continuation_token: str | None = None, **__: Any) -> None:
+    if continuation_token and continuation_token not in self._pagination_tokens:
+        raise S3ClientError("InvalidArgument", "The continuation token provided is incorrect")
+
+
+def _check_key(self: Any, bucket_name: str, key_name: str, *_: Any, **__: Any) -> None:
+    self.get_bucket(bucket_name)
+    if len(key_name.encode()) > _LONGEST_KEY:
+        raise S3ClientError("KeyTooLongError", "Your key is too long")
 
 
 def _check_owner(self: Any, request: Any) -> None:
@@ -152,38 +165,6 @@ def _check_acl(self: Any, request: Any) -> None:
     present = bucket.ownership_rule if bucket else None
     if (request.headers.get("x-amz-object-ownership") or present or _ENFORCED) == _ENFORCED:
         raise S3ClientError("AccessControlListNotSupported", "The bucket does not allow ACLs")
-
-
-def _check_md5(sent: str | None, body: bytes) -> None:
-    if sent and sent != _base64(hashlib.md5(body, usedforsecurity=False).digest()):
-        raise S3ClientError("BadDigest", "The Content-MD5 you specified did not match what we received.")
-
-
-def _sent_checksum(headers: Mapping[str, str], raw_body: bytes) -> tuple[str, str | None]:
-    """The algorithm, in capitals or empty, and the value from the headers or the trailer of a chunked body."""
-    for name, value in headers.items():
-        kind = name.lower().removeprefix("x-amz-checksum-")
-        if kind != name.lower() and kind not in ("type", "mode", "algorithm"):
-            return kind.upper(), value
-    trailer = _TRAILER.search(raw_body) if headers.get("x-amz-trailer") else None
-    if trailer:
-        return trailer.group(1).decode().upper(), trailer.group(2).decode()
-    return headers.get("x-amz-sdk-checksum-algorithm", "").upper(), None
-
-
-def _compute(algorithm: str, body: bytes) -> str | None:
-    """The checksum in base64; None for an algorithm that Python's standard library does not have."""
-    if algorithm == "SHA256":
-        return _base64(hashlib.sha256(body).digest())
-    if algorithm == "SHA1":
-        return _base64(hashlib.sha1(body, usedforsecurity=False).digest())
-    if algorithm == "CRC32":
-        return _base64(binascii.crc32(body).to_bytes(4, "big"))
-    return None
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
 
 
 def _sse_s3() -> dict[str, Any]:

@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from . import lifecycle_events
 from . import mqtt_packets as packets
-from .device_policy import Caller
+from .callers import Caller
 from .mqtt_packets import MalformedPacketError, Message, UnsupportedVersionError
 from .mqtt_parser import Parser
 
 if TYPE_CHECKING:
+    from .lifecycle_events import Session
     from .message_router import Router
 
 log = logging.getLogger(__name__)
@@ -66,6 +68,8 @@ class Connection:
         self.is_connected = False
         self.filters: set[str] = set()
         self.will: Message | None = None
+        self.session: Session | None = None
+        self.end_reason = lifecycle_events.LOST
 
     async def serve(self) -> None:
         """Handle the client's packets until it leaves or has to leave."""
@@ -74,6 +78,7 @@ class Connection:
         except MalformedPacketError as error:
             if isinstance(error, UnsupportedVersionError):
                 self._writer.write(error.refusal)
+            self.end_reason = lifecycle_events.CLIENT_ERROR
             self.refuse("mqtt", "packet", f"malformed MQTT: {error}")
         except OSError as error:
             log.debug("%s: %s", self.caller.client_id, error)
@@ -88,20 +93,21 @@ class Connection:
         numbered = (replace(one, packet_id=self._take_packet_id()) if one.qos else one for one in messages)
         self._writer.write(b"".join(packets.encode_publish(one) for one in numbered))
         if self._writer.transport.get_write_buffer_size() > self._limits.unsent_bytes:
-            self.drop("mqtt", "connection", "the client does not read what it is sent")
+            self.drop("mqtt", "connection", "the client does not read what it is sent", lifecycle_events.BY_SERVER)
 
     def refuse(self, action: str, resource: str, why: str) -> None:
         """Note that something of this client's was not allowed."""
         self._router.note(self.caller, action, resource, why)
 
-    def drop(self, action: str, resource: str, why: str) -> None:
-        """Note why, and end the connection at once."""
+    def drop(self, action: str, resource: str, why: str, reason: str) -> None:
+        """Note why, and end the connection at once; ``reason`` is one of ``lifecycle_events``."""
         self.refuse(action, resource, why)
+        self.end_reason = reason
         self._writer.transport.abort()
 
     def forget(self) -> None:
-        """End the connection at once and without a word: no reason kept, no last will."""
-        self.will = None
+        """End the connection at once and without a word: no reason kept, no last will, nobody told."""
+        self.will = self.session = None
         self._writer.transport.abort()
 
     def close(self) -> None:
@@ -113,7 +119,7 @@ class Connection:
         """End the connection when its keep-alive, or the time for its CONNECT, has run out."""
         if self._clock() > self._deadline:
             missing = "packet within one and a half times the keep-alive" if self.is_connected else "CONNECT in time"
-            self.drop("mqtt", "connection", f"no {missing}")
+            self.drop("mqtt", "connection", f"no {missing}", lifecycle_events.SILENT)
 
     async def _serve(self) -> None:
         parser = Parser()
@@ -150,7 +156,7 @@ class Connection:
         elif isinstance(packet, packets.Acknowledge):
             self._packet_ids.discard(packet.packet_id)
         else:
-            self.will = None
+            self.will, self.end_reason = None, lifecycle_events.BY_CLIENT
 
     def _connect(self, packet: packets.Connect) -> bool:
         if self.is_connected:
@@ -173,7 +179,9 @@ class Connection:
         if message.qos == 2:
             self.refuse("mqtt", message.topic, "QoS 2 is not served: the message is ignored and not acknowledged")
             return True
-        if not self._router.accept(self, message):
+        refusal = self._router.find_refusal(self, message)
+        if refusal is not None:
+            self.end_reason = refusal
             return False
         if message.qos:
             self._writer.write(packets.encode_puback(message.packet_id))
@@ -184,7 +192,10 @@ class Connection:
         codes = self._router.subscribe(self, packet.filters)
         if codes:
             self._writer.write(packets.encode_suback(packet.packet_id, codes))
-            self._router.send_retained(self, [one for one, code in zip(packet.filters, codes, strict=True) if code < 2])
+            granted = [one for one, code in zip(packet.filters, codes, strict=True) if code < 2]
+            self._router.follow_subscribe(self, granted)
+        if codes is None:
+            self.end_reason = lifecycle_events.CLIENT_ERROR
         return codes is not None
 
     def _take_packet_id(self) -> int:

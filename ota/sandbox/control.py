@@ -2,7 +2,7 @@
 
 | path | GET | POST (JSON body) | DELETE |
 |---|---|---|---|
-| health | pid, directory, seconds of processor time | | |
+| health | pid, directory, seconds of processor time, now and when it began to serve, number of resets | | |
 | calls | the calls so far, in order | | forget them |
 | faults | the rules in force | add a rule (``faults.Rule``) | no rules any more |
 | release | | let withheld answers go | |
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
     from .broker import Broker
-    from .renderings import Answer
+    from .request_ids import Answer
 
 
 class Control:
@@ -52,6 +52,8 @@ class Control:
         self._busy = 0
         self._counting = threading.Lock()
         self._last_call = time.monotonic()
+        self._started_cpu_s = time.process_time()
+        self._resets = 0
         self.stopping = threading.Event()
 
     @contextmanager
@@ -85,7 +87,8 @@ class Control:
             return _json("400 Bad Request", {"message": str(error)})
 
     def _get_health(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "directory": str(self._directory), "cpu_s": time.process_time()}
+        times = {"cpu_s": time.process_time(), "started_cpu_s": self._started_cpu_s}
+        return {"pid": os.getpid(), "directory": str(self._directory), "resets": self._resets, **times}
 
     def _get_calls(self) -> dict[str, Any]:
         return {"calls": self._faults.calls()}
@@ -125,6 +128,7 @@ class Control:
 
     def _post_reset(self) -> None:
         with self._sandbox.lock:
+            self._resets += 1
             self._reset_clouds()
             self._sandbox.reset()
         self._broker.reset()

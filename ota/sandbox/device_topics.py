@@ -20,7 +20,7 @@ import cbor2
 
 from . import jobs_data, stream_data
 from .job_types import Reply
-from .jobs_data import JobsError
+from .jobs_requests import JobsError
 from .state import Event, Region
 from .stream_data import StreamError
 

@@ -23,10 +23,22 @@ from moto.core.utils import camelcase_to_underscores, convert_to_flask_response,
 from moto.iot.responses import IoTResponse
 from moto.moto_server.werkzeug_app import HTTP_METHODS, BackendRequest, create_backend_app
 
-from . import job_executions, jobs, jobs_data, names, streams, strict, tagging, updates
+from . import (
+    job_endings,
+    job_events,
+    job_executions,
+    job_views,
+    jobs,
+    jobs_data,
+    names,
+    streams,
+    strict,
+    tagging,
+    updates,
+)
 from .errors import AwsError
 from .job_types import Reply
-from .jobs_data import JobsError
+from .jobs_requests import JobsError
 from .state import Region, Sandbox
 
 if TYPE_CHECKING:
@@ -46,18 +58,20 @@ IOT_OPERATIONS: Mapping[str, Operation] = {
     "ListStreams": streams.list_streams,
     "DeleteStream": streams.delete_stream,
     "CreateJob": jobs.create_job,
-    "DescribeJob": jobs.describe_job,
-    "GetJobDocument": jobs.get_job_document,
-    "ListJobs": jobs.list_jobs,
+    "DescribeJob": job_views.describe_job,
+    "GetJobDocument": job_views.get_job_document,
+    "ListJobs": job_views.list_jobs,
     "UpdateJob": jobs.update_job,
-    "CancelJob": jobs.cancel_job,
-    "DeleteJob": jobs.delete_job,
+    "CancelJob": job_endings.cancel_job,
+    "DeleteJob": job_endings.delete_job,
     "AssociateTargetsWithJob": jobs.associate_targets_with_job,
     "DescribeJobExecution": job_executions.describe_job_execution,
     "ListJobExecutionsForJob": job_executions.list_job_executions_for_job,
     "ListJobExecutionsForThing": job_executions.list_job_executions_for_thing,
     "CancelJobExecution": job_executions.cancel_job_execution,
     "DeleteJobExecution": job_executions.delete_job_execution,
+    "UpdateEventConfigurations": job_events.update_event_configurations,
+    "DescribeEventConfigurations": job_events.describe_event_configurations,
     "TagResource": tagging.tag_resource,
     "UntagResource": tagging.untag_resource,
     "ListTagsForResource": tagging.list_tags_for_resource,

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from .request_ids import new_request_id
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
@@ -103,6 +105,10 @@ def _internal_failure() -> tuple[str, list[tuple[str, str]], bytes]:
     body = b'{"message":"The sandbox failed on this call; its log, sandbox.log, has the traceback."}'
     return (
         "500 Internal Server Error",
-        [("Content-Type", "application/json"), ("x-amzn-ErrorType", "InternalFailureException")],
+        [
+            ("Content-Type", "application/json"),
+            ("x-amzn-ErrorType", "InternalFailureException"),
+            ("x-amzn-RequestId", new_request_id()),
+        ],
         body,
     )

@@ -24,7 +24,7 @@ from moto.iam.exceptions import (
 from moto.iam.models import IAMBackend
 from moto.iam.policy_validation import IAMTrustPolicyDocumentValidator
 
-from .evaluation import statements
+from .evaluation import read_document
 
 _TRUST_CHARACTERS = 2048
 _INLINE_CHARACTERS = 10240
@@ -136,7 +136,7 @@ def _check_trust_document(self: Any, document: str) -> None:
     IAMTrustPolicyDocumentValidator(document).validate()
     if _size(document) > _TRUST_CHARACTERS:
         raise LimitExceededException(f"Cannot exceed quota for ACLSizePerRole: {_TRUST_CHARACTERS}")
-    for statement in statements(document):
+    for statement in read_document(document).statements:
         if "Principal" not in statement and "NotPrincipal" not in statement:
             raise MalformedPolicyDocument("Missing required field Principal")
         for kind, name in _principals(statement.get("Principal", statement.get("NotPrincipal"))):

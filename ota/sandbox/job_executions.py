@@ -10,9 +10,10 @@ from typing import Any
 
 from . import job_progress
 from .errors import AwsError, not_found
+from .job_events import tell_execution
 from .job_queues import seconds_left, watched
 from .job_types import CANCELED, IN_PROGRESS, Execution, Job, Reply
-from .jobs import find_job
+from .job_views import find_job
 from .pages import cut_page
 from .registry_view import check_thing
 from .state import Region
@@ -89,7 +90,7 @@ def delete_job_execution(region: Region, params: dict[str, Any]) -> Reply:
         raise _wrong_state(execution, "deleted")
     with watched(region, [execution.thing_name]) as events:
         _take_out(job, execution)
-    return Reply(events=events)
+    return Reply(events=[*events, *tell_execution(region, execution, "deleted")])
 
 
 def _take_out(job: Job, execution: Execution) -> None:

@@ -23,7 +23,10 @@ def check_limits(
     _check("expiresInSec", presigned, PRESIGNED_SECONDS)
     _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
     _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)
-    _check("baseRatePerMinute", (rollout or {}).get("exponentialRate"), ROLLOUT_PER_MINUTE)
+    exponential = (rollout or {}).get("exponentialRate")
+    _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
+    if exponential and not exponential.get("rateIncreaseCriteria"):
+        raise invalid_request("rateIncreaseCriteria must have numberOfNotifiedThings or numberOfSucceededThings.")
 
 
 def _check(name: str, config: Mapping[str, Any] | None, limits: tuple[int, int]) -> None:

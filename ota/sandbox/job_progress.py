@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from .job_events import tell_execution, tell_job
 from .job_queues import watched
 from .job_types import (
     CANCELED,
@@ -35,8 +36,7 @@ def roll_out(region: Region, job: Job) -> list[Event]:
             _queue(region, job, thing_name)
     if job.waiting:
         region.later(ROLLOUT_STEP_S, partial(roll_out, region, job))
-    _complete(region, job)
-    return events
+    return [*events, *_complete(region, job)]
 
 
 def after_change(region: Region, execution: Execution) -> list[Event]:
@@ -44,11 +44,10 @@ def after_change(region: Region, execution: Execution) -> list[Event]:
     job = region.jobs.get(execution.job_id)
     if job is None or not execution.is_over:
         return []
-    events = _retry(region, job, execution)
+    events = [*tell_execution(region, execution), *_retry(region, job, execution)]
     if job.status == IN_PROGRESS and _is_to_abort(job):
         events += cancel(region, job, comment="The abort criteria of the job were met.", force=False)
-    _complete(region, job)
-    return events
+    return [*events, *_complete(region, job)]
 
 
 def cancel(region: Region, job: Job, *, comment: str | None, force: bool) -> list[Event]:
@@ -59,10 +58,12 @@ def cancel(region: Region, job: Job, *, comment: str | None, force: bool) -> lis
         for execution in concerned:
             execution.force_canceled = force
             execution.change(CANCELED, region.now())
-    job.status, job.comment, job.waiting = CANCELED, comment or job.comment, []
-    job.force_canceled = force
+    job.comment, job.waiting, job.force_canceled = comment or job.comment, [], force
+    events += tell_job(region, job, "cancellation_in_progress")
+    events += [event for one in concerned for event in tell_execution(region, one)]
+    job.status = CANCELED
     job.last_updated_at = job.completed_at = region.now()
-    return events
+    return [*events, *tell_job(region, job, "canceled")]
 
 
 def follow_registry(region: Region) -> list[Event]:
@@ -80,14 +81,13 @@ def _follow(region: Region, job: Job) -> list[Event]:
     with watched(region, [one.thing_name for one in gone]) as events:
         for execution in gone:
             execution.change("REMOVED", region.now())
+    events += [event for one in gone for event in tell_execution(region, one)]
     if members is not None and any(is_group(target) for target in job.targets):
         joined = members - set(job.executions) - set(job.waiting)
         if joined:
             job.waiting += sorted(joined)
             events += roll_out(region, job)
-    if gone:
-        _complete(region, job)
-    return events
+    return [*events, *_complete(region, job)] if gone else events
 
 
 def _still_target(region: Region, thing_name: str, members: set[str] | None) -> bool:
@@ -142,8 +142,10 @@ def _is_to_abort(job: Job) -> bool:
     return False
 
 
-def _complete(region: Region, job: Job) -> None:
+def _complete(region: Region, job: Job) -> list[Event]:
     is_done = not job.waiting and all(execution.is_over for execution in job.latest())
-    if job.selection == SNAPSHOT and job.status == IN_PROGRESS and is_done:
-        job.status = COMPLETED
-        job.last_updated_at = job.completed_at = region.now()
+    if job.selection != SNAPSHOT or job.status != IN_PROGRESS or not is_done:
+        return []
+    job.status = COMPLETED
+    job.last_updated_at = job.completed_at = region.now()
+    return tell_job(region, job, "completed")

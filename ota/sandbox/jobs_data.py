@@ -8,7 +8,6 @@ Source: AWS IoT Developer Guide, "Jobs device MQTT and HTTPS APIs", and "Job exe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,31 +15,11 @@ from typing import Any
 from . import job_progress
 from .job_queues import delivered_document, describe_execution, find_next, pending, summarize, watched
 from .job_types import IN_PROGRESS, QUEUED, Execution, Reply
+from .jobs_requests import JobsError, read_details, read_flag, read_number, read_status, read_step_minutes
 from .registry_view import has_thing
 from .state import Event, Region
 
 NEXT = "$next"
-MAX_DETAILS = 10
-MAX_VALUE = 1024
-MAX_STEP_MINUTES = 10080
-_DETAIL_KEY = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
-_DEVICE_STATUSES = (IN_PROGRESS, "SUCCEEDED", "FAILED", "REJECTED")
-
-
-class JobsError(Exception):
-    """A refusal of the jobs data plane, by its MQTT code.
-
-    Args:
-        code: InvalidRequest, ResourceNotFound, VersionMismatch, InvalidStateTransition or TerminalStateReached.
-        message: the sentence for the log.
-        state: ``executionState``, with VersionMismatch and InvalidStateTransition.
-    """
-
-    def __init__(self, code: str, message: str, state: dict[str, Any] | None = None) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.state = state
 
 
 def get_pending(region: Region, thing_name: str) -> Reply:
@@ -58,7 +37,7 @@ def get_pending(region: Region, thing_name: str) -> Reply:
 def start_next(region: Region, thing_name: str, request: Mapping[str, Any]) -> Reply:
     """Start the front of the queue; one in progress comes back unchanged, and no ``execution`` when none is pending."""
     _check_thing(region, thing_name)
-    details, minutes = _details(request), _step_minutes(request, cancels=False)
+    details, minutes = read_details(request), read_step_minutes(request, cancels=False)
     execution = find_next(region, thing_name)
     if execution is None:
         return Reply()
@@ -73,13 +52,13 @@ def start_next(region: Region, thing_name: str, request: Mapping[str, Any]) -> R
 def describe(region: Region, thing_name: str, job_id: str, request: Mapping[str, Any]) -> Reply:
     """One pending execution, or with ``$next`` the front of the queue; nothing changes."""
     _check_thing(region, thing_name)
-    document = _flag(request, "includeJobDocument", default=True)
+    document = read_flag(request, "includeJobDocument", default=True)
     if job_id == NEXT:
         execution = find_next(region, thing_name)
         if execution is None:
             return Reply()
     else:
-        execution = _find(region, thing_name, job_id, _number(request, "executionNumber"))
+        execution = _find(region, thing_name, job_id, read_number(request, "executionNumber"))
         if execution.is_over:
             raise JobsError("TerminalStateReached", f"Job execution is in terminal state {execution.status}")
     return Reply({"execution": describe_execution(region, execution, document=document, thing_name=True)})
@@ -91,12 +70,12 @@ def update(region: Region, thing_name: str, job_id: str, request: Mapping[str, A
     The reply carries ``executionState`` and ``jobDocument`` only where asked for.
     """
     _check_thing(region, thing_name)
-    status, details = _status(request), _details(request)
-    minutes = _step_minutes(request, cancels=True)
-    with_state = _flag(request, "includeJobExecutionState", default=False)
-    with_document = _flag(request, "includeJobDocument", default=False)
-    execution = _find(region, thing_name, job_id, _number(request, "executionNumber"))
-    _check_version(execution, _number(request, "expectedVersion"))
+    status, details = read_status(request), read_details(request)
+    minutes = read_step_minutes(request, cancels=True)
+    with_state = read_flag(request, "includeJobExecutionState", default=False)
+    with_document = read_flag(request, "includeJobDocument", default=False)
+    execution = _find(region, thing_name, job_id, read_number(request, "executionNumber"))
+    _check_version(execution, read_number(request, "expectedVersion"))
     _check_transition(execution, status)
     with watched(region, [thing_name]) as events:
         if details is not None:
@@ -180,48 +159,3 @@ def _check_transition(execution: Execution, status: str) -> None:
     if execution.is_over or (started and status == "REJECTED"):
         message = f"Transition from {execution.status} to {status} is not allowed"
         raise JobsError("InvalidStateTransition", message, execution_state(execution))
-
-
-def _status(request: Mapping[str, Any]) -> str:
-    status = request.get("status")
-    if status not in _DEVICE_STATUSES:
-        raise JobsError("InvalidRequest", f"status must be one of {', '.join(_DEVICE_STATUSES)}")
-    return str(status)
-
-
-def _details(request: Mapping[str, Any]) -> dict[str, str] | None:
-    details = request.get("statusDetails")
-    if details is None:
-        return None
-    if not isinstance(details, Mapping) or len(details) > MAX_DETAILS:
-        raise JobsError("InvalidRequest", f"statusDetails must be an object with at most {MAX_DETAILS} members")
-    for key, value in details.items():
-        if not _DETAIL_KEY.fullmatch(key) or not isinstance(value, str) or not 1 <= len(value) <= MAX_VALUE:
-            raise JobsError("InvalidRequest", f"statusDetails has a key or value that is not allowed: {key[:128]}")
-    return dict(details)
-
-
-def _step_minutes(request: Mapping[str, Any], *, cancels: bool) -> int | None:
-    minutes = _number(request, "stepTimeoutInMinutes")
-    if minutes is None or 1 <= minutes <= MAX_STEP_MINUTES or (cancels and minutes == -1):
-        return minutes
-    raise JobsError("InvalidRequest", f"stepTimeoutInMinutes must be from 1 to {MAX_STEP_MINUTES}")
-
-
-def _number(request: Mapping[str, Any], name: str) -> int | None:
-    """A whole number; devices in C send it as text."""
-    value = request.get(name)
-    if value is None:
-        return None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and re.fullmatch(r"-?\d{1,19}", value):
-        return int(value)
-    raise JobsError("InvalidRequest", f"{name} must be a number")
-
-
-def _flag(request: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    value = request.get(name, default)
-    if not isinstance(value, bool):
-        raise JobsError("InvalidRequest", f"{name} must be true or false")
-    return value

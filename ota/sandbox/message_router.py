@@ -14,29 +14,24 @@ AWS IoT quotas.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections import Counter, deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from moto.iot.models import iot_backends
-
-from . import device_policy, device_topics, mqtt_packets
-from .device_policy import Caller, Decision, decide
+from . import device_policy, device_topics, lifecycle_events, mqtt_packets, mqtt_quotas, retained
+from .callers import Caller, find_exclusive_thing
+from .device_policy import Decision, decide
+from .lifecycle_events import Session
 from .mqtt_packets import Connect, Message
 from .mqtt_refusals import MAX_WHY_CHARACTERS, Refusal, RefusalLog
-from .mqtt_topics import Subscriptions, find_problem, matches
+from .mqtt_topics import Subscriptions
 from .state import Event, Sandbox
 
 if TYPE_CHECKING:
     from .connections import Connection
 
-MAX_CLIENT_ID_BYTES = 128
-MAX_FILTERS = 8
-MAX_SUBSCRIPTIONS = 50
-MAX_RETAINED = 500
 NOT_AUTHORIZED = 7
-_RULES, _THINGS = "$aws/rules/", "$aws/things/"
 
 
 @dataclass
@@ -44,6 +39,7 @@ class Realm:
     """What belongs to one account in one region."""
 
     clients: dict[str, Connection] = field(default_factory=dict)
+    sessions: Counter[str] = field(default_factory=Counter)
     subscriptions: Subscriptions[Connection] = field(default_factory=Subscriptions)
 
 
@@ -59,7 +55,8 @@ class Router:
     def admit(self, connection: Connection, connect: Connect) -> int:
         """The code of CONNACK for this CONNECT: 7 when the policies do not allow it, which is AWS's own number."""
         client_id = connection.caller.client_id
-        if len(client_id.encode()) > MAX_CLIENT_ID_BYTES or not (connect.client_id or connect.clean_session):
+        is_too_long = len(client_id.encode()) > mqtt_quotas.MAX_CLIENT_ID_BYTES
+        if is_too_long or not (connect.client_id or connect.clean_session):
             connection.refuse("mqtt", client_id, "a client id must have from 1 to 128 bytes")
             return mqtt_packets.BAD_CLIENT_ID
         if self._allows(connection, device_policy.CONNECT, f"client/{client_id}"):
@@ -68,11 +65,17 @@ class Router:
 
     def enter(self, connection: Connection) -> None:
         """Take the client in; another connection with its client id ends."""
-        clients = self._realm(connection.caller).clients
-        earlier = clients.get(connection.caller.client_id)
-        clients[connection.caller.client_id] = connection
+        caller, realm = connection.caller, self._realm(connection.caller)
+        earlier = realm.clients.get(caller.client_id)
+        realm.clients[caller.client_id] = connection
+        with self._sandbox.lock:
+            thing_name = find_exclusive_thing(caller)
+        connection.session = Session(caller, str(uuid4()), realm.sessions[caller.client_id], thing_name)
+        realm.sessions[caller.client_id] += 1
         if earlier is not None:
-            earlier.drop("mqtt", connection.caller.client_id, "another connection with this client id took its place")
+            why = "another connection with this client id took its place"
+            earlier.drop("mqtt", caller.client_id, why, lifecycle_events.REPLACED)
+        self._tell(caller, lifecycle_events.connected(connection.session, self._sandbox.now()))
 
     def leave(self, connection: Connection) -> None:
         """Forget the client; its last will is published unless it left on purpose."""
@@ -83,34 +86,40 @@ class Router:
         if realm.clients.get(connection.caller.client_id) is connection:
             del realm.clients[connection.caller.client_id]
         will, connection.will = connection.will, None
-        if will is not None and will.qos < 2 and self.accept(connection, will):
+        if will is not None and will.qos < 2 and self.find_refusal(connection, will) is None:
             self.publish(connection, will)
+        if connection.session is not None:
+            gone = lifecycle_events.disconnected(connection.session, self._sandbox.now(), connection.end_reason)
+            self._tell(connection.caller, gone)
 
-    def accept(self, connection: Connection, message: Message) -> bool:
-        """Whether the client may publish this; it is disconnected when not."""
-        problem = _find_problem(message)
+    def find_refusal(self, connection: Connection, message: Message) -> str | None:
+        """Why the client has to go (one of ``lifecycle_events``) when it publishes this; None when it may."""
+        problem = mqtt_quotas.find_publish_problem(message)
         if problem:
             connection.refuse("mqtt", message.topic, problem)
-            return False
+            return lifecycle_events.CLIENT_ERROR
         needed = [device_policy.PUBLISH, *([device_policy.RETAIN_PUBLISH] if message.retain else [])]
-        return all(self._allows(connection, action, f"topic/{message.topic}") for action in needed)
+        if all(self._allows(connection, action, f"topic/{message.topic}") for action in needed):
+            return None
+        return lifecycle_events.NOT_AUTHORIZED
 
     def publish(self, connection: Connection, message: Message) -> None:
         """Deliver an accepted message, and answer it where it is a request."""
-        if message.topic.startswith(_RULES):
+        if message.topic.startswith(mqtt_quotas.RULES):
             return
         if message.retain and not message.topic.startswith("$"):
-            self._retain(connection.caller, message)
+            retained.keep(connection.caller, message)
         self._deliver(connection.caller, message, [message.payload])
         if device_topics.is_request(message.topic):
             self._answer(connection, message)
-        elif message.topic.startswith(_THINGS):
+        elif message.topic.startswith(mqtt_quotas.THINGS):
             connection.refuse("mqtt", message.topic, "the sandbox has no shadows; nothing answers")
 
     def subscribe(self, connection: Connection, filters: tuple[tuple[str, int], ...]) -> list[int] | None:
         """A code for each filter; none at all when QoS 2 is among them; None when the client has to go."""
-        if len(filters) > MAX_FILTERS:
-            connection.refuse("mqtt", filters[0][0], f"one SUBSCRIBE may hold at most {MAX_FILTERS} filters")
+        if len(filters) > mqtt_quotas.MAX_FILTERS:
+            why = f"one SUBSCRIBE may hold at most {mqtt_quotas.MAX_FILTERS} filters"
+            connection.refuse("mqtt", filters[0][0], why)
             return None
         if any(qos > 1 for _, qos in filters):
             connection.refuse("mqtt", filters[0][0], "QoS 2 is not served: the SUBSCRIBE is ignored")
@@ -122,13 +131,18 @@ class Router:
         for wanted in filters:
             self._realm(connection.caller).subscriptions.discard(wanted, connection)
             connection.filters.discard(wanted)
+        if connection.session is not None:
+            told = lifecycle_events.unsubscribed(connection.session, self._sandbox.now(), filters)
+            self._tell(connection.caller, told)
 
-    def send_retained(self, connection: Connection, filters: list[tuple[str, int]]) -> None:
-        """Send the retained messages that a new subscription meets."""
-        for message in list(_retained(connection.caller).values()):
-            qos = [qos for wanted, qos in filters if matches(wanted, message.topic)]
-            if qos and self._allows(connection, device_policy.RECEIVE, f"topic/{message.topic}"):
-                connection.send([replace(message, qos=min(message.qos, max(qos)))])
+    def follow_subscribe(self, connection: Connection, filters: list[tuple[str, int]]) -> None:
+        """What comes of new subscriptions: the retained messages that they meet; and others are told of them."""
+        for message in retained.find(connection.caller, filters):
+            if self._allows(connection, device_policy.RECEIVE, f"topic/{message.topic}"):
+                connection.send([message])
+        if connection.session is not None:
+            new = [wanted for wanted, _ in filters]
+            self._tell(connection.caller, lifecycle_events.subscribed(connection.session, self._sandbox.now(), new))
 
     def announce(self, account_id: str, region: str, event: Event) -> None:
         """Keep what AWS IoT publishes by itself until ``flush``, in order; callable from any thread."""
@@ -146,6 +160,11 @@ class Router:
         now = self._sandbox.now()
         why = why[:MAX_WHY_CHARACTERS]
         self._refusals.add(Refusal(now, caller.client_id, caller.certificate_id, action, resource[:512], why))
+
+    def reset(self) -> None:
+        """Count connections from the beginning again."""
+        for realm in self._realms.values():
+            realm.sessions.clear()
 
     def client_count(self) -> int:
         """How many clients are connected."""
@@ -174,11 +193,7 @@ class Router:
                 receiver.send([Message(message.topic, payload, min(message.qos, qos)) for payload in payloads])
 
     def _subscribe(self, connection: Connection, wanted: str, qos: int) -> int:
-        problem = find_problem(wanted)
-        if wanted.startswith("$") and not wanted.startswith("$aws/"):
-            problem = "of the reserved topics only those under $aws/ are served"
-        elif wanted not in connection.filters and len(connection.filters) >= MAX_SUBSCRIPTIONS:
-            problem = f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions"
+        problem = mqtt_quotas.find_subscribe_problem(wanted, connection.filters)
         if problem:
             connection.refuse("mqtt", wanted, problem)
             return mqtt_packets.SUBSCRIPTION_REFUSED
@@ -195,42 +210,11 @@ class Router:
             connection.refuse(decision.action, decision.resource, decision.why)
         return decision.allowed
 
-    def _retain(self, caller: Caller, message: Message) -> None:
-        kept = _retained(caller)
-        kept.pop(message.topic, None)
-        if message.payload and len(kept) < MAX_RETAINED:
-            kept[message.topic] = replace(message, packet_id=0)
+    def _tell(self, caller: Caller, events: list[Event]) -> None:
+        """Deliver what AWS IoT tells of this client, in turn with what else it tells."""
+        for event in events:
+            self.announce(caller.account_id, caller.region, event)
+        self.flush()
 
     def _realm(self, caller: Caller) -> Realm:
         return self._realms.setdefault((caller.account_id, caller.region), Realm())
-
-
-def _retained(caller: Caller) -> dict[str, Message]:
-    """Kept on moto's backend, so that a reset forgets them too."""
-    backend = iot_backends[caller.account_id][caller.region]
-    kept: dict[str, Message] = vars(backend).setdefault("retained_messages", {})
-    return kept
-
-
-def _find_problem(message: Message) -> str | None:
-    """Why nobody may publish this, whatever the policies say."""
-    problems: Iterator[str | None] = iter(
-        [
-            f"a message has at most {mqtt_packets.MAX_PAYLOAD_BYTES} bytes"
-            if len(message.payload) > mqtt_packets.MAX_PAYLOAD_BYTES
-            else None,
-            None if message.topic.startswith(_RULES) else find_problem(message.topic),
-            "the topic is reserved" if message.topic.startswith("$") and not _is_for_clients(message.topic) else None,
-        ]
-    )
-    return next((one for one in problems if one), None)
-
-
-def _is_for_clients(topic: str) -> bool:
-    """Whether a client may publish on this topic under ``$``: jobs, streams, shadows and rules."""
-    return topic.startswith(_RULES) or device_topics.is_request(topic) or _is_shadow(topic)
-
-
-def _is_shadow(topic: str) -> bool:
-    parts = topic.split("/")
-    return topic.startswith(_THINGS) and len(parts) > 3 and parts[3] == "shadow"

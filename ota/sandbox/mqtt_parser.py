@@ -1,7 +1,7 @@
 """Reads what MQTT 3.1.1 clients send, strictly: bytes in any portions go in, packets come out.
 
-A packet's length is judged before any of it is kept. What the standard calls malformed is refused, so that a device
-that builds bad packets fails here as it fails against AWS.
+What the standard calls malformed is refused, so that a device that builds bad packets fails here as it fails against
+AWS.
 
 Source: OASIS MQTT 3.1.1 (sections 1.5.3, 2.2, 3.1 to 3.14, 4.7.1 and 4.8).
 """
@@ -14,7 +14,6 @@ from .mqtt_packets import (
     CONNECT,
     DISCONNECT,
     LEVEL,
-    MAX_PAYLOAD_BYTES,
     PINGREQ,
     PUBACK,
     PUBLISH,
@@ -31,9 +30,7 @@ from .mqtt_packets import (
     Unsubscribe,
     UnsupportedVersionError,
 )
-
-MAX_REMAINING_BYTES = MAX_PAYLOAD_BYTES + 1024
-_FIXED_FLAGS = {CONNECT: 0, PUBACK: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0, DISCONNECT: 0}
+from .mqtt_reader import Reader, read_header
 
 
 class Parser:
@@ -51,7 +48,7 @@ class Parser:
         self._buffer += data
         begin = 0
         try:
-            while (head := _read_header(self._buffer, begin)) is not None:
+            while (head := read_header(self._buffer, begin)) is not None:
                 first, start, length = head
                 if len(self._buffer) < start + length:
                     return
@@ -61,37 +58,8 @@ class Parser:
             del self._buffer[:begin]
 
 
-def _read_header(buffer: bytearray, begin: int) -> tuple[int, int, int] | None:
-    """First byte, where the body starts and how long it is; None while the header is incomplete."""
-    length, shift = 0, 0
-    if len(buffer) > begin:
-        _check_flags(buffer[begin])
-    for place in range(begin + 1, min(begin + 5, len(buffer))):
-        length |= (buffer[place] & 0x7F) << shift
-        shift += 7
-        if buffer[place] < 0x80:
-            if length > MAX_REMAINING_BYTES:
-                raise MalformedPacketError(f"a packet of {length} bytes is larger than {MAX_REMAINING_BYTES}")
-            return buffer[begin], place + 1, length
-    if len(buffer) - begin >= 5:
-        raise MalformedPacketError("a remaining length of more than four bytes")
-    return None
-
-
-def _check_flags(first: int) -> None:
-    kind, flags = first >> 4, first & 0x0F
-    if kind == PUBLISH:
-        qos = flags >> 1 & 3
-        if qos == 3 or (qos == 0 and flags & 8):
-            raise MalformedPacketError("PUBLISH with QoS 3, or DUP with QoS 0")
-    elif kind not in _FIXED_FLAGS:
-        raise MalformedPacketError(f"packet type {kind}, which a client of this server never sends")
-    elif flags != _FIXED_FLAGS[kind]:
-        raise MalformedPacketError(f"packet type {kind} with the flags {flags:#x}")
-
-
 def _parse(first: int, body: bytes) -> Packet:
-    kind, reader = first >> 4, _Reader(body)
+    kind, reader = first >> 4, Reader(body)
     if kind == PUBLISH:
         return _parse_publish(first, reader)
     packet = _PARSERS[kind](reader)
@@ -99,56 +67,7 @@ def _parse(first: int, body: bytes) -> Packet:
     return packet
 
 
-class _Reader:
-    """Takes a packet's body apart from the front."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._place = 0
-
-    def take(self, count: int) -> bytes:
-        end = self._place + count
-        if end > len(self._body):
-            raise MalformedPacketError("a packet that ends within a field")
-        taken, self._place = self._body[self._place : end], end
-        return taken
-
-    def byte(self) -> int:
-        return self.take(1)[0]
-
-    def number(self) -> int:
-        return int.from_bytes(self.take(2), "big")
-
-    def packet_id(self) -> int:
-        found = self.number()
-        if found == 0:
-            raise MalformedPacketError("packet identifier 0")
-        return found
-
-    def binary(self) -> bytes:
-        return self.take(self.number())
-
-    def text(self) -> str:
-        try:
-            found = self.binary().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedPacketError("a string that is not valid UTF-8") from error
-        if "\0" in found:
-            raise MalformedPacketError("a string with the character U+0000")
-        return found
-
-    def rest(self) -> bytes:
-        return self.take(len(self._body) - self._place)
-
-    def is_at_end(self) -> bool:
-        return self._place == len(self._body)
-
-    def expect_end(self) -> None:
-        if not self.is_at_end():
-            raise MalformedPacketError("bytes after a packet's last field")
-
-
-def _parse_connect(reader: _Reader) -> Connect:
+def _parse_connect(reader: Reader) -> Connect:
     if reader.binary() not in (b"MQTT", b"MQIsdp"):
         raise MalformedPacketError("a protocol name other than MQTT")
     level = reader.byte()
@@ -175,12 +94,12 @@ def _check_connect_flags(flags: int) -> None:
         raise MalformedPacketError("CONNECT with a password and no user name")
 
 
-def _parse_will(reader: _Reader, flags: int) -> Message:
+def _parse_will(reader: Reader, flags: int) -> Message:
     topic = _check_topic(reader.text())
     return Message(topic, reader.binary(), qos=flags >> 3 & 3, retain=bool(flags & 0x20))
 
 
-def _parse_publish(first: int, reader: _Reader) -> Message:
+def _parse_publish(first: int, reader: Reader) -> Message:
     qos = first >> 1 & 3
     topic = _check_topic(reader.text())
     packet_id = reader.packet_id() if qos else 0
@@ -193,7 +112,7 @@ def _check_topic(topic: str) -> str:
     return topic
 
 
-def _parse_subscribe(reader: _Reader) -> Subscribe:
+def _parse_subscribe(reader: Reader) -> Subscribe:
     packet_id = reader.packet_id()
     filters: list[tuple[str, int]] = []
     while not filters or not reader.is_at_end():
@@ -204,7 +123,7 @@ def _parse_subscribe(reader: _Reader) -> Subscribe:
     return Subscribe(packet_id, tuple(filters))
 
 
-def _parse_unsubscribe(reader: _Reader) -> Unsubscribe:
+def _parse_unsubscribe(reader: Reader) -> Unsubscribe:
     packet_id = reader.packet_id()
     filters: list[str] = []
     while not filters or not reader.is_at_end():
@@ -219,7 +138,7 @@ def _check_filter(wanted: str) -> str:
     return wanted
 
 
-_PARSERS: dict[int, Callable[[_Reader], Packet]] = {
+_PARSERS: dict[int, Callable[[Reader], Packet]] = {
     CONNECT: _parse_connect,
     PUBACK: lambda reader: Acknowledge(reader.packet_id()),
     SUBSCRIBE: _parse_subscribe,

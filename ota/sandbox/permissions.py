@@ -54,10 +54,10 @@ def is_allowed(
         return False
     known = {"aws:PrincipalArn": role_arn, "aws:PrincipalAccount": account_id, **(context or {})}
     request = evaluation.Request(action=action, resource=resource, context=known)
-    if not evaluation.is_granted(_policies(role), request):
+    if not evaluation.is_granted(policies_of(role), request):
         return False
-    boundary_arn = role.permissions_boundary_arn
-    return not boundary_arn or evaluation.is_granted(_boundary(account_id, boundary_arn), request)
+    boundary = boundary_of(iam_backends[account_id]["aws"], role)
+    return boundary is None or evaluation.is_granted(boundary, request)
 
 
 def check_trust(role: Any, principals: Mapping[str, frozenset[str]], context: Mapping[str, str]) -> str | None:
@@ -65,7 +65,7 @@ def check_trust(role: Any, principals: Mapping[str, frozenset[str]], context: Ma
     document = role.assume_role_policy_document
     named = [
         statement
-        for statement in evaluation.statements(document)
+        for statement in evaluation.read_document(document).statements
         if evaluation.covers_action(statement, _ASSUME_ROLE) and evaluation.names_principal(statement, principals)
     ]
     if not any(statement.get("Effect") == "Allow" for statement in named):
@@ -85,13 +85,17 @@ def find_role(account_id: str, role_arn: str) -> Any | None:
         return None
 
 
-def _policies(role: Any) -> list[str]:
-    return [*role.policies.values(), *(_default_document(policy) for policy in role.managed_policies.values())]
+def policies_of(holder: Any) -> list[str]:
+    """The documents of a role, user or group: its inline policies, and the default versions of the attached ones."""
+    return [*holder.policies.values(), *(_default_document(policy) for policy in holder.managed_policies.values())]
 
 
-def _boundary(account_id: str, policy_arn: str) -> list[str]:
-    policy = iam_backends[account_id]["aws"].managed_policies.get(policy_arn)
-    return [_default_document(policy)] if policy else []  # a boundary that is gone allows nothing
+def boundary_of(iam_backend: Any, role: Any) -> list[str] | None:
+    """The document of the role's permissions boundary; an empty list, which allows nothing, for one that is gone."""
+    if not role.permissions_boundary_arn:
+        return None
+    policy = iam_backend.managed_policies.get(role.permissions_boundary_arn)
+    return [_default_document(policy)] if policy else []
 
 
 def _default_document(policy: Any) -> str:

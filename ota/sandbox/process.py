@@ -4,52 +4,41 @@ Light to import (no moto, no boto3), so that a task may ask for the address at n
 process: starters take turns by a lock file, and a serving process holds another one for as long as it lives. A process
 is only ever signalled after it has said over HTTP that it is this directory's sandbox, so that a recycled number in a
 stale file never ends a stranger.
-
-``address.json`` holds exactly endpoint_url, region, mqtt_host, mqtt_port, ca_path and pid.
 """
 
 from __future__ import annotations
 
-import fcntl
-import http.client
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+from . import locks
+from .address import ADDRESS_FILE, Address, ask, find_serving, read_address, write_address
 from .errors import SandboxError
+from .spawning import GAVE_WAY_STATUS, LOG_FILE, NO_MOTO_STATUS, spawn_and_wait
+
+__all__ = [
+    "ADDRESS_FILE",
+    "DEFAULT_IDLE_S",
+    "DEFAULT_PAUSE_S",
+    "DEFAULT_REGION",
+    "GAVE_WAY_STATUS",
+    "LOG_FILE",
+    "NO_MOTO_STATUS",
+    "Address",
+    "read_address",
+    "reset",
+    "start",
+    "stop",
+    "write_address",
+]
 
 DEFAULT_REGION = "eu-west-1"
 DEFAULT_PAUSE_S = 0.3
 DEFAULT_IDLE_S = 1800.0
-ADDRESS_FILE = "address.json"
-LOG_FILE = "sandbox.log"
-START_LOCK_FILE = "start.lock"
-SERVER_LOCK_FILE = "server.lock"
-NO_MOTO_STATUS = 3
-GAVE_WAY_STATUS = 4
-_MAX_LOG_BYTES = 1_000_000
-_PACKAGE_PARENT = Path(__file__).resolve().parents[2]
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a sandbox listens. ``mqtt_host`` and ``mqtt_port`` are None while it has no broker."""
-
-    endpoint_url: str
-    region: str
-    mqtt_host: str | None
-    mqtt_port: int | None
-    ca_path: str
-    pid: int
 
 
 def start(
@@ -74,15 +63,17 @@ def start(
         sleep: waits; replaced in tests.
 
     Raises:
-        SandboxError: moto is not installed, or the process did not come to serve; with the end of its log.
+        SandboxError: moto is not installed, the directory cannot be used, or the process did not come to serve; with
+            the end of its log.
     """
     directory = Path(directory).resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    with _turn(directory / START_LOCK_FILE):
-        address = _serving(directory)
-        if address is not None:
-            return address
-        return _start_and_wait(directory, _arguments(directory, pause_s, idle_s, region), timeout_s, poll_s, sleep)
+    with _as_sandbox_error(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with locks.starting(directory):
+            address = find_serving(directory)
+            if address is not None:
+                return address
+            return spawn_and_wait(directory, _arguments(pause_s, idle_s, region), timeout_s, poll_s, sleep)
 
 
 def stop(
@@ -91,18 +82,20 @@ def stop(
     """End the sandbox of ``directory``; False when none is running.
 
     Raises:
-        SandboxError: it was told to end and still answers after ``timeout_s``.
+        SandboxError: it was told to end and still answers after ``timeout_s``, or the directory cannot be used.
     """
     directory = Path(directory).resolve()
-    address = _serving(directory)
-    if address is None:
-        (directory / ADDRESS_FILE).unlink(missing_ok=True)
-        return False
-    os.kill(address.pid, signal.SIGTERM)
-    for _ in range(max(1, round(timeout_s / poll_s))):
-        if read_address(directory) != address and not _holds_lock(directory):
-            return True
-        sleep(poll_s)
+    with _as_sandbox_error(directory):
+        address = _find_to_stop(directory, timeout_s, poll_s, sleep)
+        if address is None:
+            (directory / ADDRESS_FILE).unlink(missing_ok=True)
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(address.pid, signal.SIGTERM)
+        for _ in range(max(1, round(timeout_s / poll_s))):
+            if read_address(directory) != address and not locks.is_served(directory):
+                return True
+            sleep(poll_s)
     raise SandboxError(f"The sandbox (process {address.pid}) was told to end and still runs after {timeout_s:g} s.")
 
 
@@ -110,140 +103,38 @@ def reset(directory: Path | str) -> None:
     """Make the running sandbox forget everything in it.
 
     Raises:
-        SandboxError: none is running.
+        SandboxError: none is running, or it does not answer.
     """
-    address = _serving(Path(directory).resolve())
+    address = find_serving(Path(directory).resolve())
     if address is None:
         raise SandboxError(f"No sandbox is running in {directory}. Start one with: invoke sandbox")
-    _ask(address, "POST", "reset")
+    if ask(address, "POST", "reset") is None:
+        raise SandboxError(f"The sandbox (process {address.pid}) did not answer. Its log: {Path(directory) / LOG_FILE}")
 
 
-def read_address(directory: Path | str) -> Address | None:
-    """What the address file of ``directory`` says, without asking whether it still holds."""
-    path = Path(directory) / ADDRESS_FILE
-    try:
-        return Address(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        return None
-
-
-def write_address(directory: Path, address: Address) -> None:
-    """Write the address file in one step, so that no reader sees half of it."""
-    fresh = directory / f"{ADDRESS_FILE}.{address.pid}"
-    fresh.write_text(json.dumps(asdict(address), indent=2) + "\n", encoding="utf-8")
-    fresh.replace(directory / ADDRESS_FILE)
-
-
-def _serving(directory: Path) -> Address | None:
-    """The address of the sandbox that answers for this directory by the number in the file."""
-    address = read_address(directory)
-    if address is None:
-        return None
-    health = _ask(address, "GET", "health")
-    if health is None or health.get("pid") != address.pid or health.get("directory") != str(directory):
-        return None
+def _find_to_stop(directory: Path, timeout_s: float, poll_s: float, sleep: Callable[[float], None]) -> Address | None:
+    """The serving sandbox; one whose address file was lost or damaged writes it anew, which is waited for."""
+    ends_at = time.monotonic() + timeout_s
+    address = find_serving(directory)
+    while address is None and locks.is_served(directory):
+        if time.monotonic() > ends_at:
+            holder = f"A process holds {directory / locks.SERVER_LOCK_FILE} and does not answer"
+            raise SandboxError(f"{holder}: end it by hand (fuser {directory / locks.SERVER_LOCK_FILE} names it).")
+        sleep(poll_s)
+        address = find_serving(directory)
     return address
 
 
-def _ask(address: Address, method: str, what: str) -> dict[str, Any] | None:
-    """A control endpoint's answer; None when nobody, or somebody else, answers there."""
-    where = urlsplit(address.endpoint_url)
-    connection = http.client.HTTPConnection(where.hostname or "127.0.0.1", where.port, timeout=5)
-    try:
-        connection.request(method, f"/_sandbox/{what}")
-        answer: dict[str, Any] = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else None
-
-
-def _arguments(directory: Path, pause_s: float | None, idle_s: float | None, region: str | None) -> list[str]:
-    arguments = ["--directory", str(directory)]
-    for name, value in (("--pause-s", pause_s), ("--idle-s", idle_s), ("--region", region)):
-        if value is not None:
-            arguments += [name, str(value)]
-    return arguments
-
-
-def _spawn(directory: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    path = directory / LOG_FILE
-    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-        path.unlink()
-    with path.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - this interpreter, this package, our own arguments
-            [sys.executable, "-m", "ota.sandbox", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=_PACKAGE_PARENT,
-            env=_child_environment(),
-        )
-
-
-def _child_environment() -> dict[str, str]:
-    """The user's environment without anything that would steer boto3 or moto inside the sandbox."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_", "BOTO"))}
-    paths = [str(_PACKAGE_PARENT), *filter(None, [env.get("PYTHONPATH")])]
-    env["PYTHONPATH"] = os.pathsep.join(paths)
-    env["AWS_CONFIG_FILE"] = env["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
-    env["AWS_EC2_METADATA_DISABLED"] = "true"
-    return env
-
-
-def _start_and_wait(
-    directory: Path, arguments: list[str], timeout_s: float, poll_s: float, sleep: Callable[[float], None]
-) -> Address:
-    child = _spawn(directory, arguments)
-    for _ in range(max(1, round(timeout_s / poll_s))):
-        address = _serving(directory)
-        if address is not None:
-            _let_go(child, address)
-            return address
-        if child.poll() == GAVE_WAY_STATUS:  # to one that is about to end, or to write its address anew
-            child = _spawn(directory, arguments)
-        elif child.returncode is not None:
-            raise SandboxError(_why_not(directory, f"ended at once with status {child.returncode}", child.returncode))
-        sleep(poll_s)
-    child.kill()
-    child.wait()
-    raise SandboxError(_why_not(directory, f"did not serve within {timeout_s:g} s", None))
-
-
-def _let_go(child: subprocess.Popen[bytes], address: Address) -> None:
-    """Leave the serving child to itself; one that is not needed must not come to serve after the other has ended."""
-    if child.pid != address.pid:
-        child.kill()
-        child.wait()
-    elif child.poll() is None:
-        child.returncode = 0  # it outlives its starter, which is no mistake to warn of
-
-
-def _why_not(directory: Path, what: str, status: int | None) -> str:
-    log_path = directory / LOG_FILE
-    tail = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-    if status == NO_MOTO_STATUS:
-        return f"The sandbox needs moto: {tail[-1]}. Install it with: pip install '.[sandbox]'"
-    return "\n".join([f"The sandbox {what}. The end of {log_path}:", *tail])
+def _arguments(pause_s: float | None, idle_s: float | None, region: str | None) -> list[str]:
+    given = {"--pause-s": pause_s, "--idle-s": idle_s, "--region": region}
+    return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Wait for the lock and hold it; the system frees it when the holder dies."""
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+def _as_sandbox_error(directory: Path) -> Iterator[None]:
+    try:
         yield
-
-
-def _holds_lock(directory: Path) -> bool:
-    """Whether a serving process still holds this directory."""
-    with (directory / SERVER_LOCK_FILE).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    except OSError as error:
+        what = f"{error.filename or directory}: {error.strerror}"
+        message = f"The sandbox cannot use its folder {directory} ({what}). It needs a folder that it may write to."
+        raise SandboxError(message) from error

@@ -1,12 +1,12 @@
-"""The thing registry as AWS keeps it: idempotent creation, attribute limits, exclusive attachments, one endpoint.
+"""The thing registry as AWS keeps it: idempotent creation, attribute limits, one endpoint.
 
-moto overwrites a thing that is created twice, gives another endpoint on every call and ignores how a principal is
-attached, which would hide exactly the mistakes that matter in the second run of a tool.
+moto overwrites a thing that is created twice and gives another endpoint on every call, which would hide exactly the
+mistakes that matter in the second run of a tool.
 
 Each function here stands in for the method of the same name of moto's ``IoTResponse``.
 
-Source: AWS IoT API reference (CreateThing, UpdateThing, DeleteThing, AttachThingPrincipal, ListThingPrincipalsV2,
-ListPrincipalThingsV2, DescribeEndpoint); AWS IoT quotas (thing attributes).
+Source: AWS IoT API reference (CreateThing, UpdateThing, DeleteThing, DescribeEndpoint); AWS IoT quotas (thing
+attributes).
 """
 
 from __future__ import annotations
@@ -18,13 +18,10 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 
-from .pages import cut_page
 from .refusals import Refusal, invalid_request
 
 _ATTRIBUTES_WITHOUT_TYPE = 3
 _ATTRIBUTES_WITH_TYPE = 50
-_EXCLUSIVE = "EXCLUSIVE_THING"
-_NON_EXCLUSIVE = "NON_EXCLUSIVE_THING"
 _ENDPOINT_FORMS = {
     "iot:Data": "{}.iot.{}.amazonaws.com",
     "iot:Data-ATS": "{}-ats.iot.{}.amazonaws.com",
@@ -41,6 +38,7 @@ def create_thing(self: Any) -> ActionResult:
     thing = _find_thing(backend, name)
     if thing is None:
         _check_attribute_count(attributes, type_name)
+        _check_billing_group(backend, group)
         thing = backend.create_thing(name, type_name, {"attributes": attributes}, group)
     elif (_type_name(thing), thing.attributes, thing.billing_group_name) != (type_name, attributes, group):
         raise _already_exists(thing, backend.account_id)
@@ -74,63 +72,6 @@ def delete_thing(self: Any) -> ActionResult:
     return EmptyResult()
 
 
-def attach_thing_principal(self: Any) -> ActionResult:
-    """AttachThingPrincipal: repeatable, and an exclusive principal belongs to one thing only."""
-    name, principal = self.params["thingName"], self.params["principal"]
-    wanted = self.params.get("thingPrincipalType") or _NON_EXCLUSIVE
-    backend, types = self.iot_backend, _attachment_types(self.iot_backend)
-    attached = {thing for one, thing in backend.principal_things if one == principal}
-    if name in attached:
-        if types.get((principal, name), _NON_EXCLUSIVE) != wanted:
-            raise _exclusive_conflict(principal, name)
-        return EmptyResult()
-    if attached and _EXCLUSIVE in {wanted, *(types.get((principal, thing)) for thing in attached)}:
-        raise _exclusive_conflict(principal, name)
-    backend.attach_thing_principal(name, principal)
-    types[principal, name] = wanted
-    return EmptyResult()
-
-
-def detach_thing_principal(self: Any) -> ActionResult:
-    """DetachThingPrincipal: a pair that is not attached is not found."""
-    name, principal = self.params["thingName"], self.params["principal"]
-    self.iot_backend.detach_thing_principal(name, principal)
-    _attachment_types(self.iot_backend).pop((principal, name), None)
-    return EmptyResult()
-
-
-def list_thing_principals(self: Any) -> ActionResult:
-    """ListThingPrincipals, in pages."""
-    principals = self.iot_backend.list_thing_principals(self.params["thingName"])
-    page, token = cut_page(principals, self.params.get("maxResults"), self.params.get("nextToken"))
-    return ActionResult({"principals": page, "nextToken": token})
-
-
-def list_thing_principals_v2(self: Any) -> ActionResult:
-    """ListThingPrincipalsV2: the principals with the type of their attachment, in pages."""
-    name = self.params["thingName"]
-    pairs = [(one, name) for one in self.iot_backend.list_thing_principals(name)]
-    rows = _typed_rows(self, pairs, "principal", 0)
-    page, token = cut_page(rows, self.params.get("maxResults"), self.params.get("nextToken"))
-    return ActionResult({"thingPrincipalObjects": page, "nextToken": token})
-
-
-def list_principal_things(self: Any) -> ActionResult:
-    """ListPrincipalThings, in pages."""
-    things = self.iot_backend.list_principal_things(self.params["principal"])
-    page, token = cut_page(things, self.params.get("maxResults"), self.params.get("nextToken"))
-    return ActionResult({"things": page, "nextToken": token})
-
-
-def list_principal_things_v2(self: Any) -> ActionResult:
-    """ListPrincipalThingsV2: the things with the type of their attachment, in pages."""
-    principal = self.params["principal"]
-    pairs = [(principal, one) for one in self.iot_backend.list_principal_things(principal)]
-    rows = _typed_rows(self, pairs, "thingName", 1)
-    page, token = cut_page(rows, self.params.get("maxResults"), self.params.get("nextToken"))
-    return ActionResult({"principalThingObjects": page, "nextToken": token})
-
-
 def describe_endpoint(self: Any) -> ActionResult:
     """DescribeEndpoint: one address for each account, region and type, the same on every call."""
     kind = self.params.get("endpointType") or "iot:Data"
@@ -147,18 +88,6 @@ def endpoint_address(account_id: str, region: str, kind: str = "iot:Data-ATS") -
     letters = string.digits + string.ascii_lowercase
     name = "".join(letters[number // 36**place % 36] for place in range(13))
     return _ENDPOINT_FORMS[kind].format(f"a{name}", region)
-
-
-def _typed_rows(self: Any, pairs: list[tuple[str, str]], key: str, index: int) -> list[dict[str, str]]:
-    types, wanted = _attachment_types(self.iot_backend), self.params.get("thingPrincipalType")
-    rows = [{key: pair[index], "thingPrincipalType": types.get(pair, _NON_EXCLUSIVE)} for pair in pairs]
-    return [row for row in rows if wanted in (None, row["thingPrincipalType"])]
-
-
-def _attachment_types(backend: Any) -> dict[tuple[str, str], str]:
-    """Kept on the backend itself, so that a reset of moto forgets them too."""
-    types: dict[tuple[str, str], str] = vars(backend).setdefault("thing_principal_types", {})
-    return types
 
 
 def _find_thing(backend: Any, name: str) -> Any | None:
@@ -187,6 +116,12 @@ def _check_attribute_count(attributes: Mapping[str, str], type_name: str | None)
         )
 
 
+def _check_billing_group(backend: Any, name: str | None) -> None:
+    """Before anything is made: moto looks for it when the thing is there already."""
+    if name and not any(one.billing_group_name == name for one in backend.billing_groups.values()):
+        raise Refusal("ResourceNotFoundException", f"Billing group {name} does not exist.")
+
+
 def _check_version(thing: Any, expected: int | None) -> None:
     if expected is not None and expected != thing.version:
         raise Refusal(
@@ -208,12 +143,4 @@ def _still_attached(name: str) -> Refusal:
     """What AWS says when a thing with principals is deleted. UNVERIFIED: code and text are from memory."""
     return invalid_request(
         f"Cannot delete. Thing {name} is still attached to one or more principals",
-    )
-
-
-def _exclusive_conflict(principal: str, name: str) -> Refusal:
-    """What AWS says when an exclusive attachment stands in the way. UNVERIFIED: the API lists only this code."""
-    return invalid_request(
-        f"Principal {principal} cannot be attached to thing {name} this way: "
-        "an exclusive attachment allows one thing only, and a type is changed by detaching first.",
     )

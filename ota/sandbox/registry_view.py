@@ -5,8 +5,8 @@ Source: moto 5.2.5, the ``things``, ``thing_groups`` and neighbouring dictionari
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from moto.iot.models import iot_backends
@@ -18,13 +18,20 @@ from .state import Region
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object of S3 as it is now. ``version_id`` is None in a bucket that never had versions; ``etag`` is quoted."""
+    """An object of S3 as it is now, without its content.
+
+    Attributes:
+        version_id: None in a bucket that never had versions.
+        etag: with its quotation marks.
+        read: gives the content, all of it.
+    """
 
     bucket: str
     key: str
     version_id: str | None
     etag: str
-    content: bytes
+    size_bytes: int
+    read: Callable[[], bytes] = field(compare=False)
 
 
 def has_thing(region: Region, name: str) -> bool:
@@ -71,7 +78,7 @@ def find_object(account_id: str, bucket: str, key: str, version_id: str | None =
     if not isinstance(found, FakeKey):
         return None
     version = str(found.version_id) if held.versioning_status else None
-    return StoredObject(bucket, key, version, found.etag, bytes(found.value))
+    return StoredObject(bucket, key, version, found.etag, found.size, lambda: found.value)
 
 
 def has_bucket(account_id: str, bucket: str) -> bool:

@@ -8,19 +8,22 @@ Source: "Common errors" of the AWS IoT, S3, IAM and STS API references; captured
 from __future__ import annotations
 
 import json
-import uuid
 from http.client import responses as reasons
 from typing import Any
 from xml.sax.saxutils import escape
 
 from .operations import Call
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
+from .request_ids import Answer, new_request_id, new_s3_request_id
 
 UNKNOWN_OPERATION = {
     "code": "UnknownOperationException",
     "status": 404,
     "message": "No operation has this verb and path.",
+}
+INTERNAL_FAILURE = {
+    "code": "InternalFailure",
+    "status": 500,
+    "message": "The sandbox failed on this call; its log, sandbox.log, has the traceback.",
 }
 URL_EXPIRED = {"code": "AccessDenied", "status": 403, "message": "Request has expired"}
 JSON_SERVICES = frozenset({"iot", "iot-jobs-data"})
@@ -91,6 +94,7 @@ def in_aws_form(call: Call, answer: Answer) -> Answer:
         return answer
     fields = json.loads(body)
     code = fields.pop("__type", fields.pop("Type", ""))
+    code = "InvalidRequestException" if code == "InvalidToken" else code  # moto's own, of its paginator
     if code:
         headers = [pair for pair in headers if pair[0].lower() not in {"x-amzn-errortype", "content-length"}]
         headers.append(("x-amzn-ErrorType", code.split("#")[-1]))
@@ -144,32 +148,25 @@ def _resource(call: Call) -> str:
 
 
 def _as_json(code: str, status: int, message: str) -> Answer:
-    headers = [
-        ("Content-Type", "application/json"),
-        ("x-amzn-ErrorType", code),
-        ("x-amzn-RequestId", str(uuid.uuid4())),
-    ]
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
     return _line(status), headers, json.dumps({"message": message}).encode()
 
 
 def _as_s3(code: str, status: int, message: str, *, head: bool) -> Answer:
-    number = uuid.uuid4().hex[:16].upper()
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
-        f"<RequestId>{number}</RequestId><HostId>sandbox</HostId></Error>"
+        f"<RequestId>{new_s3_request_id()}</RequestId><HostId>sandbox</HostId></Error>"
     )
-    headers = [("Content-Type", "application/xml"), ("x-amz-request-id", number)]
-    return _line(status), headers, b"" if head else text.encode()
+    return _line(status), [("Content-Type", "application/xml")], b"" if head else text.encode()
 
 
 def _as_query(code: str, status: int, message: str) -> Answer:
-    number = str(uuid.uuid4())
     text = (
         f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error>"
-        f"<RequestId>{number}</RequestId></ErrorResponse>"
+        f"<RequestId>{new_request_id()}</RequestId></ErrorResponse>"
     )
-    return _line(status), [("Content-Type", "text/xml"), ("x-amzn-RequestId", number)], text.encode()
+    return _line(status), [("Content-Type", "text/xml")], text.encode()
 
 
 def _line(status: int) -> str:

@@ -8,6 +8,7 @@ Source: moto's ``create_backend_app``, one WSGI application for each service.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -21,12 +22,15 @@ from .http_server import DropConnection, run_application
 from .job_progress import follow_registry
 from .operations import SERVICES, Call, identify, rewind
 from .presigned_urls import is_expired
+from .request_ids import stamped
 from .state import Sandbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from .renderings import Answer
+    from .request_ids import Answer
+
+log = logging.getLogger(__name__)
 
 
 class Application:
@@ -63,7 +67,7 @@ class Application:
         with self._sandbox.lock:
             call = identify(environ, self._region)
         record = self._faults.record(call.service, call.operation)
-        return self._answer_call(environ, call, record)
+        return stamped(call.service, self._answer_call(environ, call, record), self._sandbox.now())
 
     def _answer_call(self, environ: WSGIEnvironment, call: Call, record: Record) -> Answer:
         rule = self._faults.match(call.service, call.operation)
@@ -94,8 +98,13 @@ class Application:
                 answer = run_application(self._backends(call.service), environ)
             except NotImplementedError:
                 return renderings.refusal(call, renderings.not_in_sandbox(call))
+            except Exception:
+                log.exception("%s %s failed inside the sandbox", call.service, call.operation)
+                return renderings.refusal(call, renderings.INTERNAL_FAILURE)
             if int(answer[0][:3]) < 400:
                 self._follow(call)
+        if answer[0].startswith("500"):  # a page that Flask makes of a traceback, which it has logged
+            return renderings.refusal(call, renderings.INTERNAL_FAILURE)
         return renderings.in_aws_form(call, answer)
 
     def _follow(self, call: Call) -> None:

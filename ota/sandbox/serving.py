@@ -36,11 +36,10 @@ def open_sandbox(directory: Path, *, port: int, pause_s: float, region: str) -> 
     server = listen(Application(sandbox, faults, control, region=region), port)
     sandbox.endpoint_url = f"http://127.0.0.1:{server.port}"
     threading.Thread(target=sandbox.tick_forever, daemon=True).start()
-    threading.Thread(target=_read_models, daemon=True).start()
     return server, control, broker
 
 
-def _read_models() -> None:
+def read_models() -> None:
     """Read the service models while the first client is still getting ready, so that its first calls do not wait."""
     for service in ("iot", "s3", "iam", "sts"):
         get_service_router(service)

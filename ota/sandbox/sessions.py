@@ -9,7 +9,10 @@ Source: AWS STS API reference (AssumeRole, GetCallerIdentity); IAM User Guide, "
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from moto.core.responses import ActionResult
 
 from .iamroles import CALLER_NAME
 from .permissions import check_trust, find_role
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 Method = Callable[..., Any]
 
 _USER_ID = "AIDASANDBOXOTATASKS00"
+_SINCE = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 def identity_method(original: Method) -> Method:
@@ -34,6 +38,19 @@ def identity_method(original: Method) -> Method:
         return user_id, arn, account_id
 
     return get_caller_identity
+
+
+def get_user_method(original: Method) -> Method:
+    """``IamResponse.get_user``: who asks for himself with unknown credentials is the user that STS tells of."""
+
+    def get_user(self: Any) -> Any:
+        if self.params.get("UserName") or self.backend.get_user_from_access_key_id(self.get_access_key()):
+            return original(self)
+        arn = f"arn:aws:iam::{self.current_account}:user/{CALLER_NAME}"
+        user = {"Path": "/", "UserName": CALLER_NAME, "UserId": _USER_ID, "Arn": arn, "CreateDate": _SINCE}
+        return ActionResult({"User": user})
+
+    return get_user
 
 
 def assume_role_method(original: Method) -> Method:

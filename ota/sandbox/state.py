@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .contents import Contents
+
 if TYPE_CHECKING:
     from .job_types import Job
     from .streams import Stream
@@ -26,6 +28,21 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+# What UpdateEventConfigurations can turn on; of these the sandbox has the events of jobs.
+EVENT_KINDS = (
+    "THING",
+    "THING_GROUP",
+    "THING_TYPE",
+    "THING_GROUP_MEMBERSHIP",
+    "THING_GROUP_HIERARCHY",
+    "THING_TYPE_ASSOCIATION",
+    "JOB",
+    "JOB_EXECUTION",
+    "POLICY",
+    "CERTIFICATE",
+    "CA_CERTIFICATE",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,8 @@ class Region:
     updates: dict[str, Update] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    event_kinds: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(EVENT_KINDS, False))
+    events_changed_at: float | None = None
 
     def arn(self, resource: str) -> str:
         """The ARN of ``resource``, such as ``job/AFR_OTA-x``."""
@@ -75,6 +94,7 @@ class Sandbox:
         self.iam_delay_s = 0.0
         self.iam_changes: dict[str, float] = {}
         self.lost_blocks: dict[int, int] = {}
+        self.contents = Contents()
         self._clock = clock
         self._ahead_s = 0.0
         self._regions: dict[tuple[str, str], Region] = {}
@@ -130,6 +150,7 @@ class Sandbox:
             self._agenda.clear()
             self.iam_changes.clear()
             self.lost_blocks.clear()
+            self.contents.clear()
             self.iam_delay_s = 0.0
             self.pause_s = self._default_pause_s
             self._ahead_s = 0.0

@@ -98,7 +98,8 @@ def _content(region: Region, file: StreamFile) -> bytes:
         raise StreamError("ResourceNotFound", f"The file {file.file_id} of the stream can not be read")
     if latest.etag != file.etag:
         raise StreamError("ETagMismatch", "The ETag of the stream is not that of the latest version of the object")
-    return latest.content
+    name = (region.account_id, bucket, key, latest.version_id, latest.etag)
+    return region.sandbox.contents.get(name, latest.read)
 
 
 def _find(region: Region, stream_id: str) -> Stream:

@@ -170,9 +170,9 @@ def bind(region: Region, file_id: int, location: dict[str, str]) -> StreamFile:
     found = find_object(region.account_id, location["bucket"], location["key"], location.get("version"))
     if found is None:
         raise not_found(f"S3 object {location['key']} does not exist in bucket {location['bucket']}.")
-    if len(found.content) > MAX_FILE_BYTES:
+    if found.size_bytes > MAX_FILE_BYTES:
         raise invalid_request(f"S3 object {location['key']} is larger than {MAX_FILE_BYTES} bytes.")
-    return StreamFile(file_id, dict(location), found.version_id, found.etag, len(found.content))
+    return StreamFile(file_id, dict(location), found.version_id, found.etag, found.size_bytes)
 
 
 def _bind(region: Region, given: dict[str, Any], role_arn: str) -> StreamFile:

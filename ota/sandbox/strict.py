@@ -9,6 +9,7 @@ Source: moto 5.2.5, the classes ``IoTResponse``, ``IAMBackend``, ``IamResponse``
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -27,25 +28,42 @@ from moto.s3.responses import S3Response
 from moto.sts.models import STSBackend
 from moto.sts.responses import TokenResponse
 
-from . import buckets, certificates, iamroles, iotpolicies, managedpolicies, names, registry, sessions
+from . import (
+    attachments,
+    buckets,
+    certificates,
+    iamroles,
+    iotpolicies,
+    managedpolicies,
+    names,
+    registry,
+    sessions,
+    shortcuts,
+    simulations,
+)
 from .authority import make_authority, open_authority
 from .refusals import Refusal
 
 Method = Callable[..., Any]
 
+log = logging.getLogger(__name__)
+
 _MARK = "ota_sandbox_strict"
+_TOKENS = ("nextToken", "marker", "Marker")
 _IOT_OPERATIONS: dict[ModuleType, tuple[str, ...]] = {
     registry: (
         "create_thing",
         "update_thing",
         "delete_thing",
+        "describe_endpoint",
+    ),
+    attachments: (
         "attach_thing_principal",
         "detach_thing_principal",
         "list_thing_principals",
         "list_thing_principals_v2",
         "list_principal_things",
         "list_principal_things_v2",
-        "describe_endpoint",
     ),
     certificates: (
         "register_certificate",
@@ -81,7 +99,7 @@ def install(directory: Path | None = None) -> None:
     """
     if hasattr(IoTResponse, _MARK):
         return
-    for owner, name, method in replacements(directory):
+    for owner, name, method in (*replacements(directory), *shortcuts.replacements(), *additions()):
         setattr(owner, name, method)
     setattr(IoTResponse, _MARK, True)
     # no shapes of the services' models; moto would warn at every such refusal
@@ -95,6 +113,7 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
         IamResponse: {
             "call_action": _constrained(IamResponse, "ValidationError"),
             "serialized": _with_one_message(IamResponse),
+            "get_user": sessions.get_user_method(IamResponse.get_user),
         },
         IAMBackend: {**iamroles.stand_ins(), "_init_aws_policies": managedpolicies.aws_policies},
         TokenResponse: {
@@ -111,6 +130,11 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
         yield from ((owner, name, method) for name, method in found.items())
 
 
+def additions() -> Iterator[tuple[type, str, Method]]:
+    """What ``install`` sets that moto does not have."""
+    yield IamResponse, "simulate_principal_policy", simulations.simulate_principal_policy
+
+
 def _iot_methods(directory: Path | None) -> dict[str, Method]:
     issuing = certificates.issuing_methods(open_authority(directory) if directory else make_authority())
     simple = {name: getattr(module, name) for module, found in _IOT_OPERATIONS.items() for name in found}
@@ -123,9 +147,23 @@ def _constrained(owner: type[BaseResponse], code: str) -> Method:
 
     def call_action(self: Any) -> Any:
         refusal = _find_refusal(self, code)
-        return original(self) if refusal is None else self.serialized(ActionResult(refusal))
+        if refusal is not None:
+            return self.serialized(ActionResult(refusal))
+        try:
+            return original(self)
+        except ValueError as error:
+            token = _page_token(self.params)
+            if token is None:
+                raise
+            log.debug("moto could not read a token: %s", error)
+            return self.serialized(ActionResult(Refusal(code, f"Invalid token: {token}")))
 
     return call_action
+
+
+def _page_token(params: Mapping[str, Any]) -> str | None:
+    """Where a list goes on, by whatever name; moto takes a token apart without asking whether it is one of its own."""
+    return next((params[name] for name in _TOKENS if params.get(name)), None)
 
 
 def _with_one_message(owner: type[BaseResponse]) -> Method:

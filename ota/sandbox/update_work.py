@@ -13,7 +13,7 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import job_documents, jobs, streams, tags
+from . import job_documents, job_endings, jobs, streams, tags
 from .errors import AwsError
 from .job_documents import OtaFile
 from .job_types import DELETION_IN_PROGRESS
@@ -63,7 +63,7 @@ def begin_deletion(region: Region, update: Update, *, delete_stream: bool) -> li
     except WorkFailed as failure:
         update.become("DELETE_FAILED", region.now(), failure.info)
         return []
-    events = [] if job is None or job.status == DELETION_IN_PROGRESS else jobs.begin_deletion(region, job)
+    events = [] if job is None or job.status == DELETION_IN_PROGRESS else job_endings.begin_deletion(region, job)
     region.later(2 * region.sandbox.pause_s, partial(_remove, region, update, stream_id))
     return events
 

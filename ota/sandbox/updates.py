@@ -14,18 +14,14 @@ from functools import partial
 from typing import Any
 
 from . import tags
-from .errors import AwsError, already_exists, invalid_request, not_found
-from .job_limits import check_limits
+from .errors import already_exists, invalid_request, not_found
 from .job_types import CANCELED, COMPLETED, DELETION_IN_PROGRESS, SNAPSHOT, Reply
 from .pages import cut_page
 from .presigned_urls import DEFAULT_SECONDS
 from .state import Region
+from .update_checks import JOB_PREFIX, check_request
 from .update_work import begin, begin_deletion
 
-JOB_PREFIX = "AFR_OTA-"
-MAX_JOB_ID = 64
-MAX_FILES = 50
-MAX_TARGETS = 100
 _RETURNED = (
     "description",
     "targets",
@@ -78,7 +74,7 @@ def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
     arn, job_id = region.arn(f"otaupdate/{update_id}"), f"{JOB_PREFIX}{update_id}"
     if update_id in region.updates:
         raise already_exists(f"OTA update {update_id} already exists.", update_id, arn)
-    _check_request(params, job_id)
+    check_request(params, job_id)
     tags.set_tags(region.account_id, region.name, arn, params.get("tags") or [])
     now = region.now()
     update = Update(update_id, arn, job_id, region.arn(f"job/{job_id}"), _completed(params), now, now)
@@ -162,57 +158,3 @@ def _completed(params: dict[str, Any]) -> dict[str, Any]:
     }
     given = {name: value for name, value in params.items() if value is not None and name != "tags"}
     return {**defaults, **given}
-
-
-def _check_request(params: dict[str, Any], job_id: str) -> None:
-    if len(job_id) > MAX_JOB_ID:
-        most = MAX_JOB_ID - len(JOB_PREFIX)
-        raise invalid_request(
-            f"The otaUpdateId is too long: its job is {job_id}, and a job id has at most {MAX_JOB_ID} "
-            f"characters, which leaves {most}."
-        )
-    protocols = params.get("protocols") or []
-    if len(set(protocols)) < len(protocols):
-        raise invalid_request("protocols must not name a protocol twice.")
-    if len(params["targets"]) > MAX_TARGETS:
-        raise AwsError("LimitExceededException", f"An OTA update can have at most {MAX_TARGETS} targets.")
-    if not params["roleArn"].startswith("arn:aws:iam::") or ":role/" not in params["roleArn"]:
-        raise invalid_request(f"roleArn {params['roleArn']} is not the ARN of a role.")
-    check_limits(
-        params.get("awsJobPresignedUrlConfig"),
-        params.get("awsJobTimeoutConfig"),
-        params.get("awsJobExecutionsRolloutConfig"),
-    )
-    if len(params["files"]) > MAX_FILES:
-        raise invalid_request(f"An OTA update can have at most {MAX_FILES} files.")
-    for number, file in enumerate(params["files"]):
-        _check_location(f"files[{number}]", file.get("fileLocation") or {})
-        _check_signing(f"files[{number}]", file)
-    streams = {(file["fileLocation"].get("stream") or {}).get("streamId") for file in params["files"]}
-    if len(streams) > 1:
-        raise invalid_request("The files of an OTA update must come from one stream, or all from S3.")
-
-
-def _check_location(where: str, location: dict[str, Any]) -> None:
-    s3_location, stream = location.get("s3Location"), location.get("stream")
-    if bool(s3_location) == bool(stream):
-        raise invalid_request(f"{where}.fileLocation needs either a stream or an s3Location.")
-    if s3_location and not (s3_location.get("bucket") and s3_location.get("key")):
-        raise invalid_request(f"{where}.fileLocation.s3Location needs bucket and key.")
-    if stream and (not stream.get("streamId") or stream.get("fileId") is None):
-        raise invalid_request(f"{where}.fileLocation.stream needs streamId and fileId.")
-
-
-def _check_signing(where: str, file: dict[str, Any]) -> None:
-    if not file.get("fileName"):
-        raise invalid_request(f"{where} needs a fileName.")
-    signing = file.get("codeSigning") or {}
-    if signing.get("awsSignerJobId") or signing.get("startSigningJobParameter"):
-        raise invalid_request("The sandbox does not have AWS Signer; give the signature as customCodeSigning.")
-    custom = signing.get("customCodeSigning") or {}
-    if not (custom.get("signature") or {}).get("inlineDocument"):
-        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs a signature.")
-    if not (custom.get("certificateChain") or {}).get("certificateName"):
-        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs a certificateChain with a certificateName.")
-    if not custom.get("hashAlgorithm") or not custom.get("signatureAlgorithm"):
-        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs hashAlgorithm and signatureAlgorithm.")

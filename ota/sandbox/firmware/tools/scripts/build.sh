@@ -64,7 +64,8 @@ applications() {
     for folder in "$root"/applications/*/configs/aws_configs; do
         [ -f "$folder/aws_clientcredential.h" ] || continue
         folder="${folder%/configs/aws_configs}"
-        basename "$folder" | tr '_' '-'
+        folder="${folder##*/}"
+        echo "${folder//_/-}"
     done
 }
 
@@ -164,10 +165,18 @@ check() {
 
 # setting NAME: the value of a set(NAME "value") in the application's CMakeLists.txt.
 setting() {
-    sed -n "s/^set($1  *\"\\([^\"]*\\)\".*/\\1/p" "$source_path/CMakeLists.txt" | tail -n 1
+    local line value="" pattern="^set\\($1 +\"([^\"]*)\""
+    while IFS= read -r line; do
+        if [[ "$line" =~ $pattern ]]; then value="${BASH_REMATCH[1]}"; fi
+    done <"$source_path/CMakeLists.txt"
+    echo "$value"
 }
 
-sha256() { openssl dgst -sha256 | sed 's/^.*[= ]//'; }
+sha256() {
+    local shown
+    shown="$(openssl dgst -sha256)"
+    echo "${shown##*[= ]}"
+}
 
 # ---------------------------------------------------------------------------------------------- the signing key
 

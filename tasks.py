@@ -51,8 +51,17 @@ class OtaTask(Task):  # type: ignore[type-arg]
             from ota.errors import from_boto
 
             failure = from_boto(error)
+        except OSError as error:
+            from ota.errors import from_system
+
+            known = from_system(error)
+            if known is None:
+                raise
+            failure = known
         except KeyboardInterrupt:
             raise Exit("Interrupted. Nothing is lost: run the same command again, it carries on.", code=130) from None
+        if "conductor" not in context.config:  # what failed is to make it
+            raise Exit(str(failure), code=failure.exit_code)
         run = _conductor(context).run
         run.steps.wind_up()
         raise Exit(run.report.aimed(str(failure)), code=failure.exit_code)
@@ -166,11 +175,12 @@ def status(c: Context, json: bool = False) -> None:
 
 
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
-def watch(c: Context, timeout: float = 3600.0, json: bool = False) -> None:
+def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
     """Follow the update until every device has finished; exit status 0 done, 2 no update, 3 time up, 4 failed."""
+    from ota.device_wishes import read_timeout
     from ota.looks import watch
 
-    _conductor(c).look(watch, as_json=json, timeout_s=timeout)
+    _conductor(c).look(watch, as_json=json, timeout_s=read_timeout(timeout))
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})

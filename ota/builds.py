@@ -76,7 +76,10 @@ def skip_build(image_path: Path, signature_path: Path) -> Outcome[Image]:
     """
     for path, what in ((image_path, "image"), (signature_path, "signature")):
         if not path.is_file():
-            raise FirmwareError(f"skip_build is set, but the {what} {path.absolute()} is not there; build once")
+            raise FirmwareError(
+                f"skip_build is set, but the {what} {path.absolute()} is not there; build once "
+                "(`invoke with --skip-build false build`)"
+            )
     image = _image(image_path, signature_path)
     return Outcome("image", Verb.SKIPPED, image_path.name, f"build skipped, {_size(image)} taken", image)
 
@@ -152,7 +155,7 @@ def _check_inputs(request: BuildRequest) -> None:
     check_script(request.build_script_path)
     for path, what in ((request.certificate_path, "certificate"), (request.private_key_path, "private key")):
         if not path.is_file():
-            raise FirmwareError(f"the device's {what} {path} is not there; run: invoke thing")
+            raise FirmwareError(f"the device's {what} {path} is not there; run `invoke thing`")
 
 
 def check_script(script: Path) -> None:

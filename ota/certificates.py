@@ -87,7 +87,8 @@ class Choice:
         look: what the choice rests on.
         certificate: the one to use; None where one is to be requested, with a new key where there is none.
         detail: how it comes to be this one, where that is worth a word.
-        doubles: all with the same key: what a request whose answer was lost left, to be deleted but for this one.
+        doubles: all with the same key: what a request whose answer was lost left, or a deletion that was cut off; to
+            be deleted but for this one.
     """
 
     look: Look
@@ -140,7 +141,7 @@ def ensure_certificate(
     )
     look = choice.look
     if choice.certificate is None:
-        return _request(look, look.key or keys.create_private_key(files.private_key_path))
+        return _request(look, look.key or keys.create_private_key(files.private_key_path), choice.doubles)
     _delete_doubles(iot, choice.certificate, choice.doubles)
     return _outcome(look, Verb.REUSED, choice.certificate, choice.detail)
 
@@ -245,13 +246,13 @@ def _adopt_or_request(look: Look, key: keys.PrivateKey, public_key: bytes) -> Ch
         same_key = _list_same_key(look.iot, look.files, look.thing_name, key)
         found = next((one for one in same_key if one.status == ACTIVE), None)
     if found is None:
-        return Choice(look)
+        return Choice(look, doubles=tuple(same_key))
     if found.status != ACTIVE:
         raise refusals.not_active(look, found)
     return Choice(look, found, "adopted from a run that was cut off", tuple(same_key))
 
 
-def _request(look: Look, key: keys.PrivateKey) -> Outcome[Certificate]:
+def _request(look: Look, key: keys.PrivateKey, doubles: Sequence[Certificate]) -> Outcome[Certificate]:
     keys.ensure_public_key_file(look.files.public_key_path, key)
     created = look.iot.create_certificate_from_csr(
         certificateSigningRequest=keys.signing_request(key, look.thing_name), setAsActive=True
@@ -261,7 +262,8 @@ def _request(look: Look, key: keys.PrivateKey) -> Outcome[Certificate]:
     )
     if created["ResponseMetadata"]["RetryAttempts"]:
         # An answer may have been lost, and each time it is asked AWS makes another certificate.
-        _delete_doubles(look.iot, certificate, _list_same_key(look.iot, look.files, look.thing_name, key))
+        doubles = _list_same_key(look.iot, look.files, look.thing_name, key)
+    _delete_doubles(look.iot, certificate, doubles)
     return _outcome(look, Verb.CREATED, certificate)
 
 

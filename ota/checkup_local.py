@@ -12,7 +12,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ota import builds
@@ -60,8 +60,7 @@ def check_build(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         return
     script = settings.build_script_path
     if not has_firmware_tree(settings.firmware_root):
-        clone = f"git clone --recursive {FIRMWARE_URL} {shlex.quote(str(settings.firmware_root))}"
-        yield fatal("build", missing_tree_text(settings.firmware_root), clone)
+        yield fatal("build", missing_tree_text(settings.firmware_root), _firmware_command(settings.firmware_root))
         return
     try:
         check_application(settings.firmware_root, settings.require_application())
@@ -94,6 +93,15 @@ def check_image(settings: Settings, now: datetime) -> Iterator[Finding]:
     yield from of_severity(findings, Severity.WARNING)
     if not mistakes:
         yield ok("image", f"{settings.image_path.name} and its signature belong together")
+
+
+def _firmware_command(root: Path) -> str:
+    """What brings the firmware tree here; beside ``root`` where that is a folder with something else in it."""
+    if not root.exists():
+        return f"git clone --recursive {FIRMWARE_URL} {shlex.quote(str(root))}"
+    beside = root.resolve().parent / PurePosixPath(FIRMWARE_URL).stem
+    take = f"invoke with --firmware-root {shlex.quote(str(beside))} doctor"
+    return take if beside.exists() else f"git clone --recursive {FIRMWARE_URL} {shlex.quote(str(beside))} && {take}"
 
 
 def tools_of(script_text: str) -> tuple[str, ...]:

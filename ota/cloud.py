@@ -17,13 +17,15 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ota.errors import CredentialsError
+from ota.broken_answers import refuse_broken
+from ota.errors import CredentialsError, SettingsError
+from ota.threads import begin
 
 if TYPE_CHECKING:
     import boto3
@@ -55,10 +57,27 @@ NAMING_PARAMETERS = (
 
 
 def load_environment(root_path: Path) -> None:
-    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there."""
-    from dotenv import load_dotenv
+    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there.
 
-    load_dotenv(root_path / ".env", override=False)
+    Raises:
+        SettingsError: the file cannot be read, or a line of it says nothing.
+    """
+    from dotenv import load_dotenv
+    from dotenv.parser import parse_stream
+
+    path = root_path / ".env"
+    if not path.is_file():
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            lines = [binding.original.line for binding in parse_stream(file) if binding.error]
+        if lines:
+            raise SettingsError([f"{path}, line {line}: write NAME=value, with both quotes or none" for line in lines])
+        load_dotenv(path, override=False)
+    except ValueError as error:  # of bytes that are no text, and of a name or value that no environment can hold
+        raise SettingsError([f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"]) from error
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]) from error
 
 
 def open_cloud(environ: Mapping[str, str]) -> Cloud:
@@ -227,18 +246,20 @@ class Cloud:
         _ = client.exceptions
         client.meta.events.register("before-parameter-build", _note_object)
         client.meta.events.register("after-call", _name_failed_call)
+        client.meta.events.register("before-parse", refuse_broken)
         return client
 
 
 def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     """Run independent calls at the same time; their results, in order.
 
-    All of them finish before this returns. When any fails, the first failure in order is raised.
+    All of them finish before this returns. When any fails, the first failure in order is raised. Only Ctrl-C is not
+    kept waiting.
     """
     if len(calls) < 2:
         return tuple(call() for call in calls)
-    with ThreadPoolExecutor(max_workers=min(len(calls), MAX_SIDE_BY_SIDE)) as pool:
-        futures = [pool.submit(call) for call in calls]
+    futures = begin(calls, MAX_SIDE_BY_SIDE)
+    wait(futures)
     return tuple(future.result() for future in futures)
 
 
@@ -247,8 +268,21 @@ def side_by_side_map(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
 
     When one fails, that is raised in its place; what was not begun by then is not begun any more.
     """
-    with ThreadPoolExecutor(max_workers=MAX_SIDE_BY_SIDE) as pool:
-        yield from pool.map(work, items)
+    futures = begin([partial(work, item) for item in items], MAX_SIDE_BY_SIDE)
+    try:
+        for future in futures:
+            yield future.result()
+    except Exception:
+        _cancel(futures)
+        wait(futures)
+        raise
+    finally:
+        _cancel(futures)
+
+
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

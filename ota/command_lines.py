@@ -7,9 +7,12 @@ Messages name a command as anybody would type it, in backquotes: `` `invoke clea
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Sequence
 
 INVOKE = "invoke"
 QUOTED = re.compile(r"`(invoke [^`]+)`")
+FLAG = re.compile(r"(?<!\S)--[a-z-]+")
 AND = " && "
 WITH = "with "
 AIMED_ALREADY = ("invoke sandbox", "invoke --")
@@ -34,4 +37,19 @@ def _aim(part: str, prefix: str) -> str:
     if not part.startswith(f"{INVOKE} ") or part.startswith((f"{prefix} ", *AIMED_ALREADY)):
         return part
     rest = part[len(INVOKE) + 1 :]
-    return f"{prefix} {rest.removeprefix(WITH) if f' {WITH}' in prefix else rest}"
+    if not (rest.startswith(WITH) and f" {WITH}" in prefix):
+        return f"{prefix} {rest}"
+    flags = rest.removeprefix(WITH)
+    return f"{_without(FLAG.findall(flags), prefix)} {flags}"
+
+
+def _without(flags: Sequence[str], prefix: str) -> str:
+    """The prefix without these flags and their values: each setting is given once."""
+    words = iter(shlex.split(prefix))
+    kept: list[str] = []
+    for word in words:
+        if word in flags:
+            next(words, "")
+        else:
+            kept.append(word)
+    return shlex.join(kept)

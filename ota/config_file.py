@@ -78,6 +78,8 @@ def _parse(path: Path, text: str) -> list[tuple[str, object]]:
         where = f"{path}, line {error.lineno}, column {error.colno}"
         hint = "look there and at the end of the line before for a missing quote, a comma too many or too few"
         raise SettingsError([f"{where}: {error.msg}: {line or 'end of the file'}; {hint}"]) from error
+    except RecursionError:
+        raise SettingsError([f"{path}: its lists or objects stand in one another too deep; write texts only"]) from None
     if not isinstance(document, _Pairs):
         raise SettingsError([f'{path} holds no JSON object; write {{"thing_name": "…", …}}'])
     return list(document)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ota.device_faults import Fault, read_fault
 from ota.device_messages import Encoding
 from ota.errors import OtaError
+from ota.readers import read_seconds
 
 MOST_DEVICES = 100
 DEFAULT_TIMEOUT_S = 900.0
@@ -53,15 +54,17 @@ def read_wish(
         raise OtaError(f"--count {count}: from 1 to {MOST_DEVICES} devices run at once.")
     if forever and (fault or count > 1):
         raise OtaError("--forever is for one device without a fault: leave --fault and --count out.")
-    limit = _read_seconds(timeout) if timeout else (None if forever else DEFAULT_TIMEOUT_S)
+    limit = read_timeout(timeout) if timeout else (None if forever else DEFAULT_TIMEOUT_S)
     return Wish(Encoding(encoding), read_fault(fault), faithful, forever, fresh, count, limit, as_json)
 
 
-def _read_seconds(text: str) -> float:
+def read_timeout(text: str) -> float:
+    """What ``--timeout`` says, in seconds.
+
+    Raises:
+        OtaError: it is no number from 0.
+    """
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise OtaError(f"--timeout {text}: write seconds, such as 60.")
-    return seconds
+        return read_seconds(text)
+    except ValueError as error:
+        raise OtaError(f"--timeout {text}: {error}.") from error

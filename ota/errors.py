@@ -9,6 +9,7 @@ Source: IAM service authorization reference (operation to action names); botocor
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -137,6 +138,18 @@ THROTTLED_CODES = {
 }
 # S3 answers a HEAD without a body, so that its status is all there is; of ours only expired credentials give this one.
 BARE_REFUSAL_CODE = "400"
+MAKE_ROOM = "make room on the disk"
+ALLOW = "give yourself the right to it"
+MACHINE_REFUSALS = {
+    errno.ENOSPC: MAKE_ROOM,
+    errno.EDQUOT: MAKE_ROOM,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.EACCES: ALLOW,
+    errno.EPERM: ALLOW,
+    errno.EROFS: "make the file system writable",
+    errno.EIO: "check the disk",
+}
 RENEW = (
     "renew them (`aws sso login`, or copy new ones into .env) and run the same command again; it carries on where it "
     "stopped."
@@ -154,6 +167,17 @@ def from_boto(error: Exception) -> OtaError:
     if isinstance(error, ClientError):
         return _from_answer(error)
     return _from_silence(error)
+
+
+def from_system(error: OSError) -> OtaError | None:
+    """The sentence for what this machine refuses and its user can change; None where that is a bug of ours."""
+    if error.errno not in MACHINE_REFUSALS:
+        return None
+    on_path = f" {error.filename}" if error.filename else ""
+    return OtaError(
+        f"This machine refused a file{on_path}: {error.strerror}. Nothing is lost: {MACHINE_REFUSALS[error.errno]}, "
+        "then run the same command again; it carries on where it stopped."
+    )
 
 
 def permission_for(service: str, operation: str) -> str:
@@ -230,6 +254,8 @@ def _from_silence(error: Exception) -> OtaError:
         )
     if isinstance(error, (boto.SSOError, boto.UnauthorizedSSOTokenError, boto.TokenRetrievalError)):
         return CredentialsError(f"The AWS sign-in has ended ({error}): run `aws sso login`, then the same command.")
+    if isinstance(error, (boto.ConfigParseError, boto.ConfigNotFound)):
+        return CredentialsError(f"The AWS configuration cannot be read ({error}): correct that file, or move it away.")
     if isinstance(error, (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError)):
         return CloudError(
             f"AWS cannot be reached ({error}): check the network, AWS_REGION and AWS_ENDPOINT_URL, then run "

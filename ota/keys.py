@@ -171,11 +171,15 @@ def _write_unfinished(path: Path, content: bytes, mode: int) -> Path:
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     # mkstemp opens with O_EXCL and 0600, so that nobody else can read it at any moment.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED_SUFFIX, dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
     return Path(name)
 
 

@@ -12,6 +12,7 @@ import shlex
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import screens
@@ -27,7 +28,7 @@ from ota.statuses import Verdict, find_status
 from ota.teardown_plans import TeardownPlanner
 from ota.update_requests import job_id_of
 from ota.update_waits import BEING_CREATED, Patience, find_update, wait_created
-from ota.watching import SILENCE_S, Moment, follow
+from ota.watching import POLL_S, SILENCE_S, Moment, follow
 
 if TYPE_CHECKING:
     from ota.report import Report
@@ -72,6 +73,7 @@ def watch(
     timeout_s: float,
     as_json: bool,
     silence_s: float = SILENCE_S,
+    poll_s: float = POLL_S,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -85,9 +87,8 @@ def watch(
     _check_watchable(site, Patience(timeout_s=site.settings.update_timeout_s, sleep=sleep, clock=clock))
     hinted_s = 0.0
     with screens.watching(report, job_id, as_json=as_json) as screen:
-        for moment in follow(
-            lambda before: find_rollout(iot, job_id, before), sleep=sleep, clock=clock, timeout_s=timeout_s
-        ):
+        look = partial(find_rollout, iot, job_id)
+        for moment in follow(look, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s):
             screen.show(moment)
             if moment.quiet_s >= silence_s and not moment.is_last and moment.waited_s - hinted_s >= silence_s:
                 screen.hint(site, moment)

@@ -40,6 +40,7 @@ class Action(str, Enum):
 
 
 # What leaves everything as it is; ``keep`` is teardown's word for what it finds and must leave.
+SANDBOX_SHELL = f'eval "$({INVOKE} sandbox.env)"'
 QUIET = frozenset({Action.REUSE, Action.SKIP, Action.ABSENT, Action.KEEP})
 
 
@@ -132,12 +133,14 @@ class Site:
 
     def command(self, command: str) -> str:
         """A remedy as this command line has to give it: on the same settings and the same cloud. Done once or twice."""
+        if SANDBOX_SHELL in command:
+            return command
         return AND.join(self._aimed(part) for part in aim(command, self.prefix).split(AND)) if command else ""
 
     def _aimed(self, part: str) -> str:
         if part.startswith("aws ") and self.cloud.is_sandbox:
             # In a shell of its own, so that the user's is not left pointing at the sandbox.
-            return f'(eval "$({INVOKE} sandbox.env)" && {part})'
+            return f"({SANDBOX_SHELL} && {part})"
         return part
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ota.settings import Settings
     from ota.update_requests import Update
 
+LONGEST_GROUP_NAME = 128
 SUFFIX = "-rehearsal"
 COUNT_KEY = "ota-count"
 
@@ -101,6 +102,8 @@ def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], N
 def find_group(iot: IoTClient, thing_name: str) -> Group | None:
     """The group of rehearsals for this thing; None where there is none, or it is somebody else's."""
     name = f"{thing_name}{SUFFIX}"
+    if len(name) > LONGEST_GROUP_NAME:  # AWS takes no such name, not even to say that there is none
+        return None
     try:
         found = iot.describe_thing_group(thingGroupName=name)
     except iot.exceptions.ResourceNotFoundException:

@@ -9,6 +9,7 @@ or flag means yes.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ota.command_lines import INVOKE, aim, aim_text
+from ota.errors import OtaError
 from ota.findings import Finding, Severity
 from ota.outcomes import Outcome, Verb
 
@@ -56,8 +58,8 @@ class Report:
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        self._out = _writable(out or sys.stdout)
+        self._err = _writable(err or sys.stderr)
         self._stdin = stdin or sys.stdin
         self.is_terminal = self._out.isatty()
         self.prefix = INVOKE
@@ -170,7 +172,7 @@ class Report:
     @property
     def can_ask(self) -> bool:
         """Whether somebody is there to answer."""
-        return self.is_terminal and self._stdin.isatty()
+        return self.is_terminal and self._stdin is not None and self._stdin.isatty()
 
     def ask(self, question: str) -> bool:
         """A yes-or-no question; without a terminal the answer is no."""
@@ -257,9 +259,11 @@ class Report:
     def _write(self, text: str) -> None:
         try:
             print(text, file=self._out, flush=True)
-        except BrokenPipeError:
-            # Whoever read has gone (`invoke all | head`); the work goes on, and nobody has to hear of it.
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            # Where whoever read has gone (`invoke all | head`) the work goes on, and nobody has to hear of it.
+            if not isinstance(error, BrokenPipeError):
+                raise OtaError(f"The output cannot be written ({error.strerror}), so the run ends here.") from error
 
     def _short(self, text: str) -> str:
         """Certificate ids cut to what tells them apart, and paths shown from the current folder."""
@@ -270,3 +274,19 @@ class Report:
         from rich.console import Console
 
         return Console(file=self._out, highlight=False)
+
+
+class _Nowhere(io.StringIO):
+    """A stream that keeps nothing."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def _writable(stream: TextIO | None) -> TextIO:
+    """The stream, made to take any character; nowhere for one that the shell has closed (``>&-``)."""
+    if stream is None:
+        return _Nowhere()
+    if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:
+        stream.reconfigure(errors="replace")
+    return stream

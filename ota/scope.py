@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ota import cloud
-from ota.errors import OtaError
+from ota.errors import OtaError, SettingsError
 from ota.fields import FIELD_BY_NAME
 from ota.outcomes import Outcome, Verb
 from ota.settings import load_settings
@@ -49,6 +49,7 @@ SANDBOX_OVERRIDES = {
 SANDBOX_STAND_INS = {"thing_name": "sandbox-thing", "target_application": "keyword-detection"}
 SANDBOX_PARTS = ("certificates", "firmware", "device")
 YES = {"1", "true", "yes", "on"}
+NO = {"", "0", "false", "no", "off"}
 
 
 class Scope:
@@ -64,7 +65,7 @@ class Scope:
         self.root_path = root_path
         self.environ = environ
         self._report = report
-        self._wants_sandbox = environ.get("OTA_SANDBOX", "").strip().lower() in YES
+        self._wants_sandbox = _is_yes("OTA_SANDBOX", environ)
         self._overrides: dict[str, str] = {}
         self._config_path: Path | None = None
         report.prefix = self.prefix
@@ -175,9 +176,12 @@ class Scope:
             if process.stop(self.sandbox_path):
                 self._report.outcome(Outcome("sandbox", Verb.DELETED, SANDBOX_FOLDER))
         self._forget_address()
-        for part in SANDBOX_PARTS:
-            shutil.rmtree(self.sandbox_path / part, ignore_errors=True)
-        self._report.outcome(Outcome("files", Verb.DELETED, SANDBOX_FOLDER, ", ".join(SANDBOX_PARTS)))
+        found = [part for part in SANDBOX_PARTS if (self.sandbox_path / part).exists()]
+        with _as_ota_error():
+            for part in found:
+                shutil.rmtree(self.sandbox_path / part)
+        verb = Verb.DELETED if found else Verb.ABSENT
+        self._report.outcome(Outcome("files", verb, SANDBOX_FOLDER, ", ".join(found)))
 
     def _forget_address(self) -> None:
         for name in ("address", "_named_address"):
@@ -248,6 +252,18 @@ class Scope:
         at = f" at {opened.endpoint_url}" if opened.endpoint_url else ""
         self._report.note(f"AWS account {opened.account_id} in {opened.region}{at}, as {opened.caller_arn}")
         return opened
+
+
+def _is_yes(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether the variable says yes; what is neither yes nor no is refused, for the other choice may be a real account.
+
+    Raises:
+        SettingsError: it says something else.
+    """
+    said = environ.get(name, "").strip().lower()
+    if said not in YES | NO:
+        raise SettingsError([f"{name} is {environ[name]!r}: write 1 for the local stand-in, or 0 for AWS"])
+    return said in YES
 
 
 @contextmanager

@@ -1,26 +1,35 @@
 """Run the firmware project's own script: output to a log and to the eye, and nothing left running when it ends early.
 
 The script gets a session of its own, so that Ctrl-C reaches this program alone, which then ends the script's whole
-process group: a compiler that outlives its build would still write to the build folder.
+process group: a compiler that outlives its build would still write to the build folder. A closed terminal and the
+request to end, which is how CI cancels a job, count as Ctrl-C while a script runs.
 
-Source: POSIX ``setsid``, ``killpg``; Python's ``subprocess`` documentation.
+Source: POSIX ``setsid``, ``killpg``, ``SIGHUP``, ``SIGTERM``; Python's ``subprocess`` documentation.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shlex
 import signal
 import subprocess
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from types import FrameType
+from typing import NoReturn, TextIO
 
 from ota.errors import FirmwareError
 
 LAST_LINES = 15
+MOST_SHOWN = 400
+LEAVE_TAKING = (signal.SIGTERM, signal.SIGHUP)
+# Colours and the like, and any other byte that a terminal would obey instead of showing.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def run_script(
@@ -28,8 +37,9 @@ def run_script(
 ) -> None:
     """Run this command in ``folder`` until it ends; no input, output and errors in one stream.
 
-    Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end,
-    to ``on_line``. When this call is left early its processes are asked to end and killed after ``grace_s`` seconds.
+    Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end and
+    whatever else a terminal would obey, to ``on_line``. When this call is left early its processes are asked to end
+    and killed after ``grace_s`` seconds.
 
     Raises:
         FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
@@ -39,10 +49,10 @@ def run_script(
     with _log(log_path) as log:
         log.write(f"$ {shlex.join(command)}\n")
         try:
-            with _process(command, folder, grace_s) as process:
+            with _interruptible(), _process(command, folder, grace_s) as process:
                 for line in process.stdout or ():
                     log.write(line)
-                    last_lines.append(line.rstrip("\n"))
+                    last_lines.append(_CONTROL.sub("", line.rstrip("\n"))[:MOST_SHOWN])
                     on_line(last_lines[-1])
                 status = process.wait()
         finally:
@@ -73,13 +83,46 @@ def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[s
             start_new_session=True,  # so that its whole group can be ended
         )
     except OSError as error:
-        raise FirmwareError(f"the build script {command[0]} cannot be started: {error.strerror}") from error
+        raise FirmwareError(
+            f"the build script {command[0]} cannot be started: {_why_not(error, command[0])}"
+        ) from error
     with process:
         try:
             yield process
         finally:
             if process.poll() is None:
                 _end_group(process, grace_s)
+
+
+def _why_not(error: OSError, script: str) -> str:
+    """Of a script that is there, a missing file is the program that its first line names."""
+    if error.errno not in {errno.ENOENT, errno.ENOEXEC} or not Path(script).is_file():
+        return error.strerror or str(error)
+    with Path(script).open("rb") as file:
+        first = file.readline(MOST_SHOWN).decode(errors="replace").rstrip("\n")
+    return (
+        f"its first line, {first!r}, names no program of this machine (a Windows line end counts as part of the name)"
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let a request to end, unless somebody has a say on it already, be what Ctrl-C is."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    changed = [number for number in LEAVE_TAKING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _end_group(process: subprocess.Popen[str], grace_s: float) -> None:

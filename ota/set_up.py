@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ota import (
     buckets,
+    build_locks,
     builds,
     certificates,
     headers,
@@ -129,6 +130,11 @@ class SetUp:
         settings = self._run.settings
         if not settings.target_application:
             return Outcome("header", Verb.SKIPPED, "aws_clientcredential.h", "target_application is not set")
+        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+            return self._header_as_wanted()
+
+    def _header_as_wanted(self) -> Outcome[headers.Header]:
+        settings = self._run.settings
         return headers.ensure_header(
             settings.firmware_root,
             settings.target_application,
@@ -176,9 +182,16 @@ class SetUp:
         settings = self._run.settings
         if settings.skip_build:
             return builds.skip_build(settings.image_path, settings.signature_path)
-        with self._run.report.live_line(f"building {settings.require_application()}") as on_line:
-            request = wanted.build_request(settings, wanted.find_stale(settings))
-            return builds.ensure_build(request, log_path=self._run.scope.own_path / BUILD_LOG, on_line=on_line)
+        label = f"building {settings.require_application()}"
+        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+            self._header_as_wanted()  # another run may have written its own thing's name since
+            with self._run.report.live_line(label) as on_line:
+                request = wanted.build_request(settings, wanted.find_stale(settings))
+                return builds.ensure_build(request, log_path=self._run.scope.own_path / BUILD_LOG, on_line=on_line)
+
+    def _tell_wait(self) -> None:
+        root = self._run.settings.firmware_root
+        self._run.report.note(f"another run builds in {root}: this one waits until that has ended (Ctrl-C ends it)")
 
     def _signature(self, image: builds.Image) -> str:
         """The signature's text, once all that can be known here says that the device will take the update.
@@ -218,6 +231,7 @@ class SetUp:
     def _update(self) -> Outcome[Update]:
         settings = self._run.settings
         thing, image = self.thing(), self.build()
+        build_locks.check_unchanged(image)
         request = wanted.update_request(
             settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
         )

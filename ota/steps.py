@@ -1,17 +1,18 @@
 """The steps of one command line: each is taken once, whoever asks for it, and some are begun before anybody does.
 
-Source: ``concurrent.futures`` for steps that run beside others.
+Source: ``concurrent.futures`` for what steps that run beside others come to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from ota.errors import CredentialsError, OtaError, from_boto
 from ota.outcomes import Outcome
 from ota.report import Report
+from ota.threads import begin
 
 T = TypeVar("T")
 
@@ -29,10 +30,7 @@ class Steps:
         missing = {name: work for name, work in works.items() if name not in self._done}
         if not missing:
             return
-        pool = ThreadPoolExecutor(max_workers=len(missing))
-        for name, work in missing.items():
-            self._begun[name] = pool.submit(work)
-        pool.shutdown(wait=False)
+        self._begun.update(zip(missing, begin(missing.values(), len(missing)), strict=True))
 
     def do(self, name: str, work: Callable[[], T]) -> T:
         """What this step came to: remembered, or begun before, or done now."""

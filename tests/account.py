@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -101,8 +102,9 @@ class Account:
 EVERYTHING = {"thing", "policy", "bucket", "role", "update", "job", "certificate", "stream"}
 
 
+@functools.lru_cache(maxsize=4)
 def account_at(address: Any, **options: Any) -> Account:
-    """The account behind an address."""
+    """The account behind an address; always the same one, for making clients takes longer than most tests."""
     return Account(*(client(service, address, **options) for service in ("iot", "s3", "iam", "iot-jobs-data")))
 
 

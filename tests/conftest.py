@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
+GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "long" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="a whole fault matrix: --run-long runs it"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:  # noqa: ARG001 - the hook's own signature
+    """What is imported by now stays, so looking through it for garbage again and again only takes time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:  # noqa: ARG001 - the hook's own signature

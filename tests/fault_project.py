@@ -7,7 +7,6 @@ undisturbed runs, so that states are compared whole; ``Inventory.names`` lists e
 
 from __future__ import annotations
 
-import functools
 import stat
 import time
 from collections import Counter
@@ -16,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import botocore.loaders
-import botocore.session
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
@@ -201,18 +198,6 @@ class Inventory:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A firmware tree with its signed image."""
     return built_tree(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(autouse=True)
-def models_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Service models are most of what a run in this process costs, and always the same."""
-    monkeypatch.setattr(botocore.session, "create_loader", shared_loader)
-
-
-@functools.cache
-def shared_loader(search_path: str | None = None) -> botocore.loaders.Loader:
-    """One loader for each search path."""
-    return botocore.loaders.create_loader(search_path)
 
 
 @pytest.fixture

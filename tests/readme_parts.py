@@ -8,16 +8,18 @@ The operator's policy is a file of its own, ready to be pasted.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tasks
 from ota.device_faults import FAULTS
@@ -29,6 +31,8 @@ from tests.project import REPOSITORY_PATH, TIMEOUT_S, Project
 if TYPE_CHECKING:
     from invoke.collection import Collection
     from invoke.tasks import Task
+
+Shell: TypeAlias = Callable[[Project, str], tuple[int, str]]
 
 README_PATH = REPOSITORY_PATH / "README.md"
 POLICY_PATH = REPOSITORY_PATH / "docs/operator-policy.json"
@@ -76,15 +80,19 @@ def fresh_parts() -> dict[str, str]:
     return {name: make() for name, make in QUICK_PARTS.items()} | run_parts()
 
 
-def run_parts() -> dict[str, str]:
-    """The parts that show real command lines with all that they print; run in a project of its own."""
+def run_parts(run: Shell | None = None) -> dict[str, str]:
+    """The parts that show real command lines with all that they print; run in a project of its own.
+
+    ``run`` types a line, all but the first steps', which only a real shell does.
+    """
+    run = run or run_shell
     with tempfile.TemporaryDirectory() as folder, _project(Path(folder) / "ota-tasks") as project:
         shown = {}
         for name, commands in TYPED.items():
             if name in BEFORE:
-                run_shell(project, f"invoke {BEFORE[name]}")
-            shown[name] = _session(project, commands, 0)
-        return {**shown, "mistakes": _session(project, MISTAKES, 1)}
+                run(project, f"invoke {BEFORE[name]}")
+            shown[name] = _session(project, commands, 0, run_shell if name == "run" else run)
+        return {**shown, "mistakes": _session(project, MISTAKES, 1, run)}
 
 
 def part_of(readme: str, name: str) -> str:
@@ -130,6 +138,14 @@ def run_shell(project: Project, line: str) -> tuple[int, str]:
     )
     assert "Traceback" not in done.stdout, done.stdout
     return done.returncode, done.stdout
+
+
+def run_here(project: Project, line: str) -> tuple[int, str]:
+    """The same of a line that only calls invoke, in this process."""
+    out = io.StringIO()
+    status = project.run_into(out, out, *shlex.split(line)[1:])
+    assert "Traceback" not in out.getvalue(), out.getvalue()
+    return status, out.getvalue()
 
 
 def chain_table() -> str:
@@ -222,11 +238,11 @@ def _value(value: Any) -> str:
     return "[" + "\n    ".join(line.rstrip() for line in lines).rstrip(",") + "]"
 
 
-def _session(project: Project, commands: Iterable[str], wanted_status: int) -> str:
+def _session(project: Project, commands: Iterable[str], wanted_status: int, run: Shell) -> str:
     """What a terminal shows of these commands, each of which must end with this exit status."""
     shown = []
     for command in commands:
-        status, text = run_shell(project, f"invoke {command}")
+        status, text = run(project, f"invoke {command}")
         assert status == wanted_status, text
         shown.append(f"$ invoke {command}\n{text.replace(str(project.root_path), '~/ota-tasks').rstrip()}")
     return _fenced("", "\n".join(shown))

@@ -136,7 +136,7 @@ def test_the_output_is_followed_and_kept(request_: BuildRequest, tmp_path: Path)
             {"certificate_path": Path("no.crt")}, "device's certificate .*/no.crt is not there", id="certificate"
         ),
         pytest.param(
-            {"private_key_path": Path("no.key")}, "private key .*/no.key is not there; run: invoke thing", id="key"
+            {"private_key_path": Path("no.key")}, "private key .*/no.key is not there; run `invoke thing`", id="key"
         ),
     ],
 )

@@ -468,6 +468,13 @@ def open_sandbox_cloud(desk: Desk) -> Any:
     return open_sandbox(desk.control.address.endpoint_url, REGION)
 
 
+def test_a_command_of_another_tool_is_led_to_the_sandbox_once(desk: Desk) -> None:
+    site = Site(open_sandbox_cloud(desk), settings_of(desk), prefix="invoke sandbox")
+    command = site.command("aws iam get-role --role-name lamp")
+    assert command == '(eval "$(invoke sandbox.env)" && aws iam get-role --role-name lamp)'
+    assert site.command(command) == command
+
+
 def settings_of(desk: Desk, **values: str) -> Settings:
     desk.project.set(**values)
     return load_settings(desk.project.root_path, environ=desk.project.environ).with_account(ACCOUNT, REGION)

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota import cloud
-from ota.errors import CredentialsError
+from ota.errors import CredentialsError, SettingsError
 from ota.sandbox.process import Address
 from tests.sandbox_control import Control
 
@@ -90,6 +90,25 @@ def test_dotenv_fills_in_and_never_overrides(bare: pytest.MonkeyPatch, tmp_path:
     cloud.load_environment(tmp_path)
     assert os.environ["AWS_REGION"] == "eu-west-1"
     assert os.environ["AWS_ACCESS_KEY_ID"] == "from-environment"
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\xff\xfe\x00", "save it as UTF-8"),
+        (b"AWS_REGION=eu\x00west\n", "save it as UTF-8"),
+        (b'A=1\nAWS_REGION="eu-west-1\n', ", line 2: write NAME=value"),
+    ],
+    ids=["no text", "a zero byte", "half a quote"],
+)
+def test_a_dotenv_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        cloud.load_environment(tmp_path)
+    assert str(caught.value).startswith(str(tmp_path / ".env"))
+    assert sentence in str(caught.value)
+    assert "AWS_REGION" not in os.environ
 
 
 def test_the_sandbox_reads_nothing_of_the_users_configuration(bare: pytest.MonkeyPatch) -> None:

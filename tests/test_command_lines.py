@@ -19,6 +19,12 @@ BOTH = "invoke sandbox with --thing-name lamp-2"
         ("invoke clean --force", OTHER_THING, "invoke with --thing-name lamp-2 clean --force"),
         ("invoke with --toolchain GNU build", SANDBOX, "invoke sandbox with --toolchain GNU build"),
         ("invoke with --toolchain GNU build", BOTH, f"{BOTH} --toolchain GNU build"),
+        (
+            "invoke with --thing-name b build",
+            f"{BOTH} --inference ETHOS",
+            "invoke sandbox with --inference ETHOS --thing-name b build",
+        ),
+        ("invoke with --audio VSI build", "invoke with --audio 'a b'", "invoke with --audio VSI build"),
         ("invoke role && invoke clean", SANDBOX, "invoke sandbox role && invoke sandbox clean"),
         ("chmod 600 key && invoke thing", SANDBOX, "chmod 600 key && invoke sandbox thing"),
         ("invoke sandbox.reset", SANDBOX, "invoke sandbox.reset"),

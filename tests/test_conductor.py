@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -105,6 +106,32 @@ class TestChains:
         project.run_here("build").failed("options")
         command = (project.root_path / "build.log").read_text().splitlines()[0]
         assert command.endswith(" -c") == is_clean
+
+    def test_while_one_builds_nobody_else_does_in_this_tree(self, project: Project) -> None:
+        project.set(skip_build="false")
+        script = project.firmware_path / "tools/scripts/build.sh"
+        script.write_text(
+            f"#!{sys.executable}\n"
+            "import fcntl, sys\n"
+            "try: fcntl.flock(open(__file__), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+            "except BlockingIOError: sys.exit('nobody else builds')\n"
+        )
+        for _ in range(2):  # the second finds that the first has let go of it
+            project.run_here("build").failed("nobody else builds")
+
+    def test_an_image_that_another_run_put_there_is_not_uploaded(
+        self, project: Project, account: Account, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        build = SetUp.build
+
+        def build_twice(self: SetUp) -> Any:
+            image = build(self)
+            image.path.write_bytes(b"another thing's")
+            return image
+
+        monkeypatch.setattr(SetUp, "build", build_twice)
+        project.run_here("update").failed("is not the one that this run built")
+        assert "update" not in account.there()
 
 
 class TestFailures:

@@ -31,9 +31,9 @@ FLAGS = {
         ({"count": 101}, f"from 1 to {MOST_DEVICES}"),
         ({"forever": True, "count": 2}, "for one device"),
         ({"forever": True, "fault": "rejects"}, "without a fault"),
-        ({"timeout": "soon"}, "write seconds"),
-        ({"timeout": "-1"}, "write seconds"),
-        ({"timeout": "nan"}, "write seconds"),
+        ({"timeout": "soon"}, "write a number of seconds, 0 or more"),
+        ({"timeout": "-1"}, "write a number of seconds, 0 or more"),
+        ({"timeout": "nan"}, "write a number of seconds, 0 or more"),
     ],
 )
 def test_flags_that_cannot_be_are_refused(flags: dict[str, Any], words: str) -> None:

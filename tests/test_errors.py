@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
@@ -44,6 +46,17 @@ def test_an_answer_of_aws_becomes_its_sentence(code: str, kind: type[errors.OtaE
     assert sentence in str(error)
 
 
+def test_what_the_machine_refuses_is_named_with_what_to_do() -> None:
+    full = errors.from_system(OSError(errno.ENOSPC, "No space left on device"))
+    closed = errors.from_system(PermissionError(errno.EACCES, "Permission denied", "/certificates/key"))
+    assert "No space left on device. Nothing is lost: make room on the disk" in str(full)
+    assert "/certificates/key: Permission denied" in str(closed)
+
+
+def test_what_the_machine_refuses_by_our_fault_stays_a_bug() -> None:
+    assert errors.from_system(OSError(errno.EBADF, "Bad file descriptor")) is None
+
+
 def test_a_refusal_names_the_object_and_the_permission() -> None:
     error = errors.from_boto(client_error("AccessDenied", operation="HeadBucket", Service="s3", Object="lamp-bucket"))
     assert str(error).startswith("AWS refused s3:ListBucket on lamp-bucket")
@@ -70,6 +83,7 @@ def test_a_refused_role_points_at_boundary_and_prefix() -> None:
         (boto.EndpointConnectionError(endpoint_url="http://x"), errors.CloudError, "AWS_ENDPOINT_URL"),
         (boto.ReadTimeoutError(endpoint_url="http://x"), errors.CloudError, "check the network"),
         (boto.ConnectionClosedError(endpoint_url="http://x"), errors.CloudError, "carries on where it stopped"),
+        (boto.ConfigParseError(path="/home/me/.aws/config"), errors.CredentialsError, "correct that file"),
         (boto.ParamValidationError(report="bad"), errors.CloudError, "Nothing is lost"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,

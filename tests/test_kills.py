@@ -30,7 +30,6 @@ from tests.sandbox_control import Control
 
 inventory = fault_project.inventory
 built = fault_project.built
-models_read_once = fault_project.models_read_once
 project = fault_project.project
 undisturbed = fault_project.undisturbed
 

@@ -92,7 +92,7 @@ def test_a_plan_takes_four_round_trips(
 def test_a_terminal_sees_the_words_that_a_pipe_does(desk: Desk, task: tuple[str, ...]) -> None:
     desk.set_up()
     piped = desk.run(*task).out.split()
-    seen = desk.project.run_on_terminal(*task).out
+    seen = desk.project.show_here(*task).out
     assert "\x1b[" in seen
     for word in piped:
         assert word in seen, word
@@ -100,7 +100,7 @@ def test_a_terminal_sees_the_words_that_a_pipe_does(desk: Desk, task: tuple[str,
 
 def test_no_color_is_honoured(desk: Desk) -> None:
     desk.project.environ["NO_COLOR"] = "1"
-    seen = desk.project.run_on_terminal("doctor").out
+    seen = desk.project.show_here("doctor").out
     assert "\x1b[31m" not in seen
     assert "\x1b[32m" not in seen
     assert "credentials" in seen

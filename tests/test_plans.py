@@ -191,21 +191,12 @@ def attach_elsewhere(desk: Desk) -> None:
 
 
 def update_by_another_name(desk: Desk) -> None:
-    desk.run("with", "--update-name", "older", "update")
-
-
-def only_key(desk: Desk) -> str:
-    (found,) = desk.s3.list_object_versions(Bucket=BUCKET)["Versions"]
-    return str(found["Key"])
-
-
-def only_version(desk: Desk) -> str:
-    (found,) = desk.s3.list_object_versions(Bucket=BUCKET)["Versions"]
-    return str(found["VersionId"])
+    desk.run("with", "--update-name", "earlier_update", "update")
 
 
 def lose_the_image_in_the_bucket(desk: Desk) -> None:
-    desk.s3.delete_object(Bucket=BUCKET, Key=only_key(desk), VersionId=only_version(desk))
+    for one in desk.s3.list_object_versions(Bucket=BUCKET).get("Versions", []):
+        desk.s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
 
 
 OPERATIONS: dict[str, Callable[[Desk], object]] = {
@@ -609,7 +600,8 @@ def test_an_update_whose_image_is_gone_is_replaced_and_says_so(desk: Desk) -> No
     result = desk.run("all").done()
     assert "in place of the one whose image was gone" in result.out
     location = desk.iot.get_ota_update(otaUpdateId=UPDATE)["otaUpdateInfo"]["otaUpdateFiles"][0]["fileLocation"]
-    assert location["s3Location"]["version"] == only_version(desk)
+    versions = desk.s3.list_object_versions(Bucket=BUCKET)["Versions"]
+    assert [location["s3Location"]["version"]] == [one["VersionId"] for one in versions]
     assert ("update", "reused") in desk.run("all").done().verbs
 
 
@@ -656,7 +648,7 @@ def test_a_teardown_plan_shows_what_was_made_under_another_name(desk: Desk) -> N
     desk.set_up()
     update_by_another_name(desk)
     names = [one["name"] for one in desk.look("clean", "--plan", status=0)["steps"] if one["noun"] == "update"]
-    assert names == [UPDATE, "older"]
+    assert names == [UPDATE, "earlier_update"]
     assert_plan_holds(desk, desk.look("clean", "--plan"), "clean")
 
 
@@ -667,7 +659,7 @@ def test_a_teardown_plan_knows_that_an_update_of_another_name_needs_the_role(des
     desk.run("delete.role", "--force").done()
     steps = desk.look("clean", "--plan", status=1)["steps"]
     found = [(one["name"], one["action"], one["command"]) for one in steps if one["noun"] == "update"]
-    assert found == [(UPDATE, "absent", ""), ("older", "blocked", "invoke role")]
+    assert found == [(UPDATE, "absent", ""), ("earlier_update", "blocked", "invoke role")]
     desk.run("role").done()
     assert_plan_holds(desk, desk.look("clean", "--plan", status=0), "clean")
 

@@ -73,7 +73,7 @@ def test_a_part_made_from_the_code_is_fresh(name: str) -> None:
 
 
 def test_the_commands_run_and_print_what_is_shown() -> None:
-    for name, text in readme_parts.run_parts().items():
+    for name, text in readme_parts.run_parts(readme_parts.run_here).items():
         written = readme_parts.part_of(README, name)
         assert readme_parts.masked(written) == readme_parts.masked(text), _refresh()
 

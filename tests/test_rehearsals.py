@@ -129,6 +129,10 @@ def test_where_none_was_it_costs_one_call_and_says_nothing(home: Home, take_down
     assert home.control.operations() == ["DescribeThingGroup"]
 
 
+def test_a_thing_name_too_long_for_a_group_has_none(home: Home) -> None:
+    assert rehearsals.find_group(home.service("iot"), "a" * 128) is None
+
+
 def test_somebody_else_s_group_of_that_name_is_left(home: Home, take_down: Callable[[], list[str]]) -> None:
     iot = home.service("iot")
     iot.create_thing_group(thingGroupName=GROUP)

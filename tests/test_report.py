@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ota.errors import OtaError
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 
@@ -55,6 +56,27 @@ def test_no_color_is_honoured(terminal: Terminal, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("NO_COLOR", "1")
     Report(terminal).outcome(LINE)
     assert "\x1b[3" not in terminal.getvalue()
+
+
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_character_that_the_output_cannot_show_does_not_stop_the_run(errors: str) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors=errors)
+    Report(out).say("lämp…")
+    assert out.buffer.getvalue() == b"l?mp?\n"
+
+
+def test_an_output_that_the_shell_has_closed_takes_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{name}", None)
+    report = Report()
+    report.outcome(LINE)
+    report.note("beside")
+    assert not report.can_ask
+
+
+def test_an_output_that_is_full_ends_the_run_with_a_sentence() -> None:
+    with Path("/dev/full").open("w") as full, pytest.raises(OtaError, match="No space left on device"):
+        Report(full).say("lamp-1")
 
 
 def test_messages_go_beside_the_result() -> None:

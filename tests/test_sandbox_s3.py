@@ -168,6 +168,13 @@ def test_a_bucket_goes_when_every_version_and_marker_is_gone(s3: S3Client, bucke
     assert refused(s3.head_bucket, Bucket=bucket) == ("404", 404)
 
 
+def test_a_new_bucket_has_nothing_of_the_one_before_it(s3: S3Client, bucket: str) -> None:
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "managed-by", "Value": "ota-tasks"}]})
+    s3.delete_bucket(Bucket=bucket)
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=HERE)
+    assert refused(s3.get_bucket_tagging, Bucket=bucket) == ("NoSuchTagSet", 404)
+
+
 def test_an_unfinished_upload_keeps_its_bucket(s3: S3Client, bucket: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     assert refused(s3.delete_bucket, Bucket=bucket) == ("BucketNotEmpty", 409)

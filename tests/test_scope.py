@@ -111,6 +111,7 @@ class TestWholeLoop:
         for environ in ({"OTA_SANDBOX": "1"}, {"OTA_SANDBOX": "true"}):
             assert project.run_here("bucket", **environ).done().err.startswith("sandbox")
         project.run_here("bucket", OTA_SANDBOX="0").failed("No AWS credentials")
+        project.run_here("bucket", OTA_SANDBOX="maybe").failed("OTA_SANDBOX is 'maybe': write 1")
         (project.root_path / ".env").write_text("OTA_SANDBOX=1\n")
         assert project.run_here("bucket").done().err.startswith("sandbox")
         assert project.run_here("sandbox", "bucket").done().err.startswith("sandbox")
@@ -288,6 +289,8 @@ class TestStopAndReset:
         assert any(not _is_alive(pid) or pause.wait(0.05) for _ in range(200))
         assert (own.root_path / ".sandbox/firmware").is_dir()
         assert own.run_here("sandbox.stop").done().verbs == [("sandbox", "absent")]
+        assert own.run_here("sandbox.reset").done().verbs == [("files", "deleted")]
+        assert own.run_here("sandbox.reset").done().verbs == [("files", "absent")]
 
     def test_reset_forgets_everything_and_the_chain_goes_on(self, project: Project, built: Path) -> None:
         before = address_of(project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,6 +84,11 @@ def test_bytes_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
     assert run(tmp_path, r"printf 'caf\xe9\n'") == ["caf\ufffd"]
 
 
+def test_what_a_terminal_would_obey_is_in_the_log_alone(tmp_path: Path) -> None:
+    assert run(tmp_path, r"printf '\033[1;31merror\033[0m\007 of main.c\n'") == ["error of main.c"]
+    assert "\x1b[1;31merror" in (tmp_path / "logs/build.log").read_text()
+
+
 def test_a_failure_shows_the_last_lines_and_the_log(tmp_path: Path) -> None:
     with pytest.raises(FirmwareError) as error:
         run(tmp_path, "for i in $(seq 40); do echo line $i; done; exit 3")
@@ -97,9 +103,11 @@ def test_a_signal_that_ended_it_is_named(tmp_path: Path) -> None:
         run(tmp_path, "kill -KILL $$")
 
 
-def test_a_script_that_cannot_be_started_says_why(tmp_path: Path) -> None:
-    command = [script(tmp_path, "", first_line="#!/no/such/shell")]
-    with pytest.raises(FirmwareError, match=r"build\.sh cannot be started: No such file or directory"):
+@pytest.mark.parametrize("first_line", ["#!/no/such/shell", "#!/bin/sh\r", "echo built"])
+def test_a_script_that_cannot_be_started_says_why(tmp_path: Path, first_line: str) -> None:
+    command = [script(tmp_path, "", first_line=first_line)]
+    why = re.escape(f"build.sh cannot be started: its first line, {first_line!r}, names no program")
+    with pytest.raises(FirmwareError, match=why):
         run_script(command, tmp_path, log_path=tmp_path / "log", on_line=print)
 
 
@@ -152,7 +160,8 @@ def test_a_child_that_outlives_its_script_is_ended_too(tmp_path: Path) -> None:
     await_end(pids[0])
 
 
-def test_ctrl_c_in_a_terminal_ends_every_process_of_the_build(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_whoever_ends_the_tool_ends_every_process_of_the_build(tmp_path: Path, number: signal.Signals) -> None:
     command = script(tmp_path, "sleep 60 & echo $$ $!; wait")
     program = (
         "import sys; from pathlib import Path; from ota.scripts import run_script\n"
@@ -165,7 +174,7 @@ def test_ctrl_c_in_a_terminal_ends_every_process_of_the_build(tmp_path: Path) ->
     with subprocess.Popen([sys.executable, "-c", program], cwd=root, stdout=subprocess.PIPE, text=True) as tool:
         assert tool.stdout is not None
         pids = [int(pid) for pid in tool.stdout.readline().split()]
-        tool.send_signal(signal.SIGINT)
+        tool.send_signal(number)
         assert tool.stdout.read() == "interrupted\n"
     for pid in pids:
         await_end(pid)

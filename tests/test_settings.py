@@ -637,6 +637,12 @@ class TestMistakes:
         assert str(caught.value).startswith(f"{path}, {where}: ")
         assert f": {what}; look there and at the end of the line before" in str(caught.value)
 
+    def test_a_bottomless_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "config.json").write_text("[" * 100_000)
+
+        with pytest.raises(SettingsError, match="stand in one another too deep"):
+            load_settings(tmp_path, environ={})
+
     def test_something_else_than_an_object(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text('["thing_name"]')
 

@@ -11,15 +11,17 @@ import ssl
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import botocore.endpoint
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from ota.sandbox.process import Address
 from tests.account import BUCKET, EVERYTHING, JOB, MARKS, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
-from tests.conftest import ACCOUNT, REGION
+from tests.conftest import ACCOUNT, REGION, client
 from tests.project import (
     ACCESS_KEY,
     APPLICATION,
@@ -87,7 +89,7 @@ def story(sandbox: Address, tmp_path_factory: pytest.TempPathFactory) -> Story:
     seen, there_after_all = look_around(account), account.there()
     header_after = project.header_path.read_bytes()
     again = project.run_here("all").done()
-    clean = project.run("clean").done()
+    clean = project.run_here("clean").done()
     there_after_clean = account.there()
     clean_again = project.run_here("clean").done()
     control.reset()
@@ -272,7 +274,7 @@ class TestFirmware:
         lines = "\n".join(f"echo line {number}" for number in range(40))
         script.write_text(f"#!/bin/sh\n{lines}\necho compiler says no >&2\nexit 1\n")
         project.set(skip_build="false")
-        result = project.run("all").failed("line 39", "compiler says no", "exit status 1")
+        result = project.run_here("all").failed("line 39", "compiler says no", "exit status 1")
         assert "line 5\n" not in result.err
         (log_path,) = project.root_path.glob("build*.log")
         assert log_path.name in result.err
@@ -315,7 +317,7 @@ class TestFirmware:
         project.run_here("thing").failed("overwrite_header")
 
     def test_on_a_terminal_the_whole_run_is_shown_without_a_traceback(self, project: Project, account: Account) -> None:
-        result = project.run_on_terminal("all", "clean")
+        result = project.show_here("all", "clean")
         assert result.status == 0, result.out
         assert "Traceback" not in result.out
         assert account.there() == set()
@@ -389,7 +391,7 @@ class TestSettings:
             bucket_name="Bad_Bucket",
             colour="red",
         )
-        result = project.run("all").failed("thing_name", "update_timeout_s", "no_such", "bucket_name", "colour")
+        result = project.run_here("all").failed("thing_name", "update_timeout_s", "no_such", "bucket_name", "colour")
         assert len(result.err.splitlines()) >= 5
         assert control.calls() == []
 
@@ -452,8 +454,14 @@ CREDENTIAL_CASES: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 class TestCredentials:
     @pytest.mark.parametrize(("environ", "words"), CREDENTIAL_CASES.values(), ids=CREDENTIAL_CASES)
     def test_what_is_wrong_has_a_sentence_of_its_own(
-        self, project: Project, control: Control, environ: dict[str, str], words: tuple[str, ...]
+        self,
+        project: Project,
+        control: Control,
+        monkeypatch: pytest.MonkeyPatch,
+        environ: dict[str, str],
+        words: tuple[str, ...],
     ) -> None:
+        monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))  # between two attempts
         result = project.run_here("bucket", **environ).failed(*words)
         assert len(result.err.splitlines()) <= 2
         assert control.calls() == []
@@ -476,7 +484,7 @@ class TestCredentials:
 
     def test_a_refused_call_names_the_permission(self, project: Project, control: Control, account: Account) -> None:
         control.fail("CreateRole", "access-denied", times=0)
-        result = project.run("all").failed("iam:CreateRole", "permissions_boundary")
+        result = project.run_here("all").failed("iam:CreateRole", "permissions_boundary")
         assert len(result.err.splitlines()) <= 2
         control.clear_faults()
         project.run_here("all").done()
@@ -488,7 +496,7 @@ class TestCredentials:
         (project.root_path / ".env").write_text("\n".join(lines))
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"):
             del project.environ[name]
-        assert REGION in project.run("bucket").done().err
+        assert REGION in project.run_here("bucket").done().err
 
 
 class TestRegions:
@@ -573,7 +581,7 @@ def test_a_bucket_of_another_account_is_named_and_nothing_is_written_to_it(
 @pytest.fixture
 def stranger(clean_sandbox: Address) -> Any:
     """A client of another account."""
-    other = account_at(clean_sandbox).s3
+    other = client("s3", clean_sandbox)
 
     def name_account(params: dict[str, Any], **_: Any) -> None:
         params["headers"]["x-moto-account-id"] = "999999999999"

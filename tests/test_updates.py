@@ -528,7 +528,7 @@ def test_waiting_for_a_job_that_stays_has_an_end(world: World) -> None:
 
 def test_somebody_else_s_update_stays(world: World) -> None:
     world.make_foreign()
-    with pytest.raises(NotOurs, match="`invoke delete.update --name lamp-update --force`"):
+    with pytest.raises(NotOurs, match=r"`invoke delete.update --name lamp-update --force`"):
         world.delete()
     assert len(world.left()) == 3
     assert world.delete(thing_name=None).verb is Verb.DELETED

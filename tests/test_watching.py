@@ -131,23 +131,21 @@ def watch(
     """Watch while the device acts, once between two looks; exit status, stdout and stderr."""
     out, err = out or io.StringIO(), io.StringIO()
     clock = Clock(then=iter(acts))
-    options = {"timeout_s": 1000.0, "as_json": False, "silence_s": 60.0, **options}
+    options = {"timeout_s": 1000.0, "as_json": False, "silence_s": 60.0, "poll_s": 40.0, **options}
     report = Report(out, err)
     if options["as_json"]:
         report.keep_stdout_clear()
     try:
-        looks.watch(site_of(desk), report, sleep=clock.sleep, clock=clock.read, **options)
+        with desk.project.at_work():
+            looks.watch(site_of(desk), report, sleep=clock.sleep, clock=clock.read, **options)
     except Answered as answer:
         return answer.exit_code, out.getvalue(), err.getvalue()
     return 0, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture
-def desk(bare_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(bare_desk: Desk) -> Desk:
     """Set up, and the device has not asked yet."""
-    for name, value in bare_desk.project.environ.items():
-        if name.startswith("AWS_"):
-            monkeypatch.setenv(name, value)
     bare_desk.set_up()
     return bare_desk
 

@@ -62,8 +62,11 @@ def backend_methods() -> dict[str, Method]:
         return bucket
 
     def delete_bucket(self: Any, bucket_name: str) -> Any:
-        unfinished_uploads = self.get_bucket(bucket_name).multiparts
-        return None if unfinished_uploads else delete(self, bucket_name)  # None: BucketNotEmpty
+        bucket = self.get_bucket(bucket_name)
+        deleted = None if bucket.multiparts else delete(self, bucket_name)  # None: BucketNotEmpty
+        if deleted is not None:
+            self.tagger.delete_all_tags_for_resource(bucket.arn)  # moto would give them to the next of this name
+        return deleted
 
     own: tuple[Method, ...] = (create_bucket, delete_bucket, get_bucket, delete_bucket_encryption)
     checks: dict[str, Method] = {

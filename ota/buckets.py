@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_commands import aws_command
-from ota.cloud import side_by_side
 from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, other_keys, prove_writable
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from ota.aws_commands import iot_command
 from ota.certificate_files import public_key_of
-from ota.cloud import side_by_side
 from ota.errors import InTheWay, WaitTimeout
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -16,11 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import checkup_cloud, checkup_local
-from ota.cloud import side_by_side
 from ota.errors import OtaError, from_boto
 from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.planning import make_plan
 from ota.plans import Action, Plan, Site, Step
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from ota.settings import Settings

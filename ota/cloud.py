@@ -1,7 +1,7 @@
 """The one door to AWS: a session, lazy clients, who we are, and retries.
 
 Nothing else makes clients, so that everything about reaching AWS stands here once: which credentials (boto3's own
-chain, checked for the mistakes that it reports badly), which region (``AWS_REGION`` counts as well as
+chain), which region (``AWS_REGION`` counts as well as
 ``AWS_DEFAULT_REGION``), which endpoint, how often to try again. Clients are made on first use and shared between
 threads; each notes service and object of a failed call in its error, for ``errors.from_boto`` to name.
 
@@ -14,18 +14,15 @@ Source: boto3 credentials and retries guides; STS GetCallerIdentity.
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, wait
+from collections.abc import Mapping
 from datetime import datetime
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from ota.broken_answers import refuse_broken
-from ota.errors import CredentialsError, SettingsError
-from ota.threads import begin
+from ota.environment import check_pairs, checked_endpoint, checked_region
+from ota.errors import CredentialsError
 
 if TYPE_CHECKING:
     import boto3
@@ -34,15 +31,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-S = TypeVar("S")
-T = TypeVar("T")
-
 MAX_ATTEMPTS = 8
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
-MAX_SIDE_BY_SIDE = 8
 MAX_CONNECTIONS = 64  # `list` asks for seven nouns at once, each eight side by side
-REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 NAMING_PARAMETERS = (
     "otaUpdateId",
     "thingName",
@@ -56,30 +48,6 @@ NAMING_PARAMETERS = (
 )
 
 
-def load_environment(root_path: Path) -> None:
-    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there.
-
-    Raises:
-        SettingsError: the file cannot be read, or a line of it says nothing.
-    """
-    from dotenv import load_dotenv
-    from dotenv.parser import parse_stream
-
-    path = root_path / ".env"
-    if not path.is_file():
-        return
-    try:
-        with path.open(encoding="utf-8") as file:
-            lines = [binding.original.line for binding in parse_stream(file) if binding.error]
-        if lines:
-            raise SettingsError([f"{path}, line {line}: write NAME=value, with both quotes or none" for line in lines])
-        load_dotenv(path, override=False)
-    except ValueError as error:  # of bytes that are no text, and of a name or value that no environment can hold
-        raise SettingsError([f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"]) from error
-    except OSError as error:
-        raise SettingsError([f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]) from error
-
-
 def open_cloud(environ: Mapping[str, str]) -> Cloud:
     """The AWS account that the environment's credentials lead to.
 
@@ -89,8 +57,8 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
     import boto3
     from botocore.exceptions import PartialCredentialsError, ProfileNotFound
 
-    _check_pairs(environ)
-    endpoint_url = _checked_endpoint(environ.get("AWS_ENDPOINT_URL"))
+    check_pairs(environ)
+    endpoint_url = checked_endpoint(environ.get("AWS_ENDPOINT_URL"))
     try:
         session = boto3.Session(region_name=environ.get("AWS_REGION") or None)
         credentials = session.get_credentials()
@@ -108,7 +76,7 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
             "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put "
             "`sandbox` first to use the local stand-in (`invoke sandbox all`)."
         )
-    return Cloud(session, _checked_region(session.region_name), endpoint_url)
+    return Cloud(session, checked_region(session.region_name), endpoint_url)
 
 
 def open_sandbox(endpoint_url: str, region: str) -> Cloud:
@@ -250,41 +218,6 @@ class Cloud:
         return client
 
 
-def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
-    """Run independent calls at the same time; their results, in order.
-
-    All of them finish before this returns. When any fails, the first failure in order is raised. Only Ctrl-C is not
-    kept waiting.
-    """
-    if len(calls) < 2:
-        return tuple(call() for call in calls)
-    futures = begin(calls, MAX_SIDE_BY_SIDE)
-    wait(futures)
-    return tuple(future.result() for future in futures)
-
-
-def side_by_side_map(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
-    """What ``work`` makes of each item, in order and as soon as it is there, a few items at the same time.
-
-    When one fails, that is raised in its place; what was not begun by then is not begun any more.
-    """
-    futures = begin([partial(work, item) for item in items], MAX_SIDE_BY_SIDE)
-    try:
-        for future in futures:
-            yield future.result()
-    except Exception:
-        _cancel(futures)
-        wait(futures)
-        raise
-    finally:
-        _cancel(futures)
-
-
-def _cancel(futures: Iterable[Future[Any]]) -> None:
-    for future in futures:
-        future.cancel()
-
-
 def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
     names = [str(params[key]) for key in NAMING_PARAMETERS if key in params]
     context["ota_object"] = names[0] if names else ""
@@ -294,46 +227,3 @@ def _name_failed_call(parsed: dict[str, Any], model: Any, context: dict[str, Any
     if "Error" in parsed:
         parsed["Error"]["Service"] = model.service_model.service_name
         parsed["Error"]["Object"] = context.get("ota_object", "")
-
-
-def _check_pairs(environ: Mapping[str, str]) -> None:
-    key = environ.get("AWS_ACCESS_KEY_ID", "")
-    secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
-    if bool(key) != bool(secret):
-        missing = "AWS_SECRET_ACCESS_KEY" if key else "AWS_ACCESS_KEY_ID"
-        present = "AWS_ACCESS_KEY_ID" if key else "AWS_SECRET_ACCESS_KEY"
-        raise CredentialsError(
-            f"AWS credentials are half set: {present} is there and {missing} is not. "
-            "Set both, in .env or in the environment, or neither and use AWS_PROFILE."
-        )
-    if key.startswith("ASIA") and not environ.get("AWS_SESSION_TOKEN"):
-        raise CredentialsError(
-            "AWS_ACCESS_KEY_ID begins with ASIA, so it is a temporary key and needs its AWS_SESSION_TOKEN: "
-            "copy all three values again, into .env or into the environment."
-        )
-
-
-def _checked_region(region: str | None) -> str:
-    if not region:
-        raise CredentialsError(
-            "No AWS region is set: write AWS_REGION=eu-west-1 (or yours) into .env, "
-            "or set a region in your AWS profile."
-        )
-    if not REGION_SHAPE.fullmatch(region):
-        raise CredentialsError(
-            f"{region!r} is not an AWS region: AWS_REGION must be a name like eu-west-1 or us-east-1, "
-            "without an availability zone's letter.",
-            remedy=f"AWS_REGION={region[:-1]} invoke all" if REGION_SHAPE.fullmatch(region[:-1]) else "",
-        )
-    return region
-
-
-def _checked_endpoint(endpoint_url: str | None) -> str | None:
-    if not endpoint_url:
-        return None
-    if not re.match(r"https?://[^/\s]+", endpoint_url):
-        raise CredentialsError(
-            f"AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
-            "or unset it to reach AWS itself."
-        )
-    return endpoint_url

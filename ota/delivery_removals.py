@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from ota import buckets, contents, jobs, role_policies, roles, updates
-from ota.cloud import side_by_side
 from ota.errors import InTheWay, UpdateFailed
 from ota.outcomes import Outcome, Verb
 from ota.pruning import spoken
 from ota.removals import Removal, Request
 from ota.role_needs import RoleNeeds
 from ota.selections import delete_command
+from ota.threads import side_by_side
 from ota.update_requests import JOB_ID_PREFIX, Update, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, UNFINISHED_JOB, find_job, find_update
 

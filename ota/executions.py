@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.cloud import side_by_side, side_by_side_map
+from ota.threads import side_by_side, side_by_side_map
 from ota.update_waits import find_job
 
 if TYPE_CHECKING:

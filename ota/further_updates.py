@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota.cloud import side_by_side_map
 from ota.jobs import list_job_ids
+from ota.threads import side_by_side_map
 from ota.update_requests import Update, job_id_of
 from ota.update_waits import find_update
 from ota.updates import list_updates

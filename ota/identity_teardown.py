@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from ota import certificates, ownership, policies, things
 from ota.certificate_records import other_things
-from ota.cloud import side_by_side
 from ota.deletions import NOT_OURS, Chain
 from ota.errors import CertificateError
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

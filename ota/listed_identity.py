@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import certificates, ownership, policies, things
-from ota.cloud import side_by_side_map
 from ota.listings import Noun, Row, Rows, as_they_are, by_name, each, names_of
+from ota.threads import side_by_side_map
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud

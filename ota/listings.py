@@ -18,8 +18,8 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.cloud import side_by_side, side_by_side_map
 from ota.errors import DENIED_CODES, NotOurs, OtaError, PermissionDenied, from_boto
+from ota.threads import side_by_side, side_by_side_map
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import buckets, builds, images, ownership, roles, updates, wanted
-from ota.cloud import side_by_side
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import check_application
@@ -26,6 +25,7 @@ from ota.policy_documents import difference
 from ota.readers import CleanBuild
 from ota.role_policies import Attached, find_attached, find_inline_document
 from ota.signature_files import read_signature
+from ota.threads import side_by_side
 from ota.update_requests import Update, UpdateRequest, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
 from ota.verification import verify

@@ -14,12 +14,12 @@ from functools import partial
 
 from ota import certificates, headers, policies, things, wanted
 from ota.certificate_files import find_certificate_file
-from ota.cloud import side_by_side
 from ota.errors import OtaError
 from ota.firmware import has_firmware_tree, missing_tree_text
 from ota.outcomes import Verb
 from ota.plans import Action, Site, Step, attempt, blocked
 from ota.policy_documents import difference
+from ota.threads import side_by_side
 
 HEADER_NAME = "aws_clientcredential.h"
 ACTIONS = {Verb.CREATED: Action.CREATE, Verb.REUSED: Action.REUSE, Verb.CHANGED: Action.CHANGE}

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_commands import aws_command
-from ota.cloud import side_by_side
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
 from ota.policy_documents import device_policy_document, difference, is_same_document
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ota import certificates, policies, things
-from ota.cloud import side_by_side
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -20,11 +20,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import certificates, ownership, policies, things, updates, wanted
-from ota.cloud import side_by_side_map
 from ota.deletions import Chain
 from ota.identity_teardown import IdentityTeardown
 from ota.names import UPDATE_NAME_CHARS
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side_map
 from ota.update_requests import UpdateRequest
 from ota.update_waits import Patience
 

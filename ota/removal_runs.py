@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ota.cloud import side_by_side_map
 from ota.delivery_removals import remove_bucket, remove_job, remove_role, remove_update
 from ota.identity_removals import remove_certificate, remove_policy, remove_thing
 from ota.outcomes import Outcome, Verb
 from ota.pruning import Named, prune, short
 from ota.removals import Removal, Request, attempt
 from ota.role_needs import RoleNeeds
+from ota.threads import side_by_side_map
 
 Show = Callable[[Outcome[Any]], None]
 REMOVALS: Mapping[str, Callable[[Request, str], Removal]] = {

@@ -13,8 +13,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ota import ownership, updates
-from ota.cloud import side_by_side_map
 from ota.errors import DENIED_CODES
+from ota.threads import side_by_side_map
 from ota.update_waits import find_update
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota.aws_commands import aws_command
-from ota.cloud import side_by_side
 from ota.errors import InTheWay
 from ota.grants import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

@@ -23,7 +23,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.cloud import side_by_side
 from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
 from ota.grants import POLICY_VERSION, is_same_document
 from ota.outcomes import Outcome, Verb
@@ -37,6 +36,7 @@ from ota.role_policies import (
     put_permissions,
     trust_shortcomings,
 )
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

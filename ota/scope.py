@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota import cloud
+from ota import cloud, environment
 from ota.errors import OtaError, SettingsError
 from ota.fields import FIELD_BY_NAME
 from ota.outcomes import Outcome, Verb
@@ -61,7 +61,7 @@ class Scope:
     """
 
     def __init__(self, root_path: Path, environ: Mapping[str, str], report: Report) -> None:
-        cloud.load_environment(root_path)
+        environment.load_environment(root_path)
         self.root_path = root_path
         self.environ = environ
         self._report = report

@@ -25,10 +25,10 @@ from ota import (
     verification,
     wanted,
 )
-from ota.cloud import side_by_side
 from ota.errors import SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 from ota.update_requests import Update, has_same_content
 from ota.update_waits import Patience, find_update
 

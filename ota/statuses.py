@@ -13,10 +13,10 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from ota.cloud import side_by_side
 from ota.executions import Rollout, find_rollout
 from ota.planning import make_plan
 from ota.plans import Action, Plan, Site, Step, attempt
+from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update
 

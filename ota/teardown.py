@@ -17,12 +17,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import buckets, certificates, images, ownership, policies, roles, things, updates
-from ota.cloud import Cloud, side_by_side, side_by_side_map
+from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side, side_by_side_map
 from ota.update_waits import Patience, find_update
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from ota import buckets, images, policies, wanted
 from ota.certificate_records import other_things
-from ota.cloud import side_by_side
 from ota.deletions import NOT_OURS, Chain
 from ota.errors import InTheWay, NotOurs, OtaError, UpdateFailed
 from ota.further_updates import Register
@@ -25,6 +24,7 @@ from ota.rehearsals import Group, find_group, thing_names
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.teardown import Found, Teardown
+from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of
 from ota.update_waits import JOB_BEING_DELETED, Job, find_job
 

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 Job = tuple[Callable[[], T], "Future[T]"]
+
+MAX_SIDE_BY_SIDE = 8
 
 
 def begin(works: Iterable[Callable[[], T]], most_at_once: int) -> list[Future[T]]:
@@ -29,6 +33,41 @@ def begin(works: Iterable[Callable[[], T]], most_at_once: int) -> list[Future[T]
     for _ in range(min(len(jobs), most_at_once)):
         threading.Thread(target=_work_off, args=(waiting,), daemon=True).start()
     return [future for _, future in jobs]
+
+
+def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
+    """Run independent calls at the same time; their results, in order.
+
+    All of them finish before this returns. When any fails, the first failure in order is raised. Only Ctrl-C is not
+    kept waiting.
+    """
+    if len(calls) < 2:
+        return tuple(call() for call in calls)
+    futures = begin(calls, MAX_SIDE_BY_SIDE)
+    wait(futures)
+    return tuple(future.result() for future in futures)
+
+
+def side_by_side_map(work: Callable[[S], T], items: Iterable[S]) -> Iterator[T]:
+    """What ``work`` makes of each item, in order and as soon as it is there, a few items at the same time.
+
+    When one fails, that is raised in its place; what was not begun by then is not begun any more.
+    """
+    futures = begin([partial(work, item) for item in items], MAX_SIDE_BY_SIDE)
+    try:
+        for future in futures:
+            yield future.result()
+    except Exception:
+        _cancel(futures)
+        wait(futures)
+        raise
+    finally:
+        _cancel(futures)
+
+
+def _cancel(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _work_off(waiting: deque[Job[T]]) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ota.cloud import side_by_side
 from ota.errors import WaitTimeout
+from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of, update_from
 
 if TYPE_CHECKING:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from ota import cloud
+from ota import cloud, environment
 from ota.errors import CredentialsError, SettingsError
 from ota.sandbox.process import Address
+from ota.threads import side_by_side
 from tests.sandbox_control import Control
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "secret-value"}
@@ -87,7 +86,7 @@ def test_dotenv_fills_in_and_never_overrides(bare: pytest.MonkeyPatch, tmp_path:
     bare.setenv("AWS_ACCESS_KEY_ID", "from-environment")
     bare.setenv("AWS_REGION", "us-east-1")
     bare.delenv("AWS_REGION")
-    cloud.load_environment(tmp_path)
+    environment.load_environment(tmp_path)
     assert os.environ["AWS_REGION"] == "eu-west-1"
     assert os.environ["AWS_ACCESS_KEY_ID"] == "from-environment"
 
@@ -105,7 +104,7 @@ def test_dotenv_fills_in_and_never_overrides(bare: pytest.MonkeyPatch, tmp_path:
 def test_a_dotenv_that_cannot_be_used_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
     (tmp_path / ".env").write_bytes(content)
     with pytest.raises(SettingsError) as caught:
-        cloud.load_environment(tmp_path)
+        environment.load_environment(tmp_path)
     assert str(caught.value).startswith(str(tmp_path / ".env"))
     assert sentence in str(caught.value)
     assert "AWS_REGION" not in os.environ
@@ -125,7 +124,7 @@ def test_the_sandbox_reads_nothing_of_the_users_configuration(bare: pytest.Monke
 
 def test_the_account_is_asked_once(control: Control) -> None:
     opened = cloud.open_sandbox(control.address.endpoint_url, control.address.region)
-    cloud.side_by_side(*[lambda: opened.account_id] * 4)
+    side_by_side(*[lambda: opened.account_id] * 4)
     assert len(opened.account_id) == 12
     assert opened.caller_arn.startswith("arn:aws:")
     assert control.operations() == ["GetCallerIdentity"]
@@ -138,61 +137,3 @@ def test_a_failed_call_carries_its_service_and_object(clean_sandbox: Address) ->
     details = caught.value.response["Error"]
     assert details["Service"] == "iot"  # type: ignore[typeddict-item]
     assert details["Object"] == "nobody"  # type: ignore[typeddict-item]
-
-
-def test_independent_calls_run_at_the_same_time() -> None:
-    both = threading.Barrier(2, timeout=5)
-    assert cloud.side_by_side(lambda: both.wait() >= 0, lambda: both.wait() >= 0) == (True, True)
-
-
-def test_the_first_failure_is_raised_after_all_have_finished() -> None:
-    finished = []
-
-    def fail(message: str) -> None:
-        raise ValueError(message)
-
-    def slow() -> None:
-        time.sleep(0.02)
-        finished.append(1)
-
-    with pytest.raises(ValueError, match="first"):
-        cloud.side_by_side(lambda: fail("first"), slow, lambda: fail("second"))
-    assert finished == [1]
-
-
-def test_a_single_call_needs_no_thread() -> None:
-    assert cloud.side_by_side(threading.current_thread) == (threading.current_thread(),)
-
-
-def test_many_items_run_some_at_a_time_and_come_in_order() -> None:
-    both = threading.Barrier(2, timeout=5)
-    at_work: list[int] = []
-    most: list[int] = []
-
-    def work(number: int) -> int:
-        at_work.append(number)
-        most.append(len(at_work))
-        if number < 2:
-            both.wait()
-        at_work.remove(number)
-        return 10 * number
-
-    assert list(cloud.side_by_side_map(work, range(100))) == [10 * number for number in range(100)]
-    assert max(most) <= cloud.MAX_SIDE_BY_SIDE
-
-
-def test_after_a_failure_the_rest_of_many_is_not_begun() -> None:
-    begun: list[int] = []
-
-    def work(number: int) -> int:
-        begun.append(number)
-        if number == 3:
-            raise ValueError("third")
-        time.sleep(0.005)
-        return number
-
-    seen: list[int] = []
-    with pytest.raises(ValueError, match="third"):
-        seen.extend(cloud.side_by_side_map(work, range(500)))
-    assert seen == [0, 1, 2]
-    assert len(begun) < 100

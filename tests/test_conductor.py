@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from botocore.errorfactory import ClientExceptionsFactory
 
-from ota.cloud import open_sandbox, side_by_side
+from ota.cloud import open_sandbox
 from ota.conductor import Conductor
 from ota.report import Report
 from ota.sandbox.process import Address
 from ota.set_up import SetUp
 from ota.things import find_thing
+from ota.threads import side_by_side
 from ota.update_waits import find_update
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.project import THING, Project, aws_project, built_tree

@@ -1,0 +1,96 @@
+"""The environment that AWS credentials come from: ``.env`` added to it, and mistakes that boto3 reports badly.
+
+Source: boto3's guide to credentials; AWS STS (temporary keys begin with ASIA); python-dotenv.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ota.errors import CredentialsError, SettingsError
+
+REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
+
+
+def load_environment(root_path: Path) -> None:
+    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there.
+
+    Raises:
+        SettingsError: the file cannot be read, or a line of it says nothing.
+    """
+    from dotenv import load_dotenv
+    from dotenv.parser import parse_stream
+
+    path = root_path / ".env"
+    if not path.is_file():
+        return
+    try:
+        with path.open(encoding="utf-8") as file:
+            lines = [binding.original.line for binding in parse_stream(file) if binding.error]
+        if lines:
+            raise SettingsError([f"{path}, line {line}: write NAME=value, with both quotes or none" for line in lines])
+        load_dotenv(path, override=False)
+    except ValueError as error:  # of bytes that are no text, and of a name or value that no environment can hold
+        raise SettingsError([f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"]) from error
+    except OSError as error:
+        raise SettingsError([f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]) from error
+
+
+def check_pairs(environ: Mapping[str, str]) -> None:
+    """Refuse half an access key.
+
+    Raises:
+        CredentialsError: a part of it is missing.
+    """
+    key = environ.get("AWS_ACCESS_KEY_ID", "")
+    secret = environ.get("AWS_SECRET_ACCESS_KEY", "")
+    if bool(key) != bool(secret):
+        missing = "AWS_SECRET_ACCESS_KEY" if key else "AWS_ACCESS_KEY_ID"
+        present = "AWS_ACCESS_KEY_ID" if key else "AWS_SECRET_ACCESS_KEY"
+        raise CredentialsError(
+            f"AWS credentials are half set: {present} is there and {missing} is not. "
+            "Set both, in .env or in the environment, or neither and use AWS_PROFILE."
+        )
+    if key.startswith("ASIA") and not environ.get("AWS_SESSION_TOKEN"):
+        raise CredentialsError(
+            "AWS_ACCESS_KEY_ID begins with ASIA, so it is a temporary key and needs its AWS_SESSION_TOKEN: "
+            "copy all three values again, into .env or into the environment."
+        )
+
+
+def checked_region(region: str | None) -> str:
+    """The region, where it can be one.
+
+    Raises:
+        CredentialsError: it cannot, or there is none.
+    """
+    if not region:
+        raise CredentialsError(
+            "No AWS region is set: write AWS_REGION=eu-west-1 (or yours) into .env, "
+            "or set a region in your AWS profile."
+        )
+    if not REGION_SHAPE.fullmatch(region):
+        raise CredentialsError(
+            f"{region!r} is not an AWS region: AWS_REGION must be a name like eu-west-1 or us-east-1, "
+            "without an availability zone's letter.",
+            remedy=f"AWS_REGION={region[:-1]} invoke all" if REGION_SHAPE.fullmatch(region[:-1]) else "",
+        )
+    return region
+
+
+def checked_endpoint(endpoint_url: str | None) -> str | None:
+    """The endpoint, where it is a URL; None for AWS's own.
+
+    Raises:
+        CredentialsError: it is none.
+    """
+    if not endpoint_url:
+        return None
+    if not re.match(r"https?://[^/\s]+", endpoint_url):
+        raise CredentialsError(
+            f"AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
+            "or unset it to reach AWS itself."
+        )
+    return endpoint_url

@@ -108,6 +108,7 @@ def test_a_refusal_is_told_by_the_statement_and_the_task_that_mends_it(offered: 
 
 class TestOneThatStays:
     def test_takes_updates_as_they_come_and_all_shows_how_it_does(self, home: Home) -> None:
+        home.run_here("delete.update", "--force").done()  # or the device would take it first
         running = home.start("device", "--fresh", "--forever")
         try:
             _wait_for(running, "connected to")

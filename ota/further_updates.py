@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ota.errors import DENIED_CODES
 from ota.jobs import list_job_ids
 from ota.threads import side_by_side_map
 from ota.update_requests import Update, job_id_of
@@ -39,18 +40,30 @@ class Register:
     def find_others(self, thing_name: str, update_id: str) -> list[Update]:
         """The updates that this tool made for the thing, but for the one by this name."""
         names = self._list() if self._names is None else self._names
-        return find_others(self._iot, thing_name, (name for name in names if name != update_id))
+        asked = [name for name in names if name != update_id]
+        if len(asked) > MOST_ASKED:
+            job_ids = set(list_job_ids(self._iot, thing_name))
+            asked = [name for name in asked if job_id_of(name) in job_ids]
+        return [update for update in find_ours(self._iot, asked) if update.is_ours(thing_name)]
 
     def _list(self) -> list[str]:
         self._names = [one.update_id for one in list_updates(self._iot)]
         return self._names
 
 
-def find_others(iot: IoTClient, thing_name: str, names: Iterable[str]) -> list[Update]:
-    """Those of the updates by these names that this tool made for the thing."""
-    asked = list(names)
-    if len(asked) > MOST_ASKED:
-        job_ids = set(list_job_ids(iot, thing_name))
-        asked = [name for name in asked if job_id_of(name) in job_ids]
-    found = side_by_side_map(partial(find_update, iot), asked)
-    return [update for update in found if update is not None and update.is_ours(thing_name)]
+def find_ours(iot: IoTClient, names: Iterable[str]) -> list[Update]:
+    """Those of the updates by these names that this tool made, as far as the credentials may see them."""
+    found = side_by_side_map(partial(_find_if_allowed, iot), names)
+    return [update for update in found if update is not None and update.is_ours()]
+
+
+def _find_if_allowed(iot: IoTClient, update_id: str) -> Update | None:
+    """The update; None too where these credentials are for other names than this."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return find_update(iot, update_id)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in DENIED_CODES:
+            return None
+        raise

@@ -153,11 +153,11 @@ def _check_watchable(site: Site, patience: Patience) -> None:
     if update is not None and update.status in BEING_CREATED:
         update = wait_created(site.cloud.iot, name, patience)
     if update is None:
-        raise NothingToWatch(f"There is no OTA update {name} to watch: `{site.command('invoke all')}` makes it.")
+        raise NothingToWatch(f"There is no OTA update {name} to watch: `invoke all` makes it.")
     if update.status == "CREATE_FAILED":
         raise NothingToWatch(
             f"AWS could not make the OTA update {name}: {update.error_message or 'it gave no reason'} "
-            f"({update.error_code or update.status}). `{site.command('invoke doctor')}` says what to do."
+            f"({update.error_code or update.status}). `invoke doctor` says what to do."
         )
 
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ota.command_lines import INVOKE, aim, aim_text
+from ota.command_lines import INVOKE, aim_text
 from ota.errors import OtaError
 from ota.findings import Finding, Severity
 from ota.outcomes import Outcome, Verb
@@ -217,7 +217,7 @@ class Report:
             else:
                 self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
             if finding.command:
-                self._write(f"{'':<{VERB_WIDTH}}  {aim(finding.command, self.prefix)}")
+                self._write(f"{'':<{VERB_WIDTH}}  {finding.command}")
 
     def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
         from rich.table import Table

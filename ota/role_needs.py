@@ -13,8 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from ota import ownership, updates
-from ota.errors import DENIED_CODES
-from ota.threads import side_by_side_map
+from ota.further_updates import find_ours
 from ota.update_waits import find_update
 
 if TYPE_CHECKING:
@@ -50,18 +49,5 @@ class RoleNeeds:
         with self._lock:
             if self._found is None:
                 listed = updates.list_updates(self._iot)
-                found = side_by_side_map(lambda one: _find_if_allowed(self._iot, one.update_id), listed)
-                self._found = [update for update in found if update is not None and update.is_ours()]
+                self._found = find_ours(self._iot, (one.update_id for one in listed))
             return self._found
-
-
-def _find_if_allowed(iot: IoTClient, update_id: str) -> Update | None:
-    """The update; None too where these credentials are for other names than this."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return find_update(iot, update_id)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in DENIED_CODES:
-            return None
-        raise

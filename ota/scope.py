@@ -125,11 +125,10 @@ class Scope:
         self._overrides.update(values)
         if config_file:
             self._config_path = Path(config_file).expanduser()
-        self._report.prefix = self.prefix
-        if config_file:
             self._report.note(f"with settings from {self._config_path}")
         for name, value in values.items():
             self._report.note(f"with {name} = {value}")
+        self._report.prefix = self.prefix
 
     def _check_open(self, task_name: str, example: str) -> None:
         if {"settings", "loose_settings"} & vars(self).keys():

@@ -121,26 +121,13 @@ class Teardown:
         """The update that the settings name, and every other that this tool made for the thing."""
         settings = self._settings
         register = Register(self._cloud.iot)
-        delete = partial(self._delete_update, register, settings.update_name, self._owner, found.update)
-        chain.delete("update", settings.update_name, delete)
+        patience = Patience(delete_timeout_s=settings.delete_timeout_s)
+        delete = partial(updates.delete_update, self._cloud.iot, force=True, patience=patience)
+        named = partial(delete, settings.update_name, thing_name=self._owner, known=found.update, find=register.find)
+        chain.delete("update", settings.update_name, named)
         others = register.find_others(settings.thing_name, settings.update_name)
-        for outcome in side_by_side_map(
-            lambda one: self._delete_update(None, one.update_id, settings.thing_name, one), others
-        ):
-            chain.outcomes.append(outcome)
-
-    def _delete_update(
-        self, register: Register | None, update_id: str, owner: str | None, known: Update | None
-    ) -> Outcome[None]:
-        patience = Patience(delete_timeout_s=self._settings.delete_timeout_s)
-        return updates.delete_update(
-            self._cloud.iot,
-            update_id,
-            thing_name=owner,
-            force=True,
-            known=known,
-            find=register.find if register else None,
-            patience=patience,
+        chain.outcomes += side_by_side_map(
+            lambda one: delete(one.update_id, thing_name=settings.thing_name, known=one), others
         )
 
     def _take_bucket(self, chain: Chain, found: Found, staying: list[str]) -> None:

@@ -207,6 +207,15 @@ class TestUpdatesByOtherNames:
         assert "by-hand" not in result.out
         assert account.updates() == ["by-hand"]
 
+    def test_one_that_may_not_be_looked_at_is_of_other_names_and_left(
+        self, ready: Project, account: Account, control: Control
+    ) -> None:
+        """As with the operator's policy, which is for the names of some things only."""
+        account.make_foreign_update("by-hand")
+        control.fail("GetOTAUpdate", "access-denied", nth=2, times=0)
+        ready.run_here("clean").done()
+        assert account.updates() == ["by-hand"]
+
     def test_one_that_cannot_go_keeps_role_and_bucket(self, twice: Project, account: Account, control: Control) -> None:
         account.iot.delete_ota_update(otaUpdateId=UPDATE, deleteStream=True, forceDeleteAWSJob=True)
         control.fail("DeleteOTAUpdate", "access-denied", times=0)

@@ -29,9 +29,9 @@ class Owned(TypedDict):
     ExpectedBucketOwner: str
 
 
-def first_keys(s3: S3Client, owned: Owned) -> tuple[str, ...]:
-    """The keys of some of what is in the bucket, delete markers among it; none when it is empty. One call."""
-    answer = s3.list_object_versions(**owned, MaxKeys=SHOWN_KEYS)
+def first_keys(s3: S3Client, owned: Owned, prefix: str = "") -> tuple[str, ...]:
+    """The keys of some of what is under the prefix, delete markers among it; none when it is empty. One call."""
+    answer = s3.list_object_versions(**owned, MaxKeys=SHOWN_KEYS, Prefix=prefix)
     return tuple(dict.fromkeys(one["Key"] for one in _versions(answer)))
 
 

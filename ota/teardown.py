@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, images, ownership, policies, roles, things, updates
+from ota import buckets, certificates, contents, images, ownership, policies, roles, things, updates
 from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
@@ -136,24 +136,36 @@ class Teardown:
             chain.outcomes.append(Outcome("bucket", Verb.SKIPPED, name, found.bucket_refusal))
         elif found.bucket_tags is None:
             chain.outcomes.append(Outcome("bucket", Verb.ABSENT, name))
-        elif staying and self.may_delete(found.bucket_tags):
+        elif staying and (self.may_delete(found.bucket_tags) or self.holds_our_images()):
             self._keep(chain, "bucket", name, staying)
         else:
             chain.delete("bucket", name, partial(self._delete_bucket, found))
 
     def _delete_bucket(self, found: Found) -> Outcome[None]:
         settings = self._settings
-        is_image_here = found.update is not None and found.update.bucket == settings.bucket_name
         return buckets.delete_bucket(
             self._cloud.s3,
             settings.bucket_name,
             self._cloud.account_id,
             thing_name=self._owner,
-            image=found.update.image if found.update and is_image_here else None,
+            image=self._own_image(found.update),
             key_prefix=images.image_prefix(settings.thing_name),
             force=self._is_forced,
             known_tags=found.bucket_tags,
         )
+
+    def _own_image(self, update: Update | None) -> tuple[str, str | None] | None:
+        """Key and version of the update's image, where this tool uploaded it for the thing into our bucket."""
+        settings = self._settings
+        if update is None or update.bucket != settings.bucket_name or not update.is_ours(settings.thing_name):
+            return None
+        return update.image if update.key.startswith(images.image_prefix(settings.thing_name)) else None
+
+    def holds_our_images(self) -> bool:
+        """Whether anything lies under the thing's prefix in the bucket, whoever made that; one call."""
+        settings = self._settings
+        owned = contents.Owned(Bucket=settings.bucket_name, ExpectedBucketOwner=self._cloud.account_id)
+        return bool(contents.first_keys(self._cloud.s3, owned, images.image_prefix(settings.thing_name)))
 
     def _take_role(self, chain: Chain, found: Found, staying: list[str]) -> None:
         name = self._settings.iam_role_name

@@ -128,7 +128,7 @@ class TeardownPlanner:
             return Step("bucket", Action.KEEP, name, found.bucket_refusal)
         if found.bucket_tags is None:
             return Step("bucket", Action.ABSENT, name)
-        if staying and self._teardown.may_delete(found.bucket_tags):
+        if staying and (self._teardown.may_delete(found.bucket_tags) or self._teardown.holds_our_images()):
             return self._keep("bucket", name, staying)
         judge = partial(
             buckets.judge_deletion,

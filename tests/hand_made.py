@@ -92,8 +92,12 @@ class Hands:
         for key in holds:
             self.s3.put_object(Bucket=name, Key=key, Body=b"image")
 
-    def update(self, name: str, thing: str, *, role: str, bucket: str, ours: bool = False) -> None:
-        """An OTA update whose image is ``image.bin`` in the bucket."""
+    def update(
+        self, name: str, thing: str, *, role: str, bucket: str, key: str = "image.bin", ours: bool = False
+    ) -> None:
+        """An OTA update whose image is the newest version of the key in the bucket."""
+        version = self.s3.head_object(Bucket=bucket, Key=key).get("VersionId")
+        location = {"bucket": bucket, "key": key, **({"version": version} if version else {})}
         signing = {
             "signature": {"inlineDocument": b"c2lnbmF0dXJl"},
             "certificateChain": {"certificateName": "0"},
@@ -108,7 +112,7 @@ class Hands:
             files=[
                 {
                     "fileName": "non_secure image",
-                    "fileLocation": {"s3Location": {"bucket": bucket, "key": "image.bin"}},
+                    "fileLocation": {"s3Location": location},
                     "codeSigning": {"customCodeSigning": signing},
                 }
             ],

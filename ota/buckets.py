@@ -4,7 +4,7 @@ Bucket names are shared by all AWS accounts, so every call says which account mu
 another account holds is told apart from one that is free. The marks of ownership go into the CreateBucket call
 itself, so that a run cut off right after it leaves no bucket that nobody knows; they are put again with the rest of
 the configuration, for S3s that ignore them there. A bucket without marks is somebody else's, with one exception: one
-that bears the name this tool gives, with thing and account in it, and holds nothing, is what such a cut-off leaves.
+that has exactly the default name for this thing and account, and holds nothing, is what such a cut-off leaves.
 
 Source: S3 CreateBucket (tags, LocationConstraint), HeadBucket, PutBucketVersioning, PutPublicAccessBlock,
 ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a bucket".
@@ -12,7 +12,6 @@ ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a buck
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from ota import ownership
 from ota.aws_commands import aws_command
 from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, other_keys, prove_writable
 from ota.errors import InTheWay, NotOurs, WaitTimeout
+from ota.fields import default_text
 from ota.outcomes import Outcome, Verb
 from ota.threads import side_by_side
 
@@ -35,7 +35,6 @@ REGION_WITHOUT_CONSTRAINT = "us-east-1"
 SETTLE_TIMEOUT_S = 60.0
 POLL_S = 2.0
 EMPTYING_ROUNDS = 3
-RECOGNISED_CHARS = 24
 
 
 @dataclass(frozen=True)
@@ -330,15 +329,8 @@ def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str, *, 
     """Whether it bears our marks, or is the empty rest of a run that was cut off before it could mark it."""
     if bucket.tags:
         return ownership.is_ours(bucket.tags, None if any_thing else thing_name)
-    return _bears_our_name(bucket.name, account_id, thing_name) and not first_keys(
-        s3, Owned(Bucket=bucket.name, ExpectedBucketOwner=account_id)
-    )
-
-
-def _bears_our_name(name: str, account_id: str, thing_name: str) -> bool:
-    """Whether the name has the account and the thing in it, as the default does; long thing names are cut there."""
-    thing = re.sub(r"[^a-z0-9]+", "-", thing_name.lower()).strip("-")[:RECOGNISED_CHARS]
-    return account_id in name and thing in name
+    default_name = default_text("bucket_name", {"thing_name": thing_name, "account_id": account_id})
+    return bucket.name == default_name and not first_keys(s3, Owned(Bucket=bucket.name, ExpectedBucketOwner=account_id))
 
 
 def _is_deleted(s3: S3Client, owned: Owned, sleep: Callable[[float], None]) -> bool:

@@ -9,11 +9,12 @@ Source: Arm's ``createIoTThings_settings.json`` and ``aws_tool.md``; ``AWSIoTHel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from ota import names
+from ota.formatter import format_text
 from ota.meanings import MEANINGS
 from ota.names import NameProblem
 from ota.profiles import CORSTONE, PROFILES
@@ -246,3 +247,9 @@ OUR_FIELDS = (
 
 FIELDS = ARM_FIELDS + OUR_FIELDS
 FIELD_BY_NAME = {field.name: field for field in FIELDS}
+
+
+def default_text(name: str, values: Mapping[str, str]) -> str:
+    """What a setting is by default, its references filled from ``values`` and the text made to fit."""
+    field = FIELD_BY_NAME[name]
+    return field.tidy(format_text(field.default, values))

@@ -177,6 +177,28 @@ def test_an_empty_bucket_of_our_name_without_marks_is_taken_for_a_cut_off_creati
     assert state(s3)["tags"] == marks(THING)
 
 
+LOOK_ALIKES = {
+    "something before": f"my-{NAME}",
+    "something behind": f"{NAME}-backup",
+    "something between": f"lamp-1-test-ota-{ACCOUNT}",
+    "a longer thing": f"lamp-12-ota-{ACCOUNT}",
+    "no account": "lamp-1-ota",
+    "the account alone": f"archive-{ACCOUNT}",
+}
+
+
+@pytest.mark.parametrize("thing_name", [THING, "_"])
+@pytest.mark.parametrize("name", LOOK_ALIKES.values(), ids=LOOK_ALIKES)
+def test_an_empty_bucket_of_nearly_our_name_is_somebody_s(s3: S3Client, name: str, thing_name: str) -> None:
+    """Neither marked by a run nor deleted by a clean."""
+    make(s3, name)
+    assert ensure_bucket(s3, name, REGION, ACCOUNT, thing_name, sleep=Sleeps()).verb is Verb.REUSED
+    assert find_bucket_tags(s3, name, ACCOUNT) == {}
+    with pytest.raises(NotOurs):
+        delete(s3, name, thing_name=thing_name)
+    assert exists(s3, name)
+
+
 @pytest.mark.parametrize("versioned", [True, False])
 def test_a_bucket_of_our_name_that_holds_something_is_not_claimed(s3: S3Client, versioned: bool) -> None:
     make(s3, NAME, versioned=versioned)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ota.broken_answers import refuse_broken
 from ota.environment import check_pairs, checked_endpoint, checked_region
 from ota.errors import CredentialsError
+from ota.retries import Retries
 
 if TYPE_CHECKING:
     import boto3
@@ -118,6 +119,7 @@ class Cloud:
         self._session = session
         self._clients: dict[str, Any] = {}
         self._lock = threading.RLock()
+        self._retries = Retries()
         # Of their own, for they are held while an answer is awaited.
         self._caller_lock, self._endpoint_lock = threading.Lock(), threading.Lock()
 
@@ -215,6 +217,7 @@ class Cloud:
         client.meta.events.register("before-parameter-build", _note_object)
         client.meta.events.register("after-call", _name_failed_call)
         client.meta.events.register("before-parse", refuse_broken)
+        self._retries.attach(client)
         return client
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.session import Session
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
@@ -42,6 +43,13 @@ def numbered(operations: str) -> tuple[Call, ...]:
         seen[operation] += 1
         calls.append(Call(operation, seen[operation]))
     return tuple(calls)
+
+
+def outside_iot(calls: Iterable[Call]) -> tuple[Call, ...]:
+    """Those of the calls that go to S3 or IAM."""
+    models = Session()
+    others = {name for service in ("iot", "sts") for name in models.get_service_model(service).operation_names}
+    return tuple(call for call in calls if call.operation not in others)
 
 
 # One line for each group that may go out side by side.

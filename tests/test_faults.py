@@ -16,6 +16,8 @@ from tests.fault_project import (
     Inventory,
     assert_one_sentence,
     cases,
+    numbered,
+    outside_iot,
 )
 from tests.project import Project
 from tests.sandbox_control import Control
@@ -74,6 +76,14 @@ LAST_LINE_OF_CLEAN = "Proven: nothing that this tool made for lamp is left."
 DENIED_IN_SET_UP = ("CreateThing", "PutBucketVersioning", "HeadBucket")
 DENIED_IN_TEAR_DOWN = ("DeleteObject",)
 THROTTLED_IN_SET_UP = ("CreateRole",)
+IN_CONFLICT = ("PutBucketTagging", "PutRolePolicy")
+TOO_EARLY = ("PutBucketVersioning", "AttachThingPrincipal")
+# The first uses of what a run has just made.
+USES_OF_THE_NEW = (
+    *numbered("PutBucketVersioning PutPublicAccessBlock PutBucketTagging PutRolePolicy PutObject"),
+    *numbered("AttachThingPrincipal AttachPolicy CreateOTAUpdate"),
+    Call("GetOTAUpdate", 2),
+)
 
 
 @pytest.mark.parametrize("call", cases(SET_UP, DENIED_IN_SET_UP))
@@ -117,6 +127,46 @@ def test_set_up_survives_throttling(
     control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
 ) -> None:
     control.fail(call.operation, nth=call.nth)
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+
+
+@pytest.mark.parametrize("call", cases(outside_iot(SET_UP), IN_CONFLICT))
+def test_set_up_survives_another_change_under_way(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
+) -> None:
+    control.fail(call.operation, "conflict", nth=call.nth)
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+    assert len(control.operations()) > len(SET_UP)
+
+
+@pytest.mark.parametrize("call", cases(outside_iot(TEAR_DOWN)))
+def test_tear_down_survives_another_change_under_way(
+    control: Control, project: Project, inventory: Inventory, call: Call
+) -> None:
+    project.run_here("all").done()
+    control.fail(call.operation, "conflict", nth=call.nth)
+    project.run_here("clean").done()
+    assert inventory.names() == NOTHING
+
+
+@pytest.mark.parametrize("call", cases(USES_OF_THE_NEW, TOO_EARLY))
+def test_set_up_survives_that_what_it_has_just_made_is_not_known_everywhere(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
+) -> None:
+    control.fail(call.operation, "not-found", nth=call.nth)
+    project.run_here("all").done()
+    assert inventory.state(project) == undisturbed
+    assert len(control.operations()) > len(SET_UP)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("times", [1, 2])
+def test_set_up_survives_another_upload_of_the_same_image_under_way(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], times: int
+) -> None:
+    control.fail("PutObject", code="ConditionalRequestConflict", status=409, times=times)
     project.run_here("all").done()
     assert inventory.state(project) == undisturbed
 

@@ -1,7 +1,8 @@
 """What happens to a call on its way: recorded, delayed, refused, dropped, or its answer withheld.
 
 Tests use these to count calls, to price round trips, and to meet every failure at every call: throttling, missing
-permission, expired credentials, a broken connection, and a client that is killed between AWS's work and AWS's answer.
+permission, expired credentials, another change under way, an object that is not known everywhere yet, a broken
+connection, and a client that is killed between AWS's work and AWS's answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from .errors import AwsError
 
 ACTIONS = ("error", "drop-before", "drop-after", "hold")
-KINDS = ("throttling", "access-denied", "expired-token")
+KINDS = ("throttling", "access-denied", "expired-token", "conflict", "not-found")
 
 
 @dataclass

@@ -39,6 +39,26 @@ _EXPIRED: dict[str, tuple[str, int, str]] = {
     "iot-jobs-data": ("ExpiredTokenException", 403, "The security token included in the request is expired"),
     "s3": ("ExpiredToken", 400, "The provided token has expired."),
 }
+# While another change to the same object is under way.
+_CONFLICTS: dict[str, tuple[str, int, str]] = {
+    "iot": ("ConflictingResourceUpdateException", 409, "A conflicting resource update is pending."),
+    "iam": (
+        "ConcurrentModification",
+        409,
+        "The request was rejected because multiple requests to change this object "
+        "were submitted simultaneously. Wait a few minutes and submit your request again.",
+    ),
+    "s3": (
+        "OperationAborted",
+        409,
+        "A conflicting conditional operation is currently in progress against this resource. Please try again.",
+    ),
+}
+_NOT_FOUND: dict[str, tuple[str, int, str]] = {
+    "iot": ("ResourceNotFoundException", 404, "The specified resource does not exist."),
+    "iam": ("NoSuchEntity", 404, "The entity cannot be found."),
+    "s3": ("NoSuchBucket", 404, "The specified bucket does not exist"),
+}
 # Where the action that a policy must allow is not called as the operation is.
 _IOT_ACTIONS = {"ListThingPrincipalsV2": "ListThingPrincipals", "ListPrincipalThingsV2": "ListPrincipalThings"}
 _S3_ACTIONS = {
@@ -57,6 +77,7 @@ _S3_ACTIONS = {
     "PutBucketEncryption": "PutEncryptionConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
 }
+_BY_SERVICE = {"conflict": _CONFLICTS, "not-found": _NOT_FOUND}
 _RESOURCES = {  # member of the request -> resource of the ARN
     "iot": {
         "thingName": "thing",
@@ -113,6 +134,8 @@ def _named(call: Call, kind: str) -> tuple[str, int, str]:
     if kind == "expired-token":
         default = ("ExpiredToken", 403, "The security token included in the request is expired")
         return _EXPIRED.get(call.service, default)
+    if kind in _BY_SERVICE:
+        return _BY_SERVICE[kind].get(call.service, _BY_SERVICE[kind]["iot"])
     code = "AccessDeniedException" if call.service in JSON_SERVICES else "AccessDenied"
     return code, 403, _denied(call)
 

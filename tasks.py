@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit
-from invoke.tasks import Task, task
+from invoke.tasks import Call, Task, task
 
 from ota.errors import OtaError
 from ota.meanings import MEANINGS
 
 if TYPE_CHECKING:
+    from invoke.config import Config
     from invoke.context import Context
+    from invoke.parser import ParseResult
 
     from ota.conductor import Conductor
 
@@ -32,7 +34,15 @@ JSON_HELP = "One JSON document on stdout instead of a table."
 
 
 class OtaTask(Task):  # type: ignore[type-arg]
-    """A task that shows what a user can cause as a sentence, and a bug as a traceback."""
+    """A task that shows what a user can cause as a sentence, and a bug as a traceback.
+
+    Before the first of them runs, the order of the whole command line is checked.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.body is not read_line:
+            self.pre: list[Any] = [ORDER_CHECK, *self.pre]
 
     def __deepcopy__(self, _memo: object) -> OtaTask:
         """Only its help texts ever change, for invoke uses them up; copying more took most of ``--list``'s time."""
@@ -81,6 +91,26 @@ def _conductor(context: Context) -> Conductor:
 
         context.config.update(conductor=Conductor(ROOT_PATH))
     return cast("Conductor", context.config["conductor"])
+
+
+class WholeLine(Call):
+    """The call of a task that gets the whole command line as ``context.core``, as invoke's core parser left it."""
+
+    def make_context(self, config: Config, core_parse_result: ParseResult) -> Context:
+        """The usual context, and in it the core parser's result."""
+        context = super().make_context(config, core_parse_result)
+        context._set(core=core_parse_result)
+        return context
+
+
+def read_line(c: Context) -> None:
+    """Refuse `sandbox` and `with` behind a task that would act without them."""
+    from ota.task_order import check_order
+
+    check_order(namespace, c.core, is_sandbox=_conductor(c).run.scope.is_sandbox)
+
+
+ORDER_CHECK = WholeLine(OtaTask(read_line))
 
 
 @task(klass=OtaTask)

@@ -1,0 +1,130 @@
+"""Whether `sandbox` and `with` stand before the tasks that they are for, told before the first task runs.
+
+Invoke runs the tasks of a command line one by one, so `invoke bucket sandbox` would make the bucket in the real
+account before it reaches `sandbox`. Every task therefore has a pre-task that reads the whole line. Invoke hands the
+words that it has not parsed yet, the tasks and their flags, to ``Call.make_context``; here they are parsed again.
+
+Source: invoke 3.0, ``Executor.execute``, ``Call.make_context``, ``Program.parse_core_args`` (``ParseResult.unparsed``).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import ParseError
+
+from ota.errors import OtaError
+
+if TYPE_CHECKING:
+    from invoke.collection import Collection
+    from invoke.parser import ParseResult
+    from invoke.parser.argument import Argument
+    from invoke.parser.context import ParserContext
+
+SANDBOX = ("sandbox", "sandbox.start")
+OPENERS = (*SANDBOX, "with")
+# Neither settings nor an AWS account matter to these, so `sandbox` and `with` may come after them.
+INDEPENDENT = ("sandbox.stop", "sandbox.reset", "sandbox.env", "explain")
+
+
+@dataclass(frozen=True)
+class Given:
+    """One task of a command line: its name, and the words that call it."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+def check_order(collection: Collection, core: ParseResult, *, is_sandbox: bool) -> None:
+    """Refuse a command line on which a task acts before `sandbox` or `with` is reached.
+
+    Args:
+        collection: all tasks.
+        core: the core parser's result; its ``unparsed`` words are the tasks.
+        is_sandbox: whether the command line is about the local stand-in anyway.
+
+    Raises:
+        OtaError: with the whole line in the right order.
+    """
+    given = read_tasks(collection, core) if set(OPENERS) & set(core.unparsed) else []
+    late = find_late(given, is_sandbox=is_sandbox)
+    if late:
+        words = ["invoke", *_core_words(core), *(word for one in in_order(given) for word in one.words)]
+        raise OtaError(
+            f"`{late.words[0]}` comes first, before the tasks that are to use it. Nothing was done. "
+            f"The same in the right order: `{shlex.join(words)}`."
+        )
+
+
+def read_tasks(collection: Collection, core: ParseResult) -> list[Given]:
+    """The tasks of the command line in its order; none where another program's collection gives them other names."""
+    from invoke.parser import Parser
+    from invoke.program import Program
+
+    parser = Parser(initial=Program().initial_context, contexts=collection.to_contexts(ignore_unknown_help=True))
+    try:
+        _, *tasks = parser.parse_argv(core.unparsed)
+    except ParseError:
+        return []
+    return [_given(one) for one in tasks]
+
+
+def find_late(given: Sequence[Given], *, is_sandbox: bool) -> Given | None:
+    """The first `sandbox` or `with` that stands behind a task that would have acted without it."""
+    has_acted = False
+    for one in given:
+        is_change = one.name in OPENERS and not (one.name in SANDBOX and is_sandbox)
+        if is_change and has_acted:
+            return one
+        is_sandbox = is_sandbox or one.name in SANDBOX
+        has_acted = has_acted or one.name not in (*OPENERS, *INDEPENDENT)
+    return None
+
+
+def in_order(given: Sequence[Given]) -> list[Given]:
+    """The tasks with `sandbox` first, once, then every `with`, then the others as they stand."""
+    sandbox = [one for one in given if one.name in SANDBOX][:1]
+    settings = [one for one in given if one.name == "with"]
+    return [*sandbox, *settings, *(one for one in given if one.name not in OPENERS)]
+
+
+def _given(context: ParserContext) -> Given:
+    name = str(context.name)
+    called = SANDBOX[0] if name in SANDBOX else name
+    return Given(name, (called, *(word for one in _arguments(context) for word in _words(one))))
+
+
+def _core_words(core: ParseResult) -> list[str]:
+    """Invoke's own flags, those before the first task."""
+    return [word for one in _arguments(core[0]) for word in _words(one)] if core else []
+
+
+def _arguments(context: ParserContext) -> list[Argument]:
+    """Every argument once; those that are given by their place come first."""
+    by_id: dict[int, Argument] = {id(one): one for one in context.args.values()}
+    return sorted(by_id.values(), key=lambda one: not one.positional)
+
+
+def _words(argument: Argument) -> Iterator[str]:
+    """How the argument was given; nothing where it was not."""
+    if not argument.got_value:
+        return
+    flag = _flag(argument)
+    values: list[Any] = argument.value if argument.kind is list else [argument.value]
+    for value in values:
+        if argument.positional:
+            yield str(value)
+        elif argument.kind is bool:
+            yield flag if value else f"--no-{flag.removeprefix('--')}"
+        elif argument.incrementable:
+            yield from [flag] * int(value)
+        else:
+            yield f"{flag}={value}"
+
+
+def _flag(argument: Argument) -> str:
+    longest = max(argument.names, key=len).replace("_", "-")
+    return f"--{longest}" if len(longest) > 1 else f"-{longest}"

@@ -17,12 +17,13 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
+from ota.build_logs import open_log
 from ota.errors import FirmwareError
 
 LAST_LINES = 15
@@ -33,23 +34,29 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def run_script(
-    command: Sequence[str], folder: Path, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+    command: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    grace_s: float = 5.0,
 ) -> None:
-    """Run this command in ``folder`` until it ends; no input, output and errors in one stream.
+    """Run this command in ``folder`` with these variables until it ends; no input, output and errors in one stream.
 
-    Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end and
-    whatever else a terminal would obey, to ``on_line``. When this call is left early its processes are asked to end
-    and killed after ``grace_s`` seconds.
+    Every line goes to ``log_path`` (UTF-8, mode 0600, written anew, the command in its first line) and, without its
+    line end and whatever else a terminal would obey, to ``on_line``. When this call is left early its processes are
+    asked to end and killed after ``grace_s`` seconds.
 
     Raises:
         FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
     """
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
     status = None
-    with _log(log_path) as log:
+    with open_log(log_path) as log:
         log.write(f"$ {shlex.join(command)}\n")
         try:
-            with _interruptible(), _process(command, folder, grace_s) as process:
+            with _interruptible(), _process(command, folder, environ, grace_s) as process:
                 for line in process.stdout or ():
                     log.write(line)
                     last_lines.append(_CONTROL.sub("", line.rstrip("\n"))[:MOST_SHOWN])
@@ -61,20 +68,15 @@ def run_script(
         raise FirmwareError("\n".join([f"the build {_ending(status)}; its output is in {log_path}", *last_lines]))
 
 
-def _log(log_path: Path) -> TextIO:
-    try:
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        return log_path.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise FirmwareError(f"the build log {log_path} cannot be written: {error.strerror}") from error
-
-
 @contextmanager
-def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[subprocess.Popen[str]]:
+def _process(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], grace_s: float
+) -> Iterator[subprocess.Popen[str]]:
     try:
         process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
             command,
             cwd=folder,
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -187,7 +187,12 @@ class SetUp:
             self._header_as_wanted()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
                 request = wanted.build_request(settings, wanted.find_stale(settings))
-                return builds.ensure_build(request, log_path=self._run.scope.own_path / BUILD_LOG, on_line=on_line)
+                return builds.ensure_build(
+                    request,
+                    self._run.scope.build_environment(settings.build_environment),
+                    log_path=self._run.scope.own_path / BUILD_LOG,
+                    on_line=on_line,
+                )
 
     def _tell_wait(self) -> None:
         root = self._run.settings.firmware_root

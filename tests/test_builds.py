@@ -48,7 +48,7 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildRequest:
 
 
 def build(request: BuildRequest) -> Outcome[Image]:
-    return ensure_build(request, log_path=Path("build.log"), on_line=lambda _: None)
+    return ensure_build(request, os.environ, log_path=Path("build.log"), on_line=lambda _: None)
 
 
 def write_script(request: BuildRequest, body: str) -> None:
@@ -113,7 +113,7 @@ def test_only_a_clean_build_is_told_to_be_one(request_: BuildRequest) -> None:
 
 def test_the_output_is_followed_and_kept(request_: BuildRequest, tmp_path: Path) -> None:
     lines: list[str] = []
-    ensure_build(request_, log_path=tmp_path / "logs/build.log", on_line=lines.append)
+    ensure_build(request_, os.environ, log_path=tmp_path / "logs/build.log", on_line=lines.append)
     assert "Building keyword-detection" in lines
     assert any(line.startswith("[1/3]") for line in lines)
     assert "[1/3]" in (tmp_path / "logs/build.log").read_text()
@@ -223,7 +223,7 @@ def test_ctrl_c_leaves_the_old_image_and_an_ended_log(request_: BuildRequest) ->
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        ensure_build(request_, log_path=Path("build.log"), on_line=interrupt)
+        ensure_build(request_, os.environ, log_path=Path("build.log"), on_line=interrupt)
     assert find_image(image.path, image.signature_path) == image
     assert Path("build.log").read_text().splitlines()[1:] == ["started", "(ended early)"]
 

@@ -497,7 +497,11 @@ def test_the_model_is_built_signed_and_offered_by_settings_alone(project: Projec
 def test_an_ecdsa_build_is_offered_to_firmware_that_parses_it(project: Project, account: Account, curve: str) -> None:
     shutil.rmtree(project.build_path)
     shutil.rmtree(project.firmware_path / "certs")
-    project.set(firmware_profile="jobs-library", image_file_name="non_secure image")
+    project.set(
+        firmware_profile="jobs-library",
+        image_file_name="non_secure image",
+        build_environment="AWS_OTA_SIGNATURE_TYPE",
+    )
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE=curve).done()
     file = delivered(account)
     assert file["sig-sha256-ecdsa"] == signature_path(project).read_text().strip()
@@ -507,6 +511,7 @@ def test_an_ecdsa_build_is_offered_to_firmware_that_parses_it(project: Project, 
 def test_an_ecdsa_build_is_not_offered_to_corstone(project: Project, account: Account) -> None:
     shutil.rmtree(project.build_path)
     shutil.rmtree(project.firmware_path / "certs")
+    project.set(build_environment="AWS_OTA_SIGNATURE_TYPE")
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE="EC-P256").failed("parses sig-sha256-rsa", "Nothing was uploaded.")
     assert account.iot.list_ota_updates()["otaUpdates"] == []
 

@@ -204,12 +204,12 @@ class SetUp:
         Raises:
             SignatureError: it would not, with what mends it.
         """
-        findings = verification.verify(self._run.settings)
+        findings = verification.verify(self._run.settings, image)
         for finding in of_severity(findings, Severity.WARNING):
             self._run.report.note(f"note: {failure_text([finding])}")
         if mistakes := of_severity(findings, Severity.FATAL):
             raise SignatureError(f"{failure_text(mistakes)}\nNothing was uploaded.")
-        return signature_files.read_signature(image.signature_path)
+        return signature_files.signature_text(image.signature)
 
     def _upload(self, image: builds.Image) -> Outcome[images.ImageLocation]:
         key = wanted.image_key(self._run.settings, image)
@@ -217,9 +217,8 @@ class SetUp:
             return images.upload_image(
                 self._run.cloud.s3,
                 self._run.settings.bucket_name,
-                image.path,
+                image.file,
                 key,
-                image.sha256,
                 on_progress,
                 account_id=self._run.cloud.account_id,
             )

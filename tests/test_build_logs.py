@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ota.build_logs import open_log
+from ota.build_logs import FIRST_BYTES, LAST_BYTES, open_log
 from ota.errors import FirmwareError
 
 
@@ -51,3 +52,24 @@ def test_something_else_in_its_place_is_named_and_left(tmp_path: Path, kind: str
         open_log(path)
     assert error.value.remedy == f"mv {path} {path}.old"
     assert [one.read_text() for one in [other] if one.exists()] == (["somebody's"] if kind == "link" else [])
+
+
+def test_of_a_long_log_the_first_and_the_last_lines_stay(tmp_path: Path) -> None:
+    path, line = tmp_path / "build.log", "ä line of the build\n"
+    count = 5 * (FIRST_BYTES + LAST_BYTES) // len(line)
+    most_bytes = 0
+    with open_log(path) as log:
+        for start in range(0, count, 1000):
+            log.write("".join(f"{number} {line}" for number in range(start, start + 1000)))
+            most_bytes = max(most_bytes, path.stat().st_size)
+    assert most_bytes < FIRST_BYTES + 3 * LAST_BYTES
+    lines = path.read_text(encoding="utf-8").splitlines()
+    (cut,) = [place for place, text in enumerate(lines) if "left out" in text]
+    left_out_bytes = int(re.sub(r"\D", "", lines[cut]))
+    assert lines[0] == "0 ä line of the build"
+    assert lines[cut - 2] == f"{cut - 2} ä line of the build"
+    assert len("\n".join(lines[: cut - 1]).encode()) >= FIRST_BYTES - (64 << 10)
+    last = int(lines[-1].split()[0])
+    assert [int(text.split()[0]) for text in lines[cut + 2 :]] == list(range(last - len(lines) + cut + 3, last + 1))
+    all_bytes = sum(len(f"{number} {line}".encode()) for number in range(last + 1))
+    assert path.stat().st_size - len(f"\n{lines[cut]}\n".encode()) + left_out_bytes == all_bytes

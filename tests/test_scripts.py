@@ -86,6 +86,30 @@ def test_bytes_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
     assert run(tmp_path, r"printf 'caf\xe9\n'") == ["caf\ufffd"]
 
 
+def test_output_without_line_ends_is_never_in_memory_whole(tmp_path: Path) -> None:
+    command = script(tmp_path, "head -c 200000000 /dev/zero | tr '\\0' x")
+    program = (
+        "import os, resource, sys; from pathlib import Path; from ota.scripts import run_script\n"
+        "unit_bytes = 1 if sys.platform == 'darwin' else 1024\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes\n"
+        f"folder, lines, before = Path({str(tmp_path)!r}), [], peak()\n"
+        f"run_script([{command!r}], folder, os.environ, log_path=folder / 'log', on_line=lines.append)\n"
+        "print(peak() - before, *lines)\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    growth_bytes, line = done.stdout.split()
+    assert int(growth_bytes) < 40 << 20
+    assert line == 400 * "x"
+    assert (tmp_path / "log").stat().st_size < 20 << 20
+    assert (tmp_path / "log").read_text().endswith("xxx(succeeded)\n")
+
+
+def test_a_line_end_and_a_character_may_come_in_two_pieces(tmp_path: Path) -> None:
+    body = r"printf 'one\r'; sleep 0.05; printf '\ntw\xc3'; sleep 0.05; printf '\xb6\r'"
+    assert run(tmp_path, body) == ["one", "twö"]
+
+
 def test_what_a_terminal_would_obey_is_in_the_log_alone(tmp_path: Path) -> None:
     assert run(tmp_path, r"printf '\033[1;31merror\033[0m\007 of main.c\n'") == ["error of main.c"]
     assert "\x1b[1;31merror" in (tmp_path / "logs/build.log").read_text()

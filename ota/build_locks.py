@@ -42,7 +42,7 @@ def check_unchanged(image: Image) -> None:
     Raises:
         FirmwareError: another run has built in the same tree meanwhile.
     """
-    found = find_image(image.path, image.signature_path)
+    found = find_image(image.path, image.signature.path)
     if found is None or found.sha256 != image.sha256:
         raise FirmwareError(
             f"the image {image.path} is not the one that this run built: another run builds in the same firmware tree. "

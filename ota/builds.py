@@ -9,19 +9,18 @@ Source: FreeRTOS/iot-reference-arm-corstone3xx ``tools/scripts/build.sh`` (argum
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ota.errors import FirmwareError
+from ota.errors import FirmwareError, SignatureError
 from ota.firmware import check_application
+from ota.image_files import ImageFile, read_image
 from ota.outcomes import Outcome, Verb
 from ota.scripts import run_script
-
-_CHUNK_BYTES = 1 << 20
+from ota.signature_files import SignatureFile, read_signature
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,37 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class Image:
-    """A signed image: its file, its size, its SHA-256 in hexadecimal, and the file that holds its signature."""
+    """A signed image: what one reading of its file, and of its signature's, gave."""
 
-    path: Path
-    size_bytes: int
-    sha256: str
-    signature_path: Path
+    file: ImageFile
+    signature: SignatureFile
+
+    @property
+    def path(self) -> Path:
+        """The image's file."""
+        return self.file.path
+
+    @property
+    def size_bytes(self) -> int:
+        """The image's size."""
+        return self.file.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The image's SHA-256, in hexadecimal."""
+        return self.file.sha256
 
 
 def find_image(image_path: Path, signature_path: Path) -> Image | None:
-    """The image that a build left, read and hashed; None where image or signature is not there."""
+    """The image that a build left, read and hashed; None where image or signature is not there.
+
+    Raises:
+        FirmwareError: the image cannot be read.
+        SignatureError: the signature cannot be read.
+    """
     if not (image_path.is_file() and signature_path.is_file()):
         return None
-    digest, size_bytes = hashlib.sha256(), 0
-    with image_path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size_bytes += len(chunk)
-    return Image(image_path, size_bytes, digest.hexdigest(), signature_path)
+    return Image(read_image(image_path), read_signature(signature_path))
 
 
 def skip_build(image_path: Path, signature_path: Path) -> Outcome[Image]:
@@ -98,13 +110,18 @@ def needs_clean(header_path: Path, certificate_path: Path, image_path: Path) -> 
 
 
 def ensure_build(
-    request: BuildRequest, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+    request: BuildRequest,
+    environ: Mapping[str, str],
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    grace_s: float = 5.0,
 ) -> Outcome[Image]:
     """Run the build script and return the image it stands for.
 
-    All of the script's output goes to ``log_path`` (keep it out of the build folder: a clean build empties that)
-    and, line by line without line end, to ``on_line``. Whatever ends this call early, Ctrl-C above all, ends every
-    process of the build: asked first, killed after ``grace_s`` seconds.
+    The script gets the variables of ``environ`` and no others. All of its output goes to ``log_path`` (keep it out of
+    the build folder: a clean build empties that) and, line by line without line end, to ``on_line``. Whatever ends this
+    call early, Ctrl-C above all, ends every process of the build: asked first, killed after ``grace_s`` seconds.
 
     Raises:
         FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
@@ -113,10 +130,15 @@ def ensure_build(
     header_path = check_application(request.firmware_root, request.target_application)
     request = _absolute(request)
     _check_inputs(request)
-    old_image = find_image(request.image_path, request.signature_path)
+    old_image = _old_image(request)
     before = _stamps(request)
     run_script(
-        build_command(request), request.firmware_root, log_path=log_path.absolute(), on_line=on_line, grace_s=grace_s
+        build_command(request),
+        request.firmware_root,
+        environ,
+        log_path=log_path.absolute(),
+        on_line=on_line,
+        grace_s=grace_s,
     )
     _check_outputs(request, header_path, before, log_path)
     image = _image(request.image_path, request.signature_path)
@@ -136,6 +158,14 @@ def build_command(request: BuildRequest) -> list[str]:
         *("--toolchain", request.toolchain),
         *(["-c"] if request.clean else []),
     ]
+
+
+def _old_image(request: BuildRequest) -> Image | None:
+    """The image of an earlier build; None, too, where it cannot be read, for the build writes another."""
+    try:
+        return find_image(request.image_path, request.signature_path)
+    except (FirmwareError, SignatureError):
+        return None
 
 
 def _absolute(request: BuildRequest) -> BuildRequest:

@@ -15,7 +15,8 @@ from pathlib import Path
 from ota.device_messages import BLOCK_BYTES
 from ota.device_offers import BadDocument, Offer
 from ota.errors import DeviceFailed, SignatureError
-from ota.image_versions import ImageVersion, read_header, read_version, version_problem
+from ota.image_files import read_image
+from ota.image_versions import ImageVersion, find_header, read_version, version_problem
 from ota.profiles import CORSTONE, HASH_ALGORITHM, Padding, Profile, VersionRule
 from ota.signatures import verify_signature
 
@@ -94,7 +95,7 @@ class Firmware:
         """
         try:
             proof = verify_signature(
-                image_path,
+                read_image(image_path),
                 offer.signature,
                 self.public_key_path,
                 signature_algorithm=offer.signature_algorithm,
@@ -143,7 +144,7 @@ def version_of(image_path: Path) -> str:
     Raises:
         FirmwareError: the image cannot be read.
     """
-    header = read_header(image_path)
+    header = find_header(read_image(image_path))
     return str(header.version) if header else ""
 
 

@@ -1,21 +1,29 @@
 """The environment that AWS credentials come from: ``.env`` added to it, and mistakes that boto3 reports badly.
 
+The build script is the firmware project's program, often with code of others in it, and needs no AWS account. So it
+gets the environment of the user's shell without the variables that are meant for this tool.
+
 Source: boto3's guide to credentials; AWS STS (temporary keys begin with ASIA); python-dotenv.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from ota.errors import CredentialsError, SettingsError
 
+# Variables of AWS's tools, credentials above all, and of this tool.
+OWN_PREFIXES = ("AWS_", "OTA_")
 REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
-def load_environment(root_path: Path) -> None:
+def load_environment(root_path: Path) -> frozenset[str]:
     """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there.
+
+    Returns the names of the variables that it added.
 
     Raises:
         SettingsError: the file cannot be read, or a line of it says nothing.
@@ -25,7 +33,8 @@ def load_environment(root_path: Path) -> None:
 
     path = root_path / ".env"
     if not path.is_file():
-        return
+        return frozenset()
+    before = frozenset(os.environ)
     try:
         with path.open(encoding="utf-8") as file:
             lines = [binding.original.line for binding in parse_stream(file) if binding.error]
@@ -36,6 +45,24 @@ def load_environment(root_path: Path) -> None:
         raise SettingsError([f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"]) from error
     except OSError as error:
         raise SettingsError([f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]) from error
+    return frozenset(os.environ) - before
+
+
+def build_environment(
+    environ: Mapping[str, str], *, from_file: Collection[str], passed_on: Collection[str]
+) -> dict[str, str]:
+    """The variables that the build script gets: the shell's, without those for AWS and for this tool.
+
+    Args:
+        environ: the process environment, with what ``.env`` adds.
+        from_file: the names that ``.env`` added; they are left out.
+        passed_on: names to pass on whatever they are and wherever they come from; one that is not set is no error.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in passed_on or not (name.startswith(OWN_PREFIXES) or name in from_file)
+    }
 
 
 def check_pairs(environ: Mapping[str, str]) -> None:

@@ -28,6 +28,7 @@ from ota.readers import (
     read_overwrite_header,
     read_protocols,
     read_seconds,
+    read_variables,
     split_names,
 )
 from ota.references import Filter
@@ -186,6 +187,7 @@ ARM_FIELDS = (
 
 OUR_FIELDS = (
     Field("firmware_root", ".", base=Base.ROOT),
+    Field("build_environment", read=read_variables),
     Field(
         "public_key_path",
         "$<credentials_path>/thing_public_key_$<thing_name>.pem.key",

@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ota.errors import FirmwareError
+from ota.image_files import ImageFile
 from ota.profiles import VersionRule
 
 MCUBOOT_MAGIC = 0x96F3B83D
@@ -55,20 +55,11 @@ class ImageHeader:
     least_bytes: int
 
 
-def read_header(image_path: Path) -> ImageHeader | None:
-    """The image's MCUboot header; None where it starts with none.
-
-    Raises:
-        FirmwareError: the image cannot be read.
-    """
-    try:
-        with image_path.open("rb") as file:
-            data = file.read(_HEADER.size)
-    except OSError as error:
-        raise FirmwareError(f"the image {image_path} cannot be read: {error.strerror}") from error
-    if len(data) < _HEADER.size:
+def find_header(image: ImageFile) -> ImageHeader | None:
+    """The image's MCUboot header; None where it starts with none."""
+    if len(image.front) < _HEADER.size:
         return None
-    magic, _, header_bytes, _, payload_bytes, _, *numbers = _HEADER.unpack(data)
+    magic, _, header_bytes, _, payload_bytes, _, *numbers = _HEADER.unpack_from(image.front)
     return ImageHeader(ImageVersion(*numbers), header_bytes + payload_bytes) if magic == MCUBOOT_MAGIC else None
 
 

@@ -3,7 +3,8 @@
 The key carries the content's SHA-256, because a stream refuses the device when the newest version under its key
 changes (ETagMismatch): the same key must never hold other content. The upload asks S3 to refuse it where the key
 exists (``If-None-Match``), so that looking first costs nothing and a run cut off after its upload leaves one
-version, not two. S3 checks the SHA-256 on arrival.
+version, not two. The bytes are hashed while they are sent, and the last one is held back unless they are the proven
+ones; S3 checks the SHA-256 on arrival, too.
 
 Source: S3 PutObject (ChecksumSHA256, If-None-Match), HeadObject (ChecksumMode); AWS IoT MQTT file delivery errors;
 OTA file limit of the FreeRTOS quotas.
@@ -12,14 +13,16 @@ OTA file limit of the FreeRTOS quotas.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import FirmwareError
+from ota.image_files import ImageFile
 from ota.outcomes import Outcome, Verb
 
 if TYPE_CHECKING:
@@ -65,9 +68,8 @@ def image_key(thing_name: str, sha256: str, file_name: str) -> str:
 def upload_image(
     s3: S3Client,
     bucket: str,
-    image_path: Path,
+    image: ImageFile,
     key: str,
-    sha256: str,
     on_progress: Callable[[int], None],
     *,
     account_id: str,
@@ -77,9 +79,8 @@ def upload_image(
     Args:
         s3: the client.
         bucket: the bucket's name; it must be this account's.
-        image_path: the signed image.
+        image: the signed image as it was proven.
         key: from :func:`image_key`.
-        sha256: 64 hex digits, the hash of the whole file.
         on_progress: is told how many bytes are read so far, counted from the file's start; the count goes back
             when botocore rewinds (to sign, or to send again).
         account_id: twelve digits.
@@ -88,15 +89,14 @@ def upload_image(
         created: it was uploaded; reused: the same content was there.
 
     Raises:
-        FirmwareError: the image is empty, too big, or no longer the one that was hashed.
+        FirmwareError: the image is empty, too big, or its file no longer holds what was proven; then nothing is stored.
     """
-    size_bytes = checked_size(image_path)
-    checksum = _checksum(sha256)
+    _check_size(image)
     request = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": account_id}
-    version_id, is_new = _put(s3, request, image_path, checksum, on_progress)
-    location = ImageLocation(bucket, key, version_id, size_bytes)
+    version_id, is_new = _put(s3, request, image, on_progress)
+    location = ImageLocation(bucket, key, version_id, image.size_bytes)
     verb = Verb.CREATED if is_new else Verb.REUSED
-    return Outcome("object", verb, image_path.name, f"in s3://{bucket}", location)
+    return Outcome("object", verb, image.path.name, f"in s3://{bucket}", location)
 
 
 def is_uploaded(s3: S3Client, bucket: str, key: str, sha256: str, *, account_id: str) -> bool:
@@ -111,21 +111,14 @@ def is_there(s3: S3Client, bucket: str, key: str, version_id: str | None, *, acc
     return there is not None and version_id in (None, there.get("VersionId"))
 
 
-def checked_size(image_path: Path) -> int:
-    """The image's size in bytes.
-
-    Raises:
-        FirmwareError: it is empty, or bigger than an update can carry.
-    """
-    size_bytes = image_path.stat().st_size
-    if not size_bytes:
-        raise FirmwareError(f"The image {image_path} is empty: build it again (`invoke build`).")
-    if size_bytes > MAX_IMAGE_BYTES:
+def _check_size(image: ImageFile) -> None:
+    if not image.size_bytes:
+        raise FirmwareError(f"The image {image.path} is empty: build it again (`invoke build`).")
+    if image.size_bytes > MAX_IMAGE_BYTES:
         raise FirmwareError(
-            f"The image {image_path} has {size_bytes:,} bytes, and an AWS IoT OTA update carries at most "
+            f"The image {image.path} has {image.size_bytes:,} bytes, and an AWS IoT OTA update carries at most "
             f"{MAX_IMAGE_BYTES:,} (16 MB): build a smaller one, or check that ota_binary names the update image."
         )
-    return size_bytes
 
 
 def _head(s3: S3Client, **where: Any) -> Any:
@@ -141,40 +134,51 @@ def _head(s3: S3Client, **where: Any) -> Any:
 
 
 def _put(
-    s3: S3Client, request: dict[str, str], image_path: Path, checksum: str, on_progress: Callable[[int], None]
+    s3: S3Client, request: dict[str, str], image: ImageFile, on_progress: Callable[[int], None]
 ) -> tuple[str | None, bool]:
     """Upload if the key is free; the version, and whether it is new."""
     from botocore.exceptions import ClientError
 
     try:
-        return _send(s3, request, image_path, checksum, on_progress, IfNoneMatch="*"), True
+        return _send(s3, request, image, on_progress, IfNoneMatch="*"), True
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in {"BadDigest", "XAmzContentChecksumMismatch"}:
-            raise FirmwareError(
-                f"The image {image_path} changed while it was uploaded: let the build finish, "
-                "then run the same command again."
-            ) from error
-        if code != "PreconditionFailed":
+        if error.response["Error"]["Code"] != "PreconditionFailed":
             raise
     there = s3.head_object(**request, ChecksumMode="ENABLED")  # type: ignore[arg-type]
-    if there.get("ChecksumSHA256") == checksum:
+    if there.get("ChecksumSHA256") == _checksum(image.sha256):
         return _version(there), False
     # Something else wrote to our key: AWS IoT would deliver that to the device. Ours becomes the newest version.
-    return _send(s3, request, image_path, checksum, on_progress), True
+    return _send(s3, request, image, on_progress), True
 
 
 def _send(
-    s3: S3Client,
-    request: dict[str, str],
-    image_path: Path,
-    checksum: str,
-    on_progress: Callable[[int], None],
-    **condition: str,
+    s3: S3Client, request: dict[str, str], image: ImageFile, on_progress: Callable[[int], None], **condition: str
 ) -> str | None:
-    with _ProgressReader(image_path, on_progress) as body:
-        answer = s3.put_object(**request, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
+    from botocore.exceptions import BotoCoreError
+
+    checksum = _checksum(image.sha256)
+    with _open(image, on_progress) as body:
+        try:
+            answer = s3.put_object(**request, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
+        except BotoCoreError as error:
+            if body.is_changed:  # what the reader raised, wrapped
+                raise _changed(image) from error
+            raise
     return _version(answer)
+
+
+def _open(image: ImageFile, on_progress: Callable[[int], None]) -> _ProvenReader:
+    try:
+        return _ProvenReader(image, on_progress)
+    except FileNotFoundError as error:
+        raise _changed(image) from error
+
+
+def _changed(image: ImageFile) -> FirmwareError:
+    return FirmwareError(
+        f"The image {image.path} changed after it was proven, and nothing was uploaded: let the build finish, "
+        "then run the same command again."
+    )
 
 
 def _checksum(sha256: str) -> str:
@@ -188,17 +192,39 @@ def _version(answer: Any) -> str | None:
     return None if found == "null" else found
 
 
-class _ProgressReader(io.BufferedReader):
-    """The image's file, which tells after each read how far it has come.
+class _ProvenReader(io.BufferedReader):
+    """The image's file, whose last byte is handed out only where all of them have the hash that was proven.
 
-    The position is asked of the file and not added up, so that seeking back needs no attention.
+    So whoever takes the body takes the proven image or never gets it whole, whatever happens to the file meanwhile.
+    After each read it tells how far it has come; that is asked of the file and not added up, so that seeking back, as
+    botocore does to sign and to send again, needs no attention.
     """
 
-    def __init__(self, path: Path, on_progress: Callable[[int], None]) -> None:
-        super().__init__(io.FileIO(path))
+    def __init__(self, image: ImageFile, on_progress: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(image.path))
+        self._image = image
         self._on_progress = on_progress
+        self._digest = hashlib.sha256()
+        self.is_changed = False
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
+        begin = self.tell()
+        room = self._image.size_bytes - begin
+        wanted = room if size is None or size < 0 else min(size, room)
+        data = super().read(wanted)
+        if begin == 0:
+            self._digest = hashlib.sha256()
+        self._digest.update(data)
+        is_end = begin + len(data) == self._image.size_bytes
+        if len(data) < wanted or (is_end and self._digest.hexdigest() != self._image.sha256):
+            self.is_changed = True
+            raise _changed(self._image)
         self._on_progress(self.tell())
         return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if self.is_changed:  # an upload that is sent again would fail again
+            raise _changed(self._image)
+        if whence == os.SEEK_END:  # of what was proven, for the file may have grown
+            return super().seek(self._image.size_bytes + offset)
+        return super().seek(offset, whence)

@@ -31,6 +31,8 @@ MEANINGS = {
     "max_listed": "how many objects a list shows",
     "force_delete": "true: delete tasks act as if --force were given",
     "firmware_root": "root of the firmware tree",
+    "build_environment": "variables that the build script gets too, separated by ;, of AWS_…, OTA_… and those in .env "
+    "(empty: none)",
     "public_key_path": "device's public key",
     "firmware_profile": "what the device's firmware parses: corstone, jobs-library or classic-agent",
     "protocols": "how the device may load the image: MQTT, HTTP or MQTT,HTTP (the device chooses)",

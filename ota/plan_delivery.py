@@ -24,7 +24,7 @@ from ota.plans import Action, Site, Step, attempt, blocked
 from ota.policy_documents import difference
 from ota.readers import CleanBuild
 from ota.role_policies import Attached, find_attached, find_inline_document
-from ota.signature_files import read_signature
+from ota.signature_files import signature_text
 from ota.threads import side_by_side
 from ota.update_requests import Update, UpdateRequest, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
@@ -204,14 +204,14 @@ def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) 
 def _request(site: Site, image: builds.Image) -> UpdateRequest:
     """The update that would be asked for; refused for the reasons for which the task refuses it."""
     cloud, settings = site.cloud, site.settings
-    mistakes = of_severity(verify(settings), Severity.FATAL)
+    mistakes = of_severity(verify(settings, image), Severity.FATAL)
     if mistakes:
         command = next((mistake.command for mistake in mistakes if mistake.command), "")
         raise SignatureError(failure_text(mistakes), remedy=command)
     return wanted.update_request(
         settings,
         image,
-        read_signature(image.signature_path),
+        signature_text(image.signature),
         thing_arn=wanted.iot_arn(cloud, f"thing/{settings.thing_name}"),
         role_arn=wanted.role_arn(cloud, settings),
     )

@@ -7,6 +7,7 @@ what to write instead. The environment and flags know only text, so ``1`` and ``
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from enum import Enum
 
@@ -14,6 +15,7 @@ from ota.names import CREATE_NEW_CERTIFICATE
 
 _TRUE = ("true", "yes", "on", "1")
 _FALSE = ("false", "no", "off", "0")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PROTOCOLS = (("MQTT",), ("HTTP",), ("MQTT", "HTTP"))
 
 
@@ -72,6 +74,14 @@ def read_certificate(text: str) -> str | None:
 def split_names(text: str) -> tuple[str, ...]:
     """The names of a list such as ``format_vars``: separated by ``;``, blanks around them dropped."""
     return tuple(name.strip() for name in text.split(";") if name.strip())
+
+
+def read_variables(text: str) -> tuple[str, ...]:
+    """Names of environment variables, separated by ``;``; ValueError where one is no such name."""
+    found = split_names(text)
+    if not all(_VARIABLE.fullmatch(name) for name in found):
+        raise ValueError("write names of environment variables without values: LM_LICENSE_FILE;ARMLMD_LICENSE_FILE")
+    return found
 
 
 def read_choice(*allowed: str) -> Callable[[str], str]:

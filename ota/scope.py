@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -61,7 +61,7 @@ class Scope:
     """
 
     def __init__(self, root_path: Path, environ: Mapping[str, str], report: Report) -> None:
-        environment.load_environment(root_path)
+        self._from_file = environment.load_environment(root_path)
         self.root_path = root_path
         self.environ = environ
         self._report = report
@@ -93,6 +93,10 @@ class Scope:
     def own_path(self) -> Path:
         """Where this tool keeps what it writes for itself, a build's log for one."""
         return self.sandbox_path if self.is_sandbox else self.root_path
+
+    def build_environment(self, passed_on: Collection[str]) -> dict[str, str]:
+        """The variables that the build script gets; ``passed_on`` names some that it would else not get."""
+        return environment.build_environment(self.environ, from_file=self._from_file, passed_on=passed_on)
 
     @property
     def device_path(self) -> Path:

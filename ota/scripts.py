@@ -9,7 +9,9 @@ Source: POSIX ``setsid``, ``killpg``, ``SIGHUP``, ``SIGTERM``; Python's ``subpro
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import re
 import shlex
@@ -17,42 +19,51 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import IO, NoReturn
 
+from ota.build_logs import open_log
 from ota.errors import FirmwareError
 
 LAST_LINES = 15
 MOST_SHOWN = 400
+PIECE_BYTES = 64 << 10
+# Of a line, what is shown is taken from so much, since some of it may be for the terminal.
+FRONT_CHARS = 10 * MOST_SHOWN
 LEAVE_TAKING = (signal.SIGTERM, signal.SIGHUP)
 # Colours and the like, and any other byte that a terminal would obey instead of showing.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def run_script(
-    command: Sequence[str], folder: Path, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+    command: Sequence[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    grace_s: float = 5.0,
 ) -> None:
-    """Run this command in ``folder`` until it ends; no input, output and errors in one stream.
+    """Run this command in ``folder`` with these variables until it ends; no input, output and errors in one stream.
 
-    Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end and
-    whatever else a terminal would obey, to ``on_line``. When this call is left early its processes are asked to end
-    and killed after ``grace_s`` seconds.
+    All of it goes to ``log_path`` (UTF-8, mode 0600, written anew, the command in its first line; the middle is left
+    out where it is too long) and, line by line without its end and whatever else a terminal would obey, to ``on_line``.
+    When this call is left early its processes are asked to end and killed after ``grace_s`` seconds.
 
     Raises:
         FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
     """
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
     status = None
-    with _log(log_path) as log:
+    with open_log(log_path) as log:
         log.write(f"$ {shlex.join(command)}\n")
         try:
-            with _interruptible(), _process(command, folder, grace_s) as process:
-                for line in process.stdout or ():
-                    log.write(line)
-                    last_lines.append(_CONTROL.sub("", line.rstrip("\n"))[:MOST_SHOWN])
+            with _interruptible(), _process(command, folder, environ, grace_s) as process:
+                for line in _lines(process.stdout, log.write):
+                    last_lines.append(_CONTROL.sub("", line)[:MOST_SHOWN])
                     on_line(last_lines[-1])
                 status = process.wait()
         finally:
@@ -61,25 +72,38 @@ def run_script(
         raise FirmwareError("\n".join([f"the build {_ending(status)}; its output is in {log_path}", *last_lines]))
 
 
-def _log(log_path: Path) -> TextIO:
-    try:
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        return log_path.open("w", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise FirmwareError(f"the build log {log_path} cannot be written: {error.strerror}") from error
+def _lines(output: IO[bytes] | None, on_text: Callable[[str], object]) -> Iterator[str]:
+    """The front of each line, without its end; all of the output goes to ``on_text`` in pieces as it comes.
+
+    A line ends with a line feed, a carriage return or both, and the output may have no line ends at all.
+    """
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+    front = ""
+    while output and (piece := output.read(PIECE_BYTES)):
+        on_text(text := decoder.decode(piece))
+        *ended, rest = text.split("\n")
+        for line in ended:
+            yield (front + line)[:FRONT_CHARS]
+            front = ""
+        front = (front + rest)[:FRONT_CHARS]
+    on_text(text := decoder.decode(b"", final=True))
+    if front := (front + text.rstrip("\n")):
+        yield front[:FRONT_CHARS]
 
 
 @contextmanager
-def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[subprocess.Popen[str]]:
+def _process(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], grace_s: float
+) -> Iterator[subprocess.Popen[bytes]]:
     try:
         process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
             command,
             cwd=folder,
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
+            bufsize=0,  # what is there is read at once, and never more than one piece
             start_new_session=True,  # so that its whole group can be ended
         )
     except OSError as error:
@@ -125,7 +149,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _end_group(process: subprocess.Popen[str], grace_s: float) -> None:
+def _end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
     try:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=grace_s)

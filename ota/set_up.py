@@ -187,7 +187,12 @@ class SetUp:
             self._header_as_wanted()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
                 request = wanted.build_request(settings, wanted.find_stale(settings))
-                return builds.ensure_build(request, log_path=self._run.scope.own_path / BUILD_LOG, on_line=on_line)
+                return builds.ensure_build(
+                    request,
+                    self._run.scope.build_environment(settings.build_environment),
+                    log_path=self._run.scope.own_path / BUILD_LOG,
+                    on_line=on_line,
+                )
 
     def _tell_wait(self) -> None:
         root = self._run.settings.firmware_root
@@ -199,12 +204,12 @@ class SetUp:
         Raises:
             SignatureError: it would not, with what mends it.
         """
-        findings = verification.verify(self._run.settings)
+        findings = verification.verify(self._run.settings, image)
         for finding in of_severity(findings, Severity.WARNING):
             self._run.report.note(f"note: {failure_text([finding])}")
         if mistakes := of_severity(findings, Severity.FATAL):
             raise SignatureError(f"{failure_text(mistakes)}\nNothing was uploaded.")
-        return signature_files.read_signature(image.signature_path)
+        return signature_files.signature_text(image.signature)
 
     def _upload(self, image: builds.Image) -> Outcome[images.ImageLocation]:
         key = wanted.image_key(self._run.settings, image)
@@ -212,9 +217,8 @@ class SetUp:
             return images.upload_image(
                 self._run.cloud.s3,
                 self._run.settings.bucket_name,
-                image.path,
+                image.file,
                 key,
-                image.sha256,
                 on_progress,
                 account_id=self._run.cloud.account_id,
             )

@@ -88,6 +88,7 @@ class Settings:
     max_listed: int
     force_delete: bool
     firmware_root: Path
+    build_environment: tuple[str, ...]
     public_key_path: Path
     firmware_profile: str
     protocols: tuple[str, ...]

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -45,19 +47,43 @@ _LOOKS: tuple[tuple[Callable[[bytes], object], str], ...] = (
 )
 
 
-def read_signature(path: Path) -> str:
+@dataclass(frozen=True)
+class SignatureFile:
+    """What one reading of a signature's file gave.
+
+    Attributes:
+        path: the file.
+        data: its first 16 KiB, far more than a signature has.
+        modified_ns: when the file was written last, in nanoseconds.
+    """
+
+    path: Path
+    data: bytes
+    modified_ns: int
+
+
+def read_signature(path: Path) -> SignatureFile:
+    """Read the file once, whatever it holds.
+
+    Raises:
+        SignatureError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return SignatureFile(path, file.read(_READ_BYTES), os.fstat(file.fileno()).st_mtime_ns)
+    except OSError as error:
+        raise SignatureError(f"the signature {path} cannot be read: {error.strerror}") from error
+
+
+def signature_text(file: SignatureFile) -> str:
     """The base64 text of a signature, without the white space around it.
 
     The text stands for 256, 384 or 512 bytes (RSA) or a DER pair of numbers of P-256 or P-384 (ECDSA).
 
     Raises:
-        SignatureError: the file cannot be read or holds something else; says what, as far as it can be told.
+        SignatureError: the file holds something else; says what, as far as it can be told.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_READ_BYTES)
-    except OSError as error:
-        raise SignatureError(f"the signature {path} cannot be read: {error.strerror}") from error
+    path, data = file.path, file.data
     for is_so, what in _LOOKS:
         if is_so(data):
             raise SignatureError(f"{path} is not a signature in base64: {what}")
@@ -69,13 +95,11 @@ def read_signature(path: Path) -> str:
     return text
 
 
-def holds_raw_bytes(path: Path) -> bool:
+def holds_raw_bytes(file: SignatureFile) -> bool:
     """Whether the file holds a signature's bytes as they are, where their base64 text belongs."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_READ_BYTES)
-        decode_signature(base64.b64encode(data).decode("ascii"))
-    except (OSError, SignatureError):
+        decode_signature(base64.b64encode(file.data).decode("ascii"))
+    except SignatureError:
         return False
     return True
 

@@ -17,8 +17,9 @@ from cryptography.x509 import Certificate, load_pem_x509_certificate
 from ota.errors import SignatureError
 from ota.fields import FIELD_BY_NAME
 from ota.findings import Finding, fatal, ok, warning
+from ota.image_files import ImageFile
 from ota.profiles import Padding
-from ota.signature_files import decode_signature, holds_raw_bytes, read_signature
+from ota.signature_files import SignatureFile, decode_signature, holds_raw_bytes, read_signature, signature_text
 from ota.signatures import Proof, WrongKeyKind, WrongSigning, is_rsa_key, verify_signature
 
 if TYPE_CHECKING:
@@ -28,22 +29,27 @@ if TYPE_CHECKING:
 EXPIRES_SOON = timedelta(days=30)
 
 
-def find_text(settings: Settings, mending: Mending) -> tuple[str | None, Finding]:
-    """The signature's text, None where it cannot be sent, and what is to be said of its form."""
+def find_signature(
+    settings: Settings, mending: Mending, given: SignatureFile | None = None
+) -> tuple[SignatureFile | None, Finding]:
+    """The signature, ``given`` or read here, and what is to be said of its form; None where it cannot be sent."""
     path, profile = settings.signature_path, settings.profile
-    if not path.exists():
+    if given is None and not path.exists():
         return None, fatal("signature", f"there is no signature {path}", mending.build())
     try:
-        text = read_signature(path)
+        file = given or read_signature(path)
     except SignatureError as error:
-        mend = mending.encode() if holds_raw_bytes(path) else mending.rebuild()
+        return None, fatal("signature", str(error), mending.rebuild())
+    try:
+        length_bytes = len(decode_signature(signature_text(file)))
+    except SignatureError as error:
+        mend = mending.encode() if holds_raw_bytes(file) else mending.rebuild()
         return None, fatal("signature", str(error), mend)
-    length_bytes = len(decode_signature(text))
     if profile.signature_bytes and length_bytes > profile.signature_bytes:
         reason = f"{profile.firmware} keeps {profile.signature_bytes}, as of RSA-3072"
         said = f"{path.name} stands for {length_bytes} bytes, and {reason}; sign with a smaller key"
         return None, fatal("signature", said, mending.rebuild())
-    return text, ok("signature", f"{path.name} is base64 text of {length_bytes} bytes")
+    return file, ok("signature", f"{path.name} is base64 text of {length_bytes} bytes")
 
 
 def key_findings(settings: Settings, mending: Mending, now: datetime) -> Iterator[Finding]:
@@ -63,14 +69,17 @@ def key_findings(settings: Settings, mending: Mending, now: datetime) -> Iterato
         )
 
 
-def proof_findings(settings: Settings, mending: Mending, text: str) -> Iterator[Finding]:
+def proof_findings(
+    settings: Settings, mending: Mending, image: ImageFile, signature: SignatureFile
+) -> Iterator[Finding]:
     """Whether the signature is this image's, by this key."""
     path = settings.code_signing_public_key
     if not (path.is_file() or settings.is_chosen("code_signing_public_key")):
-        yield from _unproven(settings, mending)
+        yield from _unproven(settings, mending, image, signature)
         return
+    text = signature_text(signature)
     try:
-        proof = _prove(settings, text, path)
+        proof = _prove(settings, image, text, path)
     except WrongKeyKind as error:
         keys = " and ".join(settings.profile.signature_keys)
         said = f"{error}; {settings.profile.firmware} parses {keys}: name the firmware that is on the device"
@@ -78,14 +87,14 @@ def proof_findings(settings: Settings, mending: Mending, text: str) -> Iterator[
     except WrongSigning as error:
         yield fatal("proof", str(error), mending.sign())
     except SignatureError as error:
-        yield fatal("proof", str(error), _mend_proof(settings, mending, text))
+        yield fatal("proof", str(error), _mend_proof(settings, mending, image, text))
     else:
-        yield ok("proof", f"the signature is {settings.image_path.name}'s by {path.name} ({proof})")
+        yield ok("proof", f"the signature is {image.path.name}'s by {path.name} ({proof})")
 
 
-def _prove(settings: Settings, text: str, key_path: Path) -> Proof:
+def _prove(settings: Settings, image: ImageFile, text: str, key_path: Path) -> Proof:
     return verify_signature(
-        settings.image_path,
+        image,
         text,
         key_path,
         signature_algorithm=settings.signature_algorithm,
@@ -94,24 +103,24 @@ def _prove(settings: Settings, text: str, key_path: Path) -> Proof:
     )
 
 
-def _mend_proof(settings: Settings, mending: Mending, text: str) -> str:
+def _mend_proof(settings: Settings, mending: Mending, image: ImageFile, text: str) -> str:
     """The build's own key where that is the one that signed, else a build that signs anew."""
     field = FIELD_BY_NAME["code_signing_public_key"]
     own_key = settings.firmware_root / field.default
     if own_key != settings.code_signing_public_key and own_key.is_file():
         try:
-            _prove(settings, text, own_key)
+            _prove(settings, image, text, own_key)
         except SignatureError:
             return mending.rebuild()
         return mending.with_settings({field.name: str(own_key)})
     return mending.rebuild()
 
 
-def _unproven(settings: Settings, mending: Mending) -> Iterator[Finding]:
+def _unproven(settings: Settings, mending: Mending, image: ImageFile, signature: SignatureFile) -> Iterator[Finding]:
     """Without a public key there are only the files' times to go by."""
     path = settings.code_signing_public_key
-    if settings.signature_path.stat().st_mtime_ns < settings.image_path.stat().st_mtime_ns:
-        said = f"{settings.signature_path.name} is older than the image and cannot be proven without a public key"
+    if signature.modified_ns < image.modified_ns:
+        said = f"{signature.path.name} is older than the image and cannot be proven without a public key"
         yield warning("proof", said, mending.rebuild())
         return
     said = f"the signature is not proven, for there is no public key at {path}; name it in code_signing_public_key"

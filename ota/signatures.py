@@ -10,7 +10,6 @@ FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,25 +20,15 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
-from ota.errors import FirmwareError, SignatureError
+from ota.errors import SignatureError
+from ota.image_files import ImageFile
 from ota.profiles import Padding
-from ota.signature_files import decode_signature, read_signature
-
-__all__ = [
-    "Proof",
-    "WrongKeyKind",
-    "WrongSigning",
-    "check_algorithms",
-    "is_rsa_key",
-    "read_signature",
-    "verify_signature",
-]
+from ota.signature_files import decode_signature
 
 # What the job document's key can be made of: sig-<hash>-<algorithm>, in lower case, and nothing else is known there.
 HASH_ALGORITHMS = ("SHA256", "SHA1")
 SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
 _HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
-_CHUNK_BYTES = 1 << 20
 _OPENSSL = {
     Padding.PSS: "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss "
     "-pkeyopt rsa_mgf1_md:sha256",
@@ -92,7 +81,7 @@ def check_algorithms(hash_algorithm: str, signature_algorithm: str) -> None:
 
 
 def verify_signature(
-    image_path: Path,
+    image: ImageFile,
     signature_text: str,
     public_key_path: Path,
     *,
@@ -100,7 +89,7 @@ def verify_signature(
     hash_algorithm: str,
     rsa_padding: Padding = Padding.PSS,
 ) -> Proof:
-    """Prove that the base64 text is a signature of the whole image file by this public key.
+    """Prove that the base64 text is a signature of the whole image by this public key.
 
     RSA means ``rsa_padding``: PSS with any salt length and MGF1 of the same hash, or PKCS#1 v1.5. ECDSA means a DER
     signature. The key file is a PEM public key, or a PEM certificate.
@@ -109,15 +98,14 @@ def verify_signature(
         WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
         WrongSigning: the key signed this image, but with other padding or another hash.
         SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
-        FirmwareError: the image cannot be read.
     """
     check_algorithms(hash_algorithm, signature_algorithm)
     key = _public_key(public_key_path)
     signature = decode_signature(signature_text)
     if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
-        return _prove_rsa(key, signature, image_path, hash_algorithm, rsa_padding)
+        return _prove_rsa(key, signature, image, hash_algorithm, rsa_padding)
     if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
-        return _prove_ecdsa(key, signature, image_path, hash_algorithm)
+        return _prove_ecdsa(key, signature, image, hash_algorithm)
     raise WrongKeyKind(
         f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
     )
@@ -160,56 +148,56 @@ def _public_key(path: Path) -> types.PublicKeyTypes:
 
 
 def _prove_rsa(
-    key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str, rsa_padding: Padding
+    key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, hash_algorithm: str, rsa_padding: Padding
 ) -> Proof:
     key_bytes = (key.key_size + 7) // 8
     if len(signature) != key_bytes:
         raise SignatureError(
-            f"the signature of {image_path} has {len(signature)} bytes, one by {_key_name(key)} has {key_bytes}: "
+            f"the signature of {image.path} has {len(signature)} bytes, one by {_key_name(key)} has {key_bytes}: "
             f"another key signed it"
         )
-    digest = _digest(image_path, hash_algorithm)
+    digest = image.digest(hash_algorithm)
     hash_ = _HASHES[hash_algorithm]()
     if rsa_padding is Padding.PKCS1 and _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_):
         return Proof(_key_name(key), rsa_padding.value, None, hash_algorithm)
     if rsa_padding is Padding.PSS and _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
         salt_length_bytes = _salt_length(key, signature, digest, hash_)
         return Proof(_key_name(key), rsa_padding.value, salt_length_bytes, hash_algorithm)
-    raise _rsa_failure(key, signature, image_path, hash_algorithm, rsa_padding)
+    raise _rsa_failure(key, signature, image, hash_algorithm, rsa_padding)
 
 
-def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
+def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile, hash_algorithm: str) -> Proof:
     for name in (hash_algorithm, *HASH_ALGORITHMS):
-        if _is_ecdsa(key, signature, _digest(image_path, name), _HASHES[name]()):
+        if _is_ecdsa(key, signature, image.digest(name), _HASHES[name]()):
             break
     else:
-        raise SignatureError(_not_its_signature(image_path, _key_name(key)))
+        raise SignatureError(_not_its_signature(image.path, _key_name(key)))
     if name != hash_algorithm:
-        raise WrongSigning(_other_hash(image_path, name, hash_algorithm))
+        raise WrongSigning(_other_hash(image.path, name, hash_algorithm))
     return Proof(_key_name(key), None, None, hash_algorithm)
 
 
 def _rsa_failure(
-    key: rsa.RSAPublicKey, signature: bytes, image_path: Path, hash_algorithm: str, rsa_padding: Padding
+    key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, hash_algorithm: str, rsa_padding: Padding
 ) -> SignatureError:
     """What the signature is instead; every padding and hash that a signer may have used is tried."""
     for name in HASH_ALGORITHMS:
-        found = _padding_of(key, signature, _digest(image_path, name), _HASHES[name]())
+        found = _padding_of(key, signature, image.digest(name), _HASHES[name]())
         if found is rsa_padding:
-            return WrongSigning(_other_hash(image_path, name, hash_algorithm))
+            return WrongSigning(_other_hash(image.path, name, hash_algorithm))
         if found is not None:
             return WrongSigning(
-                f"the signature of {image_path} is {found.value} ({name}), the device wants {rsa_padding.value}; "
+                f"the signature of {image.path} is {found.value} ({name}), the device wants {rsa_padding.value}; "
                 f"sign with {_OPENSSL[rsa_padding]}"
             )
-    digest, hash_ = _digest(image_path, hash_algorithm), _HASHES[hash_algorithm]()
+    digest, hash_ = image.digest(hash_algorithm), _HASHES[hash_algorithm]()
     for mask in HASH_ALGORITHMS:
         if _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(_HASHES[mask]()), padding.PSS.AUTO), hash_):
             return WrongSigning(
-                f"the signature of {image_path} is PSS with a mask (MGF1) made by {mask}, the device wants "
+                f"the signature of {image.path} is PSS with a mask (MGF1) made by {mask}, the device wants "
                 f"{hash_algorithm}; sign with {_OPENSSL[rsa_padding]}"
             )
-    return SignatureError(_not_its_signature(image_path, _key_name(key)))
+    return SignatureError(_not_its_signature(image.path, _key_name(key)))
 
 
 def _padding_of(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> Padding | None:
@@ -245,17 +233,6 @@ def _salt_length(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: 
     longest = padding.calculate_max_pss_salt_length(key, hash_)
     lengths: tuple[int, ...] = (longest, hash_.digest_size, *range(longest))
     return next(length for length in lengths if _is_pss(key, signature, digest, hash_, length))
-
-
-def _digest(image_path: Path, hash_algorithm: str) -> bytes:
-    digest = hashlib.new(hash_algorithm, usedforsecurity=False)
-    try:
-        with image_path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise FirmwareError(f"the image {image_path} cannot be read: {error.strerror}") from error
-    return digest.digest()
 
 
 def _key_name(key: types.PublicKeyTypes) -> str:

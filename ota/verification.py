@@ -13,16 +13,20 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ota.errors import FirmwareError
 from ota.findings import Finding, fatal, ok, warning
 from ota.firmware import has_model, image_kind
-from ota.image_versions import ImageHeader, ImageVersion, next_version, read_header, read_version, version_problem
+from ota.image_files import ImageFile, read_image
+from ota.image_versions import ImageHeader, ImageVersion, find_header, next_version, read_version, version_problem
 from ota.images import MAX_IMAGE_BYTES, image_key
 from ota.job_messages import JobFile, largest_message_bytes, least_url
 from ota.mending import Mending
 from ota.profiles import APPLICATION_FILE_NAME, HTTP, MODEL_FILE_NAME, MQTT, VersionRule
-from ota.signature_findings import find_text, key_findings, proof_findings
+from ota.signature_files import signature_text
+from ota.signature_findings import find_signature, key_findings, proof_findings
 
 if TYPE_CHECKING:
+    from ota.builds import Image
     from ota.settings import Settings
 
 SHA256_CHARS = 64
@@ -31,6 +35,7 @@ KIND_OF_FILE_NAME = {APPLICATION_FILE_NAME: "application", MODEL_FILE_NAME: "mod
 
 def verify(
     settings: Settings,
+    image: Image | None = None,
     *,
     running_version: str | None = None,
     now: datetime | None = None,
@@ -39,25 +44,26 @@ def verify(
 
     Args:
         settings: all settings; the account need not be known.
+        image: image and signature as they were read; without, they are read here, once each.
         running_version: what runs on the device, as ``0.0.10+0`` or as its ``updatedBy``; None where nobody knows.
         now: to judge a certificate's dates by.
 
     Raises:
         SettingsError: the image's name waits for ``target_application``.
-        FirmwareError: ``running_version`` is no version, or the image vanished while it was read.
+        FirmwareError: ``running_version`` is no version.
     """
     mending = Mending(settings)
     running = read_version(running_version, settings.profile.version_rule) if running_version else None
-    size_bytes, *image_findings = _find_image(settings, mending)
-    text, text_finding = find_text(settings, mending)
-    findings = [*_setting_findings(settings, mending), *image_findings]
-    if size_bytes:
-        findings += _header_findings(settings, mending, size_bytes, running)
-    findings.append(text_finding)
+    file, image_finding = _find_image(settings, mending, image.file if image else None)
+    signature, signature_finding = find_signature(settings, mending, image.signature if image else None)
+    findings = [*_setting_findings(settings, mending), image_finding]
+    if file:
+        findings += _header_findings(settings, mending, file, running)
+    findings.append(signature_finding)
     findings += key_findings(settings, mending, now or datetime.now(timezone.utc))
-    if size_bytes and text:
-        findings += proof_findings(settings, mending, text)
-        findings.append(_message_finding(settings, mending, size_bytes, text))
+    if file and signature:
+        findings += proof_findings(settings, mending, file, signature)
+        findings.append(_message_finding(settings, mending, file.size_bytes, signature_text(signature)))
     return tuple(findings)
 
 
@@ -100,17 +106,16 @@ def _pair(settings: Settings, kinds: dict[str, str | None]) -> dict[str, str]:
     }
 
 
-def _find_image(settings: Settings, mending: Mending) -> tuple[int, Finding]:
-    """The image's size, 0 where there is none that could be read."""
+def _find_image(settings: Settings, mending: Mending, given: ImageFile | None) -> tuple[ImageFile | None, Finding]:
+    """The image, ``given`` or read here, and what is to be said of its size; None where it has none."""
     path = settings.image_path
+    if given is None and not path.exists():
+        return None, fatal("image", f"there is no image {path}", mending.build())
     try:
-        with path.open("rb"):
-            size_bytes = path.stat().st_size
-    except FileNotFoundError:
-        return 0, fatal("image", f"there is no image {path}", mending.build())
-    except OSError as error:
-        return 0, fatal("image", f"the image {path} cannot be read: {error.strerror}", mending.make_readable(path))
-    return size_bytes, _size_finding(settings, mending, path, size_bytes)
+        image = given or read_image(path)
+    except FirmwareError as error:
+        return None, fatal("image", str(error), mending.make_readable(path))
+    return image if image.size_bytes else None, _size_finding(settings, mending, path, image.size_bytes)
 
 
 def _size_finding(settings: Settings, mending: Mending, path: Path, size_bytes: int) -> Finding:
@@ -134,13 +139,13 @@ def _size_finding(settings: Settings, mending: Mending, path: Path, size_bytes: 
 
 
 def _header_findings(
-    settings: Settings, mending: Mending, size_bytes: int, running: ImageVersion | None
+    settings: Settings, mending: Mending, image: ImageFile, running: ImageVersion | None
 ) -> Iterator[Finding]:
-    header = read_header(settings.image_path)
+    header = find_header(image)
     if header is None:
         yield _no_header(settings, mending)
-    elif header.least_bytes > size_bytes:
-        reason = f"its header announces at least {header.least_bytes:,} bytes, the file has {size_bytes:,}"
+    elif header.least_bytes > image.size_bytes:
+        reason = f"its header announces at least {header.least_bytes:,} bytes, the file has {image.size_bytes:,}"
         yield fatal("image", f"{settings.image_path.name} is cut off: {reason}", mending.rebuild())
     else:
         yield _version_finding(settings, mending, header, running)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota.errors import FirmwareError
+from ota.image_files import read_image
 from ota.images import MAX_IMAGE_BYTES, ImageLocation, image_key, image_prefix, upload_image
 from ota.outcomes import Outcome, Verb
 from tests.interruptions import repeated_after_every_kill
@@ -44,9 +47,9 @@ def make_bucket(s3: S3Client, *, status: Any = "Enabled") -> None:
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
 
-def upload(s3: S3Client, path: Path, sha256: str = SHA256, progress: list[int] | None = None) -> Outcome[ImageLocation]:
+def upload(s3: S3Client, path: Path, progress: list[int] | None = None) -> Outcome[ImageLocation]:
     told = progress if progress is not None else []
-    return upload_image(s3, BUCKET, path, KEY, sha256, told.append, account_id=ACCOUNT)
+    return upload_image(s3, BUCKET, read_image(path), KEY, told.append, account_id=ACCOUNT)
 
 
 def versions(s3: S3Client) -> list[str]:
@@ -120,12 +123,70 @@ def test_an_upload_that_botocore_sends_again_is_whole_and_counted_anew(
     assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
 
 
+def flip(path: Path) -> None:
+    """Another image of the same size, differing in its first byte: what was sent already by the time of a swap."""
+    path.write_bytes(bytes([CONTENT[0] ^ 1]) + CONTENT[1:])
+
+
+def flip_end(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, len(CONTENT) // 2)
+
+
+CHANGES = [flip, flip_end, cut, Path.unlink]
+
+
 @pytest.mark.usefixtures("bucket")
-def test_an_image_that_changed_since_it_was_hashed_is_refused(s3: S3Client, image_path: Path) -> None:
-    image_path.write_bytes(b"changed")
-    with pytest.raises(FirmwareError, match=r"changed while it was uploaded"):
-        upload(s3, image_path)
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_image_that_changed_since_it_was_proven_is_not_stored(
+    s3: S3Client, image_path: Path, change: Callable[[Path], None]
+) -> None:
+    image = read_image(image_path)
+    change(image_path)
+    with pytest.raises(FirmwareError, match=r"changed after it was proven, and nothing was uploaded"):
+        upload_image(s3, BUCKET, image, KEY, lambda _: None, account_id=ACCOUNT)
     assert versions(s3) == []
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("change", [flip_end, cut])
+@pytest.mark.parametrize("share", [0, 0.9, 1], ids=["as it begins", "near its end", "before it is sent again"])
+def test_an_image_that_changes_during_its_upload_is_not_stored(
+    s3: S3Client, image_path: Path, control: Control, change: Callable[[Path], None], share: float
+) -> None:
+    from tests.conftest import client
+
+    image_path.write_bytes(CONTENT * 12)
+    image = read_image(image_path)
+    if share == 1:
+        control.fail("PutObject", code="SlowDown", status=503)
+    changes: list[int] = []
+
+    def on_progress(done: int) -> None:
+        if done >= share * image.size_bytes and not changes:
+            change(image_path)
+            changes.append(done)
+
+    retrying = client("s3", control.address, config=None)
+    with pytest.raises(FirmwareError, match=r"changed after it was proven"):
+        upload_image(retrying, BUCKET, image, KEY, on_progress, account_id=ACCOUNT)
+    assert len(changes) == 1
+    assert versions(s3) == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_file_that_grows_and_an_image_that_comes_back_are_the_proven_one(s3: S3Client, image_path: Path) -> None:
+    image = read_image(image_path)
+    flip(image_path)
+    image_path.write_bytes(CONTENT + b"more")
+    location = upload_image(s3, BUCKET, image, KEY, lambda _: None, account_id=ACCOUNT).get()
+    assert location.size_bytes == len(CONTENT)
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
 
 
 @pytest.mark.parametrize(("size_bytes", "message"), [(0, "is empty"), (MAX_IMAGE_BYTES + 1, "at most 16,777,216")])
@@ -143,7 +204,7 @@ def test_an_image_of_a_size_that_cannot_be_delivered_is_refused_before_any_call(
 @pytest.mark.usefixtures("bucket")
 def test_another_account_s_bucket_gets_nothing(s3: S3Client, image_path: Path) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        upload_image(s3, BUCKET, image_path, KEY, SHA256, lambda _: None, account_id="999999999999")
+        upload_image(s3, BUCKET, read_image(image_path), KEY, lambda _: None, account_id="999999999999")
     assert versions(s3) == []
 
 

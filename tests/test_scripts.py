@@ -25,7 +25,9 @@ def script(folder: Path, body: str, name: str = "build.sh", first_line: str = "#
 
 def run(folder: Path, body: str, *arguments: str) -> list[str]:
     lines: list[str] = []
-    run_script([script(folder, body), *arguments], folder, log_path=folder / "logs/build.log", on_line=lines.append)
+    run_script(
+        [script(folder, body), *arguments], folder, os.environ, log_path=folder / "logs/build.log", on_line=lines.append
+    )
     return lines
 
 
@@ -63,7 +65,7 @@ def test_a_line_arrives_while_the_script_still_runs(tmp_path: Path) -> None:
         seen.append(line)
         gate.touch()  # without the line coming through at once, the script would never end
 
-    run_script(command, tmp_path, log_path=tmp_path / "log", on_line=on_line)
+    run_script(command, tmp_path, os.environ, log_path=tmp_path / "log", on_line=on_line)
     assert seen == ["waiting", "done"]
 
 
@@ -82,6 +84,30 @@ def test_it_runs_in_its_folder_without_input(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
     assert run(tmp_path, r"printf 'caf\xe9\n'") == ["caf\ufffd"]
+
+
+def test_output_without_line_ends_is_never_in_memory_whole(tmp_path: Path) -> None:
+    command = script(tmp_path, "head -c 200000000 /dev/zero | tr '\\0' x")
+    program = (
+        "import os, resource, sys; from pathlib import Path; from ota.scripts import run_script\n"
+        "unit_bytes = 1 if sys.platform == 'darwin' else 1024\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes\n"
+        f"folder, lines, before = Path({str(tmp_path)!r}), [], peak()\n"
+        f"run_script([{command!r}], folder, os.environ, log_path=folder / 'log', on_line=lines.append)\n"
+        "print(peak() - before, *lines)\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    growth_bytes, line = done.stdout.split()
+    assert int(growth_bytes) < 40 << 20
+    assert line == 400 * "x"
+    assert (tmp_path / "log").stat().st_size < 20 << 20
+    assert (tmp_path / "log").read_text().endswith("xxx(succeeded)\n")
+
+
+def test_a_line_end_and_a_character_may_come_in_two_pieces(tmp_path: Path) -> None:
+    body = r"printf 'one\r'; sleep 0.05; printf '\ntw\xc3'; sleep 0.05; printf '\xb6\r'"
+    assert run(tmp_path, body) == ["one", "twö"]
 
 
 def test_what_a_terminal_would_obey_is_in_the_log_alone(tmp_path: Path) -> None:
@@ -108,14 +134,14 @@ def test_a_script_that_cannot_be_started_says_why(tmp_path: Path, first_line: st
     command = [script(tmp_path, "", first_line=first_line)]
     why = re.escape(f"build.sh cannot be started: its first line, {first_line!r}, names no program")
     with pytest.raises(FirmwareError, match=why):
-        run_script(command, tmp_path, log_path=tmp_path / "log", on_line=print)
+        run_script(command, tmp_path, os.environ, log_path=tmp_path / "log", on_line=print)
 
 
 def test_a_log_that_cannot_be_written_stops_before_the_build(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     command = [script(tmp_path, "touch built")]
     with pytest.raises(FirmwareError, match=r"the build log .* cannot be written: "):
-        run_script(command, tmp_path, log_path=tmp_path / "file/log", on_line=print)
+        run_script(command, tmp_path, os.environ, log_path=tmp_path / "file/log", on_line=print)
     assert not (tmp_path / "built").exists()
 
 
@@ -128,7 +154,7 @@ def test_an_error_in_the_callback_ends_the_build(tmp_path: Path) -> None:
 
     command = [script(tmp_path, "echo $$; exec sleep 60")]
     with pytest.raises(RuntimeError):
-        run_script(command, tmp_path, log_path=tmp_path / "log", on_line=on_line)
+        run_script(command, tmp_path, os.environ, log_path=tmp_path / "log", on_line=on_line)
     assert not is_running(pids[0])
     assert (tmp_path / "log").read_text().endswith("(ended early)\n")
 
@@ -142,7 +168,7 @@ def test_what_ignores_the_request_to_end_is_killed_with_its_children(tmp_path: P
 
     command = [script(tmp_path, "trap '' TERM; sleep 60 & echo $$ $!; wait")]
     with pytest.raises(KeyboardInterrupt):
-        run_script(command, tmp_path, log_path=tmp_path / "log", on_line=on_line, grace_s=0.01)
+        run_script(command, tmp_path, os.environ, log_path=tmp_path / "log", on_line=on_line, grace_s=0.01)
     for pid in pids:
         await_end(pid)
 
@@ -156,7 +182,7 @@ def test_a_child_that_outlives_its_script_is_ended_too(tmp_path: Path) -> None:
 
     command = [script(tmp_path, "(trap '' TERM; exec sleep 60) & echo $!; wait")]
     with pytest.raises(KeyboardInterrupt):
-        run_script(command, tmp_path, log_path=tmp_path / "log", on_line=on_line)
+        run_script(command, tmp_path, os.environ, log_path=tmp_path / "log", on_line=on_line)
     await_end(pids[0])
 
 
@@ -164,10 +190,10 @@ def test_a_child_that_outlives_its_script_is_ended_too(tmp_path: Path) -> None:
 def test_whoever_ends_the_tool_ends_every_process_of_the_build(tmp_path: Path, number: signal.Signals) -> None:
     command = script(tmp_path, "sleep 60 & echo $$ $!; wait")
     program = (
-        "import sys; from pathlib import Path; from ota.scripts import run_script\n"
+        "import os, sys; from pathlib import Path; from ota.scripts import run_script\n"
         "show = lambda line: print(line, flush=True)\n"
         f"folder = Path({str(tmp_path)!r})\n"
-        f"try: run_script([{command!r}], folder, log_path=folder / 'log', on_line=show)\n"
+        f"try: run_script([{command!r}], folder, os.environ, log_path=folder / 'log', on_line=show)\n"
         "except KeyboardInterrupt: print('interrupted')\n"
     )
     root = Path(__file__).parents[1]

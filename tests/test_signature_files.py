@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from ota.errors import SignatureError
-from ota.signature_files import decode_signature, read_signature
+from ota.signature_files import decode_signature, read_signature, signature_text
 
 RAW = bytes(range(256)) + bytes(range(128))
 TEXT = base64.b64encode(RAW)
@@ -41,7 +41,7 @@ def written(folder: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("around", ["%s", "%s\n", "  %s\r\n\n"])
 def test_a_signature_is_read_without_the_space_around_it(tmp_path: Path, raw: bytes, around: str) -> None:
     text = base64.b64encode(raw).decode()
-    assert read_signature(written(tmp_path, (around % text).encode())) == text
+    assert signature_text(read_signature(written(tmp_path, (around % text).encode()))) == text
     assert decode_signature(text) == raw
 
 
@@ -83,7 +83,7 @@ def test_a_signature_is_read_without_the_space_around_it(tmp_path: Path, raw: by
 def test_anything_else_is_named_for_what_it_is(tmp_path: Path, data: bytes, words: str) -> None:
     path = written(tmp_path, data)
     with pytest.raises(SignatureError, match=words) as error:
-        read_signature(path)
+        signature_text(read_signature(path))
     assert str(error.value).startswith(f"{path} is not a signature in base64: ")
 
 
@@ -97,4 +97,4 @@ def test_a_large_file_by_mistake_is_not_read_whole(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(1 << 40)  # sparse: a reader of the whole would run out of memory
     with pytest.raises(SignatureError, match="raw bytes"):
-        read_signature(path)
+        signature_text(read_signature(path))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from ota.errors import FirmwareError, SignatureError
-from ota.signatures import Proof, check_algorithms, read_signature, verify_signature
+from ota.image_files import read_image
+from ota.signature_files import read_signature, signature_text
+from ota.signatures import Proof, check_algorithms, verify_signature
 
 IMAGE = bytes(range(256)) * 5000
 PSS = ["rsa_padding_mode:pss", "rsa_mgf1_md:sha256"]
@@ -50,11 +52,11 @@ def sign(image: Path, key: Path, options: list[str], hash_name: str = "sha256") 
     pkeyopts = [word for option in (f"digest:{hash_name}", *options) for word in ("-pkeyopt", option)]
     openssl("pkeyutl", "-sign", *pkeyopts, "-inkey", key, "-in", digest, "-out", raw)
     openssl("base64", "-A", "-in", raw, "-out", text)
-    return read_signature(text)
+    return signature_text(read_signature(text))
 
 
 def verify(image: Path, text: str, key: Path, algorithm: str = "RSA", hash_algorithm: str = "SHA256") -> Proof:
-    return verify_signature(image, text, key, signature_algorithm=algorithm, hash_algorithm=hash_algorithm)
+    return verify_signature(read_image(image), text, key, signature_algorithm=algorithm, hash_algorithm=hash_algorithm)
 
 
 # What holds

@@ -18,13 +18,14 @@ from ota import findings as found
 from ota.errors import FirmwareError, SettingsError
 from ota.findings import Finding, Severity
 from ota.firmware import image_kind, version_place
-from ota.image_versions import ImageVersion, next_version, read_header, read_version, version_problem
+from ota.image_files import read_image
+from ota.image_versions import ImageVersion, find_header, next_version, read_version, version_problem
 from ota.job_messages import JobFile, job_document, largest_message_bytes, message_bytes
 from ota.mending import Mending
 from ota.profiles import VersionRule
 from ota.report import Report
 from ota.settings import Settings, load_settings
-from ota.signature_files import holds_raw_bytes
+from ota.signature_files import holds_raw_bytes, read_signature
 from ota.verification import verify
 
 V = ImageVersion
@@ -353,15 +354,15 @@ def test_the_version_that_is_proposed_would_be_taken(
 def test_a_header_is_read_from_the_image_s_front(tmp_path: Path) -> None:
     path = tmp_path / "image.bin"
     path.write_bytes(image_bytes(V(1, 2, 3, 4)))
-    header = read_header(path)
+    header = find_header(read_image(path))
     assert header is not None
     assert (header.version, header.least_bytes, str(header.version)) == (V(1, 2, 3, 4), 6024, "1.2.3+4")
     path.write_bytes(b"\0" + image_bytes()[1:])
-    assert read_header(path) is None
+    assert find_header(read_image(path)) is None
     path.write_bytes(image_bytes()[:27])
-    assert read_header(path) is None
+    assert find_header(read_image(path)) is None
     with pytest.raises(FirmwareError, match="cannot be read: No such file"):
-        read_header(tmp_path / "none")
+        read_image(tmp_path / "none")
 
 
 # The message with the job
@@ -439,10 +440,9 @@ def test_an_indented_version_is_raised_where_it_stands(tree: Tree) -> None:
 
 def test_raw_bytes_are_told_from_other_files(tmp_path: Path) -> None:
     path = tmp_path / "signature"
-    assert not holds_raw_bytes(path)
     for data, is_raw in ((b"\x01" * 384, True), (b"\x01" * 100, False)):
         path.write_bytes(data)
-        assert holds_raw_bytes(path) is is_raw
+        assert holds_raw_bytes(read_signature(path)) is is_raw
 
 
 # The edges of what the firmware takes

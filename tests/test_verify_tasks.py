@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pytest_socket import disable_socket
 
+from ota import verification
 from ota.sandbox.process import Address
 from tests.account import JOB, Account, account_at
 from tests.project import APPLICATION, Project, aws_project, built_tree
@@ -468,6 +469,36 @@ def test_update_stops_on_a_mistake_before_anything_is_uploaded(project: Project,
     assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket["Name"])
 
 
+@pytest.mark.parametrize("spoil", [stale_signature, signature_of_the_model])
+def test_what_is_there_only_while_it_is_verified_proves_nothing(
+    project: Project, account: Account, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Project], None]
+) -> None:
+    """Image or signature does not hold, is swapped for one that does during the verification, and comes back."""
+    project.set(skip_build="true")
+    paths = (project.image_path, signature_path(project))
+    good = [path.read_bytes() for path in paths]
+    spoil(project)
+    bad = [path.read_bytes() for path in paths]
+    verify = verification.verify
+
+    def verify_amid_a_swap(*given: Any, **named: Any) -> Any:
+        lay_down(good)
+        try:
+            return verify(*given, **named)
+        finally:
+            lay_down(bad)
+
+    def lay_down(contents: list[bytes]) -> None:
+        for path, content in zip(paths, contents, strict=True):
+            path.write_bytes(content)
+
+    monkeypatch.setattr(verification, "verify", verify_amid_a_swap)
+    project.run_here("all").failed("proof: ", "is not one of", "Nothing was uploaded.")
+    (bucket,) = account.s3.list_buckets()["Buckets"]
+    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket["Name"])
+    assert "update" not in account.there()
+
+
 def test_update_tells_warnings_and_goes_on(project: Project) -> None:
     project.set(skip_build="true")
     version_that_counts_as_0(project)
@@ -497,7 +528,11 @@ def test_the_model_is_built_signed_and_offered_by_settings_alone(project: Projec
 def test_an_ecdsa_build_is_offered_to_firmware_that_parses_it(project: Project, account: Account, curve: str) -> None:
     shutil.rmtree(project.build_path)
     shutil.rmtree(project.firmware_path / "certs")
-    project.set(firmware_profile="jobs-library", image_file_name="non_secure image")
+    project.set(
+        firmware_profile="jobs-library",
+        image_file_name="non_secure image",
+        build_environment="AWS_OTA_SIGNATURE_TYPE",
+    )
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE=curve).done()
     file = delivered(account)
     assert file["sig-sha256-ecdsa"] == signature_path(project).read_text().strip()
@@ -507,6 +542,7 @@ def test_an_ecdsa_build_is_offered_to_firmware_that_parses_it(project: Project, 
 def test_an_ecdsa_build_is_not_offered_to_corstone(project: Project, account: Account) -> None:
     shutil.rmtree(project.build_path)
     shutil.rmtree(project.firmware_path / "certs")
+    project.set(build_environment="AWS_OTA_SIGNATURE_TYPE")
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE="EC-P256").failed("parses sig-sha256-rsa", "Nothing was uploaded.")
     assert account.iot.list_ota_updates()["otaUpdates"] == []
 

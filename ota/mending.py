@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PRIVATE_KEY_NAME = "private_key.pem"
 UNKNOWN_PRIVATE_KEY = "PRIVATE_KEY.pem"
+NEW_KEY_NAMES = ("p256_private_key.pem", "p256_public_key.pem")
 CERTIFICATE_DAYS = 3650
 
 
@@ -58,6 +59,18 @@ class Mending:
         return (
             f"openssl dgst -sha256 -sign {self._private_key()} {options}{_word(settings.image_path)} "
             f"| openssl base64 -A -out {_word(settings.signature_path)}"
+        )
+
+    def sign_with_new_key(self) -> str:
+        """Make a signing key on P-256 beside the present one, and sign with it."""
+        settings, key_path = self.settings, self.settings.code_signing_public_key
+        private, public = (_word(key_path.with_name(name)) for name in NEW_KEY_NAMES)
+        return (
+            f"openssl ecparam -name prime256v1 -genkey -noout -out {private} && "
+            f"openssl pkey -in {private} -pubout -out {public} && "
+            f"openssl dgst -sha256 -sign {private} {_word(settings.image_path)} "
+            f"| openssl base64 -A -out {_word(settings.signature_path)} && "
+            f"{self.with_settings({'code_signing_public_key': str(key_path.with_name(NEW_KEY_NAMES[1]))})}"
         )
 
     def encode(self) -> str:

@@ -19,7 +19,7 @@ from ota.fields import FIELD_BY_NAME
 from ota.findings import Finding, fatal, ok, warning
 from ota.profiles import Padding
 from ota.signature_files import decode_signature, holds_raw_bytes, read_signature
-from ota.signatures import Proof, WrongKeyKind, WrongSigning, is_rsa_key, verify_signature
+from ota.signatures import Proof, WrongCurve, WrongKeyKind, WrongSigning, is_rsa_key, verify_signature
 
 if TYPE_CHECKING:
     from ota.mending import Mending
@@ -75,6 +75,8 @@ def proof_findings(settings: Settings, mending: Mending, text: str) -> Iterator[
         keys = " and ".join(settings.profile.signature_keys)
         said = f"{error}; {settings.profile.firmware} parses {keys}: name the firmware that is on the device"
         yield fatal("proof", said, mending.use_profile(is_rsa=is_rsa_key(path)))
+    except WrongCurve as error:
+        yield fatal("proof", str(error), mending.sign_with_new_key())
     except WrongSigning as error:
         yield fatal("proof", str(error), mending.sign())
     except SignatureError as error:

@@ -11,6 +11,7 @@ FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cma
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ota.signature_files import decode_signature, read_signature
 
 __all__ = [
     "Proof",
+    "WrongCurve",
     "WrongKeyKind",
     "WrongSigning",
     "check_algorithms",
@@ -39,6 +41,8 @@ __all__ = [
 HASH_ALGORITHMS = ("SHA256", "SHA1")
 SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
 _HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
+# What the firmware verifies with: Arm's build signs with either, and AWS's ports take P-256 alone.
+_CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
 _CHUNK_BYTES = 1 << 20
 _OPENSSL = {
     Padding.PSS: "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss "
@@ -49,6 +53,10 @@ _OPENSSL = {
 
 class WrongKeyKind(SignatureError):
     """The public key is of another kind than ``signature_algorithm`` says."""
+
+
+class WrongCurve(SignatureError):
+    """The public key is an elliptic one on a curve that no firmware here verifies with."""
 
 
 class WrongSigning(SignatureError):
@@ -107,6 +115,7 @@ def verify_signature(
 
     Raises:
         WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
+        WrongCurve: the key is an elliptic one, but neither on P-256 nor on P-384.
         WrongSigning: the key signed this image, but with other padding or another hash.
         SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
         FirmwareError: the image cannot be read.
@@ -149,7 +158,7 @@ def _public_key(path: Path) -> types.PublicKeyTypes:
     if b"PRIVATE KEY" in data:
         raise SignatureError(
             f"{path} holds a private key; name the public one, made by: "
-            f"openssl pkey -in {path} -pubout -out public_key.pem"
+            f"openssl pkey -in {shlex.quote(str(path))} -pubout -out public_key.pem"
         )
     try:
         if b"-----BEGIN CERTIFICATE-----" in data:
@@ -179,6 +188,11 @@ def _prove_rsa(
 
 
 def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image_path: Path, hash_algorithm: str) -> Proof:
+    if key.curve.name not in _CURVES:
+        raise WrongCurve(
+            f"the signing key is {_key_name(key)}, and firmware verifies with P-256 (prime256v1, the same as "
+            "secp256r1) or P-384 only; sign with a new key, whose public half goes into the firmware"
+        )
     for name in (hash_algorithm, *HASH_ALGORITHMS):
         if _is_ecdsa(key, signature, _digest(image_path, name), _HASHES[name]()):
             break

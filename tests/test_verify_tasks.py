@@ -207,6 +207,14 @@ def ecdsa_where_the_classic_agent_was_to_have_rsa(project: Project) -> None:
     ecdsa_for_corstone(project)
 
 
+def key_on_a_curve_that_no_firmware_reads(project: Project) -> None:
+    project.set(firmware_profile="jobs-library", image_file_name="non_secure image")
+    key = private_key(project)
+    openssl("ecparam", "-name", "secp256k1", "-genkey", "-noout", "-out", key)
+    shutil.copy(with_public_half(key).with_suffix(".pub"), public_key(project))
+    sign(project)
+
+
 def rsa_for_the_jobs_library(project: Project) -> None:
     project.set(firmware_profile="jobs-library")
 
@@ -302,6 +310,7 @@ MISTAKES = (
     Mistake(pss_for_the_classic_agent, "proof", "is PSS (SHA256), the device wants PKCS#1 v1.5"),
     Mistake(ecdsa_for_corstone, "proof", "is EC secp256r1; Arm's Corstone firmware parses sig-sha256-rsa"),
     Mistake(ecdsa_where_the_classic_agent_was_to_have_rsa, "proof", "is EC secp256r1; the classic OTA agent"),
+    Mistake(key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and firmware verifies"),
     Mistake(rsa_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library parses sig-sha256-ecdsa"),
     Mistake(image_too_big, "image", 'has room for 2,359,296 as "non_secure image"'),
     Mistake(image_too_big_for_aws, "image", "AWS carries at most 16,777,216"),

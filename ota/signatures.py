@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, types, utils
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.errors import FirmwareError, SignatureError
@@ -32,6 +32,7 @@ __all__ = [
     "WrongKeyKind",
     "WrongSigning",
     "check_algorithms",
+    "is_key_pair",
     "is_rsa_key",
     "read_signature",
     "verify_signature",
@@ -130,6 +131,16 @@ def verify_signature(
     raise WrongKeyKind(
         f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
     )
+
+
+def is_key_pair(private_key_path: Path, public_key_path: Path) -> bool:
+    """Whether both files can be read, and the private key is that of the public key or certificate."""
+    try:
+        private = load_pem_private_key(private_key_path.read_bytes(), password=None)
+        public = _public_key(public_key_path)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SignatureError):
+        return False
+    return private.public_key() == public
 
 
 def is_rsa_key(public_key_path: Path) -> bool:

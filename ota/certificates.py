@@ -305,6 +305,8 @@ def _outcome(look: Look, verb: Verb, certificate: Certificate, detail: str = "")
         keys.ensure_public_key_file(look.files.public_key_path, look.key)
         if keys.is_readable_by_others(look.files.private_key_path):
             details.append(f"others can read the private key: chmod 600 {quoted(look.files.private_key_path)}")
+        if folder := keys.folder_open_to_others(look.files.private_key_path):
+            details.append(f"others can replace the files in {folder}: chmod go-w {quoted(folder)}")
     return Outcome(NOUN, verb, certificate.id, detail="; ".join(filter(None, details)), value=certificate)
 
 

@@ -20,7 +20,7 @@ from ota.certificate_files import find_certificate_file
 from ota.errors import OtaError
 from ota.findings import Finding, Severity, fatal, of_severity, ok, warning
 from ota.firmware import check_application, has_firmware_tree, list_applications, missing_tree_text
-from ota.keys import is_readable_by_others
+from ota.keys import folder_open_to_others, is_readable_by_others
 from ota.verification import verify
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
 def check_certificate_files(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Whether the certificate file still holds for a while, and nobody else reads the key."""
+    """Whether the certificate file still holds for a while, and nobody else reads or replaces the key."""
     local = find_certificate_file(settings.certificate_path)
     if local is None:
         yield ok("files", f"no certificate at {settings.certificate_path} yet")
@@ -51,6 +51,9 @@ def check_certificate_files(settings: Settings, now: datetime) -> Iterator[Findi
     key_path = settings.private_key_path
     if key_path.is_file() and is_readable_by_others(key_path):
         yield warning("files", f"others can read the private key {key_path}", f"chmod 600 {shlex.quote(str(key_path))}")
+    if folder := folder_open_to_others(key_path):
+        said = f"others can replace the files in {folder}, which leads to the private key"
+        yield warning("files", said, f"chmod go-w {shlex.quote(str(folder))}")
 
 
 def check_build(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -125,7 +128,7 @@ def _build_command(settings: Settings) -> str:
     root, script = settings.firmware_root, settings.build_script_path
     known = list_applications(root)
     if known and settings.target_application not in known:
-        return f"invoke with --target-application {known[0]} all"
+        return f"invoke with --target-application {shlex.quote(known[0])} all"
     others = sorted(root.rglob(script.name))
     if others:
         return f"invoke with --build-script-path {shlex.quote(str(others[0].relative_to(root)))} build"

@@ -1,9 +1,9 @@
 """The one door to AWS: a session, lazy clients, who we are, and retries.
 
 Nothing else makes clients, so that everything about reaching AWS stands here once: which credentials (boto3's own
-chain), which region (``AWS_REGION`` counts as well as
-``AWS_DEFAULT_REGION``), which endpoint, how often to try again. Clients are made on first use and shared between
-threads; each notes service and object of a failed call in its error, for ``errors.from_boto`` to name.
+chain), which region (``AWS_REGION`` counts as well as ``AWS_DEFAULT_REGION``), which endpoint, how often to try again.
+No call leaves this machine unencrypted. Clients are made on first use and shared between threads; each notes service
+and object of a failed call in its error, for ``errors.from_boto`` to name.
 
 In sandbox scope everything is given explicitly (dummy keys, endpoint, region, no profile, no proxy), so that nothing
 in the user's environment can lead a call to a real account.
@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ota.broken_answers import refuse_broken
-from ota.environment import check_pairs, checked_endpoint, checked_region
+from ota.environment import check_encrypted, check_pairs, checked_endpoint, checked_region
 from ota.errors import CredentialsError
 from ota.retries import Retries
 
@@ -53,13 +53,13 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
     """The AWS account that the environment's credentials lead to.
 
     Raises:
-        CredentialsError: no region, no credentials, or half of them.
+        CredentialsError: no region, no credentials, or half of them; an endpoint that is not to be used.
     """
     import boto3
     from botocore.exceptions import PartialCredentialsError, ProfileNotFound
 
     check_pairs(environ)
-    endpoint_url = checked_endpoint(environ.get("AWS_ENDPOINT_URL"))
+    endpoint_url = checked_endpoint(environ)
     try:
         session = boto3.Session(region_name=environ.get("AWS_REGION") or None)
         credentials = session.get_credentials()
@@ -218,7 +218,13 @@ class Cloud:
         client.meta.events.register("after-call", _name_failed_call)
         client.meta.events.register("before-parse", refuse_broken)
         self._retries.attach(client)
+        client.meta.events.register("before-send", _refuse_unencrypted)
         return client
+
+
+def _refuse_unencrypted(request: Any, **_: object) -> None:
+    """The last look before a request leaves, whatever chose its URL: a profile's endpoint, or S3's redirect."""
+    check_encrypted(request.url, "the endpoint_url of your AWS configuration")
 
 
 def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:

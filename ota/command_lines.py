@@ -25,7 +25,7 @@ def aim(command: str, prefix: str) -> str:
         command: to be pasted into a shell; what is no command of this tool stays as it is.
         prefix: how this command line began: ``invoke sandbox with --thing-name lamp-2``.
     """
-    return AND.join(_aim(part.strip(), prefix) for part in command.split("&&")) if command else ""
+    return AND.join(_aim(part.strip(), prefix) for part in command.split(AND)) if command else ""
 
 
 def aim_text(text: str, prefix: str) -> str:

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from ota.device_blocks import Download
@@ -179,15 +180,28 @@ def fetch_over_http(
         raise Refused(Place.BLOCKS, Symptom.DROPPED, f"HTTP, after {download.done_bytes} bytes")
 
 
-def _check_url(url: str) -> None:
+def _check_url(url: str, *, allows_loopback: bool = True) -> None:
     parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+    is_here = allows_loopback and parts.scheme == "http" and parts.hostname in LOOPBACK
+    if parts.scheme != "https" and not is_here:
         raise DeviceFailed(
-            f"the job document's update_data_url begins with {parts.scheme}://, and an image is fetched over https only"
+            f"the job document's update_data_url leads to {parts.scheme}://{parts.hostname}, and an image is fetched "
+            "over https only"
         )
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
     """No proxy stands between this machine and itself."""
     handlers = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
-    return urllib.request.build_opener(*handlers)
+    return urllib.request.build_opener(CheckedRedirects, *handlers)
+
+
+class CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect to a URL that the job document itself might name, and never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request for the new URL; DeviceFailed where it is not to be trusted."""
+        _check_url(newurl, allows_loopback=req.type != "https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)

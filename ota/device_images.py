@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -91,8 +92,9 @@ class Store:
         except FileNotFoundError:
             return State()
         except (OSError, ValueError, KeyError, TypeError) as error:
+            folder = shlex.quote(str(self.folder_path))
             raise DeviceFailed(
-                f"{path} cannot be read as a device's memory ({error}): `rm -r {self.folder_path}` makes a new device."
+                f"{path} cannot be read as a device's memory ({error}): `rm -r {folder}` makes a new device."
             ) from error
 
     def running(self, image_name: str) -> Running:

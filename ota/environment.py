@@ -8,15 +8,19 @@ Source: boto3's guide to credentials; AWS STS (temporary keys begin with ASIA); 
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ota.errors import CredentialsError, SettingsError
 
 # Variables of AWS's tools, credentials above all, and of this tool.
 OWN_PREFIXES = ("AWS_", "OTA_")
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
+URL_SHAPE = re.compile(r"https?://(\[[0-9a-fA-F:.]+\](:\d+)?|[^/\s\[\]]+)(/|$)")
 REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
@@ -107,17 +111,43 @@ def checked_region(region: str | None) -> str:
     return region
 
 
-def checked_endpoint(endpoint_url: str | None) -> str | None:
-    """The endpoint, where it is a URL; None for AWS's own.
+def checked_endpoint(environ: Mapping[str, str]) -> str | None:
+    """The endpoint for every service, None for AWS's own; those for single services are checked too.
 
     Raises:
-        CredentialsError: it is none.
+        CredentialsError: one is no URL, or would send calls over the network unencrypted.
     """
-    if not endpoint_url:
-        return None
-    if not re.match(r"https?://[^/\s]+", endpoint_url):
+    for name, url in environ.items():
+        if url and (name == ENDPOINT_VARIABLE or name.startswith(f"{ENDPOINT_VARIABLE}_")):
+            if not URL_SHAPE.match(url):
+                raise CredentialsError(
+                    f"{name} is {url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
+                    "or unset it to reach AWS itself."
+                )
+            check_encrypted(url, name)
+    return environ.get(ENDPOINT_VARIABLE) or None
+
+
+def check_encrypted(url: str, whence: str) -> None:
+    """Refuse a URL that leaves this machine over http; ``whence`` names where it is written.
+
+    Raises:
+        CredentialsError: it does, and nothing was sent.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
         raise CredentialsError(
-            f"AWS_ENDPOINT_URL is {endpoint_url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
-            "or unset it to reach AWS itself."
+            f"{whence} is {parts.scheme}://{parts.hostname}: anybody on the way can read and change calls over http, "
+            "so that http is for this machine alone (127.0.0.1, localhost). Nothing was sent: write an https:// URL "
+            f"into {whence}."
         )
-    return endpoint_url
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine: localhost, a name under it, or a loopback address."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

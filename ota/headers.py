@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -183,13 +184,17 @@ def kept_by_hand(found: Header, wanted: Header) -> FirmwareError:
     ways = ["answer yes on a terminal", f"edit it to {wanted.endpoint!r} and {wanted.thing_name!r}"]
     if found.thing_name not in (wanted.thing_name, *DUMMIES[THING_NAME_DEFINE]):
         ways.append(f"set thing_name to {found.thing_name!r}")
-    ways += ["set overwrite_header to true", f"bring its dummies back: git checkout -- {found.path}"]
+    ways += ["set overwrite_header to true", f"bring its dummies back: {_checkout(found.path)}"]
     return FirmwareError(
         f"{found.path} was set by hand and is kept; not replaced: {changes(found, wanted)}\n"
         f"To go on: {'; or '.join(ways)}",
         remedy="invoke with --overwrite-header true thing",
         brief=f"it was set by hand and is kept; not replaced: {changes(found, wanted)}",
     )
+
+
+def _checkout(path: Path) -> str:
+    return shlex.join(["git", "-C", str(path.parent), "checkout", "--", path.name])
 
 
 def _read(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -44,6 +45,8 @@ FOLDER_MODE = 0o700
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
 READABLE_BY_OTHERS = 0o077
+WRITABLE_BY_GROUP_OR_OTHERS = 0o022
+WRITABLE_BY_OTHERS = 0o002
 UNFINISHED_SUFFIX = ".part"
 
 
@@ -52,11 +55,12 @@ def find_private_key(path: Path) -> PrivateKey | None:
 
     Raises:
         CertificateError: the file cannot be read, is no private key in PEM, has a passphrase, or is of a kind that
-            AWS IoT takes no signing request from.
+            AWS IoT takes no signing request from; or the path is a symbolic link to nothing.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
+        _refuse_dangling_link(path)
         return None
     except OSError as error:
         raise CertificateError(f"The private key {path} cannot be read ({error.strerror}): check its owner.") from error
@@ -89,8 +93,9 @@ def create_private_key(path: Path) -> PrivateKey:
     When another run puts a key there at the same moment, that one is left and returned.
 
     Raises:
-        CertificateError: the file cannot be written.
+        CertificateError: the file cannot be written, or the path is a symbolic link to nothing.
     """
+    _refuse_dangling_link(path)
     key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
     content = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     try:
@@ -132,6 +137,19 @@ def is_readable_by_others(path: Path) -> bool:
     return bool(path.stat().st_mode & READABLE_BY_OTHERS)
 
 
+def folder_open_to_others(path: Path) -> Path | None:
+    """The folder in which others may replace the file at ``path``; None where there is none.
+
+    The file's own folder counts where its group or anybody may write; of the folders above only those where anybody
+    may, since a group of one's own is usual there. A sticky folder, such as ``/tmp``, lets nobody replace the files of
+    others.
+    """
+    own, *above = path.absolute().parents
+    if _may_replace(own, WRITABLE_BY_GROUP_OR_OTHERS):
+        return own
+    return next((folder for folder in above if _may_replace(folder, WRITABLE_BY_OTHERS)), None)
+
+
 def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> None:
     """Replace ``path`` in one step, synced, so that a killed run leaves the old content or the new.
 
@@ -167,8 +185,35 @@ def _belong_together(numbers: rsa.RSAPrivateNumbers) -> bool:
     return exponents and numbers.iqmp * q % p == 1 and e * d % (p - 1) == 1 and e * d % (q - 1) == 1
 
 
+def _may_replace(folder_path: Path, bits: int) -> bool:
+    try:
+        mode = folder_path.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & bits) and not mode & stat.S_ISVTX
+
+
+def _refuse_dangling_link(path: Path) -> None:
+    """CertificateError where the path, or a folder on the way to it, is a symbolic link to nothing."""
+    for link in (path, *path.absolute().parents):
+        if link.is_symlink() and not link.exists():
+            move = f"mv {shlex.quote(str(link))} {shlex.quote(str(link))}.old"
+            raise CertificateError(
+                f"{link} is a symbolic link to {link.readlink()}, and nothing is there: bring that back, or move the "
+                f"link away (`{move}`) and run the same command again.",
+                remedy=move,
+            )
+
+
+def _make_private_folder(folder_path: Path) -> None:
+    """Make the folder and those above it that are missing, each with 0700; ``Path.mkdir`` does so for the last only."""
+    for folder in (*reversed(folder_path.parents), folder_path):
+        if not folder.exists():
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
 def _write_unfinished(path: Path, content: bytes, mode: int) -> Path:
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    _make_private_folder(path.parent)
     # mkstemp opens with O_EXCL and 0600, so that nobody else can read it at any moment.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED_SUFFIX, dir=path.parent)
     try:

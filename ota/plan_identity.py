@@ -8,6 +8,7 @@ Source: ``certificates.choose_certificate``, ``policies.judge_policy``, ``header
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -149,7 +150,8 @@ def _plan_certificate(site: Site, identity: Identity) -> Step:
     choice, settings = identity.choice, site.settings
     if isinstance(choice, OtaError):
         name = settings.existing_certificate_arn or settings.certificate_path.name
-        own_folder = f"invoke with --credentials-path {settings.credentials_path.name}-{settings.thing_name} all"
+        folder = shlex.quote(f"{settings.credentials_path.name}-{settings.thing_name}")
+        own_folder = f"invoke with --credentials-path {folder} all"
         new_one = "invoke with --existing-certificate-arn CREATE_NEW_CERTIFICATE all"
         step = blocked("certificate", name, choice, new_one if settings.existing_certificate_arn else own_folder)
         # These messages say what is wrong, and behind a colon every way out.

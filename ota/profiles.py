@@ -6,7 +6,8 @@ firmware would not parse are refused before anything is uploaded.
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx (``ota_orchestrator.c``, ``ota_types_definitions.h``, patch 0001 of its
 Jobs library, flash layout); ``populateJobDocFields`` of aws/Jobs-for-AWS-IoT-embedded-sdk; ``ota.c``,
-``ota_private.h`` and ``ota_config_defaults.h`` of aws/ota-for-aws-iot-embedded-sdk.
+``ota_private.h`` and ``ota_config_defaults.h`` of aws/ota-for-aws-iot-embedded-sdk; ``ota_pal_posix.c`` of
+aws/aws-iot-device-sdk-embedded-C.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Profile:
         firmware: as a sentence has it.
         signature_algorithms: what it parses; the first is the default.
         why: why it parses these and no others.
+        doubts: of an algorithm among these, why a device may not parse it all the same.
         rsa_padding: for RSA; None where it parses none.
         protocols: how it can load an image.
         protocols_why: why in these ways and no others.
@@ -72,6 +74,7 @@ class Profile:
     why: str
     rsa_padding: Padding | None
     version_rule: VersionRule
+    doubts: Mapping[str, str] = field(default_factory=dict)
     protocols: tuple[str, ...] = (MQTT, HTTP)
     protocols_why: str = ""
     image_file_names: tuple[str, ...] = ()
@@ -179,6 +182,10 @@ CLASSIC_AGENT = Profile(
     firmware="the classic OTA agent",
     signature_algorithms=("RSA", "ECDSA"),
     why="its port names one of them at compile time",
+    doubts={
+        "RSA": "AWS's own port for POSIX and most ports for boards name sig-sha256-ecdsa, and then sig-sha256-rsa is "
+        "not read (OTA_JsonFileSignatureKey in the port's ota_pal.c)"
+    },
     rsa_padding=Padding.PKCS1,
     version_rule=VersionRule.HIGHER,
     certificate_file=None,

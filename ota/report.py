@@ -2,8 +2,9 @@
 
 Every object gets one line: ``noun  verb  name  detail``. Results go to stdout, messages to stderr. Colours, progress
 bars and spinners come from rich, and only on a terminal; anywhere else the same words come out plain, so that a log
-reads like the screen. Without a terminal no question is asked: the answer is no, and the caller says which setting
-or flag means yes.
+reads like the screen. What AWS, a device or a file's name says is shown without control and bidirectional characters,
+so that it can neither steer the terminal nor pass for a line of ours. Without a terminal no question is asked: the
+answer is no, and the caller says which setting or flag means yes.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ VERB_WIDTH = 7
 NAME_WIDTH = 30
 ID_CHARS = 12
 DIFFERENCE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+# Escape sequences whole; of the rest C0 and C1 but newline and tab, and what is invisible or changes the direction.
+# Source: ECMA-48 (CSI, OSC and the other strings); Unicode Standard Annex 9 (bidirectional formatting characters).
+UNPRINTABLE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 CERTIFICATE_ID = re.compile(r"\b[0-9a-f]{64}\b")
 STYLES = {
     Verb.CREATED: "bold green",
@@ -68,7 +75,8 @@ class Report:
 
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
-        verb, name, detail = outcome.verb.value, self._short(outcome.name), self.aimed(self._short(outcome.detail))
+        verb, name = outcome.verb.value, self._in_one_line(outcome.name)
+        detail = self.aimed(self._short(outcome.detail))
         end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
         if not self.is_terminal or self._says_aside:
             self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
@@ -86,7 +94,7 @@ class Report:
 
     def entry(self, noun: str, word: str, style: str, name: str, detail: str = "") -> None:
         """One object's line with a word that is no verb; on a terminal its text wraps under itself."""
-        name, detail = self._short(name), self.aimed(self._short(detail))
+        name, detail = self._in_one_line(name), self.aimed(self._short(detail))
         if not self.is_terminal:
             first, *more = detail.splitlines() or [""]
             self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
@@ -105,7 +113,7 @@ class Report:
     def block(self, text: str, style: str = "") -> None:
         """Lines that belong under the one before: indented, and whole, so that they can be pasted."""
         indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
-        for line in text.splitlines():
+        for line in printable(text).splitlines():
             self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
 
     def prose(self, text: str) -> None:
@@ -148,7 +156,8 @@ class Report:
 
     def document(self, value: Any) -> None:
         """One JSON document; stdout."""
-        self._write(json.dumps(self._aimed_all(value), indent=2))
+        # json escapes all that it would be unsafe to show, except DEL.
+        self._write(json.dumps(self._aimed_all(value), indent=2).replace("\x7f", "\\u007f"))
 
     def keep_stdout_clear(self) -> None:
         """Sentences go to stderr from now on, so that stdout holds nothing but a JSON document."""
@@ -160,14 +169,14 @@ class Report:
 
     def _aimed_all(self, value: Any) -> Any:
         if isinstance(value, str):
-            return self.aimed(value)
+            return aim_text(value, self.prefix)
         if isinstance(value, dict):
             return {key: self._aimed_all(one) for key, one in value.items()}
         return [self._aimed_all(one) for one in value] if isinstance(value, list | tuple) else value
 
     def aimed(self, text: str) -> str:
-        """The text, with the commands in it as they have to be typed on this command line."""
-        return aim_text(text, self.prefix)
+        """The text as it may be shown, with the commands in it as they have to be typed on this command line."""
+        return aim_text(printable(text), self.prefix)
 
     @property
     def can_ask(self) -> bool:
@@ -178,7 +187,7 @@ class Report:
         """A yes-or-no question; without a terminal the answer is no."""
         if not self.can_ask:
             return False
-        self._err.write(f"{question} [y/N] ")
+        self._err.write(f"{printable(question)} [y/N] ")
         self._err.flush()
         return self._stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -186,13 +195,13 @@ class Report:
         """A question that wants a word; without a terminal the answer is empty."""
         if not self.can_ask:
             return ""
-        self._err.write(f"{question} ")
+        self._err.write(f"{printable(question)} ")
         self._err.flush()
         return self._stdin.readline().strip()
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows under titles, in columns; off a terminal one line a row, nothing cut."""
-        lines = [tuple(titles), *(tuple(self._short(cell) for cell in row) for row in rows)]
+        lines = [tuple(titles), *(tuple(self._in_one_line(cell) for cell in row) for row in rows)]
         if not self.is_terminal:
             widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
             for line in lines:
@@ -217,7 +226,7 @@ class Report:
             else:
                 self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
             if finding.command:
-                self._write(f"{'':<{VERB_WIDTH}}  {finding.command}")
+                self._write(f"{'':<{VERB_WIDTH}}  {printable(finding.command)}")
 
     def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
         from rich.table import Table
@@ -254,7 +263,7 @@ class Report:
         console = self._console
         with console.status(label) as status:
             room = max(console.width - len(label) - 6, 10)
-            yield lambda text: status.update(f"{label} [dim]{escape(text.strip()[:room])}[/dim]")
+            yield lambda text: status.update(f"{label} [dim]{escape(printable(text.strip())[:room])}[/dim]")
 
     def _write(self, text: str) -> None:
         try:
@@ -265,6 +274,10 @@ class Report:
             if not isinstance(error, BrokenPipeError):
                 raise OtaError(f"The output cannot be written ({error.strerror}), so the run ends here.") from error
 
+    def _in_one_line(self, name: str) -> str:
+        """An object's name, shortened; line breaks in it become visible, so that it cannot begin a line of its own."""
+        return printable(self._short(name)).replace("\n", "\\n").replace("\t", "\\t")
+
     def _short(self, text: str) -> str:
         """Certificate ids cut to what tells them apart, and paths shown from the current folder."""
         return CERTIFICATE_ID.sub(lambda found: found.group()[:ID_CHARS] + "…", text.replace(self._here, ""))
@@ -274,6 +287,11 @@ class Report:
         from rich.console import Console
 
         return Console(file=self._out, highlight=False)
+
+
+def printable(text: str) -> str:
+    """The text without control and bidirectional characters; newlines and tabs stay."""
+    return UNPRINTABLE.sub("", text)
 
 
 class _Nowhere(io.StringIO):

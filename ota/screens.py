@@ -18,6 +18,7 @@ from ota.executions import Execution, Rollout
 from ota.findings import Finding, Severity, of_severity
 from ota.planning import make_plan
 from ota.plans import Action, Plan, Site
+from ota.report import printable
 from ota.statuses import ObjectState, State, Status, Verdict
 from ota.watching import Moment, silence_causes, what_it_says, why_it_failed
 
@@ -246,5 +247,5 @@ def _picture(rollout: Rollout) -> RenderableType:
     for one in rollout.executions:
         done, total = one.received or (int(one.is_over), 1)
         bar = ProgressBar(total=total, completed=done, width=BAR_WIDTH)
-        grid.add_row(Text(one.thing_name, "bold"), bar, Text(what_it_says(one)))
+        grid.add_row(Text(one.thing_name, "bold"), bar, Text(printable(what_it_says(one))))
     return grid

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
+from ota.command_lines import AND
 from ota.errors import SignatureError
-from ota.fields import FIELD_BY_NAME
 from ota.findings import Finding, fatal, ok, warning
 from ota.image_files import ImageFile
+from ota.mending import KEY_FIELD, PRIVATE_KEY_NAME, Mending
 from ota.profiles import Padding
 from ota.signature_files import SignatureFile, decode_signature, holds_raw_bytes, read_signature, signature_text
-from ota.signatures import Proof, WrongKeyKind, WrongSigning, is_rsa_key, verify_signature
+from ota.signatures import Proof, WrongCurve, WrongKeyKind, WrongSigning, is_key_pair, is_rsa_key, verify_signature
 
 if TYPE_CHECKING:
-    from ota.mending import Mending
     from ota.settings import Settings
 
 EXPIRES_SOON = timedelta(days=30)
@@ -61,12 +61,13 @@ def key_findings(settings: Settings, mending: Mending, now: datetime) -> Iterato
     if certificate is not None:
         yield _validity(certificate, settings, mending, now)
     elif settings.profile.is_certificate_opened:
-        yield warning(
-            "certificate",
+        said = (
             f"{settings.profile.firmware} verifies with the certificate {settings.certificate_file_on_device}, and "
-            f"{path.name} is none, so that its dates are not proven; name a copy of it in code_signing_public_key",
-            mending.with_settings({"code_signing_public_key": f"{path.stem}.crt"}),
+            f"{path.name} is none, so that its dates are not proven"
         )
+        mend = mending.certify()
+        how = "" if mend else "; name a copy of that certificate in code_signing_public_key"
+        yield warning("certificate", f"{said}{how}", mend)
 
 
 def proof_findings(
@@ -83,7 +84,9 @@ def proof_findings(
     except WrongKeyKind as error:
         keys = " and ".join(settings.profile.signature_keys)
         said = f"{error}; {settings.profile.firmware} parses {keys}: name the firmware that is on the device"
-        yield fatal("proof", said, mending.use_profile(is_rsa=is_rsa_key(path)))
+        yield fatal("proof", said, _mend_kind(settings, mending, image, text))
+    except WrongCurve as error:
+        yield fatal("proof", str(error), mending.sign_with_new_key())
     except WrongSigning as error:
         yield fatal("proof", str(error), mending.sign())
     except SignatureError as error:
@@ -103,17 +106,34 @@ def _prove(settings: Settings, image: ImageFile, text: str, key_path: Path) -> P
     )
 
 
+def _mend_kind(settings: Settings, mending: Mending, image: ImageFile, text: str) -> str:
+    """Settings of firmware that parses such a signature; signed anew first where that firmware wants it otherwise."""
+    path = settings.code_signing_public_key
+    values = mending.values_for(is_rsa=is_rsa_key(path))
+    use = mending.with_settings(values)
+    changed = settings.with_values(values)
+    try:
+        _prove(changed, image, text, path)
+    except WrongCurve:
+        return Mending(changed).sign_with_new_key(values)
+    except WrongSigning:
+        return AND.join([Mending(changed).sign(), use])
+    except SignatureError:
+        return mending.rebuild_with_own_key()
+    return use
+
+
 def _mend_proof(settings: Settings, mending: Mending, image: ImageFile, text: str) -> str:
     """The build's own key where that is the one that signed, else a build that signs anew."""
-    field = FIELD_BY_NAME["code_signing_public_key"]
-    own_key = settings.firmware_root / field.default
-    if own_key != settings.code_signing_public_key and own_key.is_file():
-        try:
-            _prove(settings, image, text, own_key)
-        except SignatureError:
-            return mending.rebuild()
-        return mending.with_settings({field.name: str(own_key)})
-    return mending.rebuild()
+    path, own_path = settings.code_signing_public_key, mending.own_key_path
+    if own_path == path:
+        return mending.rebuild()
+    try:
+        _prove(settings, image, text, own_path)
+    except SignatureError:
+        is_same = is_key_pair(own_path.with_name(PRIVATE_KEY_NAME), path)
+        return mending.rebuild() if is_same else mending.rebuild_with_own_key()
+    return mending.with_settings({KEY_FIELD.name: str(own_path)})
 
 
 def _unproven(settings: Settings, mending: Mending, image: ImageFile, signature: SignatureFile) -> Iterator[Finding]:
@@ -124,7 +144,8 @@ def _unproven(settings: Settings, mending: Mending, image: ImageFile, signature:
         yield warning("proof", said, mending.rebuild())
         return
     said = f"the signature is not proven, for there is no public key at {path}; name it in code_signing_public_key"
-    yield warning("proof", said, mending.with_settings({"code_signing_public_key": path.name}))
+    mend = mending.publish_key() if mending.private_key_path.is_file() else mending.rebuild()
+    yield warning("proof", said, mend)
 
 
 def _certificate(path: Path) -> Certificate | None:
@@ -138,13 +159,15 @@ def _certificate(path: Path) -> Certificate | None:
 def _validity(certificate: Certificate, settings: Settings, mending: Mending, now: datetime) -> Finding:
     name = settings.code_signing_public_key.name
     first, last = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    mend = mending.renew_certificate()
+    renew = "" if mend else "; make a new one for the same key, where its private key is"
     kind = fatal if settings.profile.is_certificate_opened else warning
     if now > last:
-        return kind("certificate", f"the signing certificate {name} expired on {last:%Y-%m-%d}", mending.certify())
+        return kind("certificate", f"the signing certificate {name} expired on {last:%Y-%m-%d}{renew}", mend)
     if now < first:
-        said = f"the signing certificate {name} is not valid before {first:%Y-%m-%d}"
-        return kind("certificate", said, mending.certify())
+        said = f"the signing certificate {name} is not valid before {first:%Y-%m-%d}{renew}"
+        return kind("certificate", said, mend)
     if last - now < EXPIRES_SOON:
-        said = f"the signing certificate {name} expires on {last:%Y-%m-%d}, maybe before a device has the update"
-        return warning("certificate", said, mending.certify())
+        said = f"the signing certificate {name} expires on {last:%Y-%m-%d}, maybe before a device has the update{renew}"
+        return warning("certificate", said, mend)
     return ok("certificate", f"{name} is valid until {last:%Y-%m-%d}")

@@ -10,6 +10,7 @@ FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cma
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, types, utils
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.errors import SignatureError
@@ -29,6 +30,8 @@ from ota.signature_files import decode_signature
 HASH_ALGORITHMS = ("SHA256", "SHA1")
 SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
 _HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
+# What the firmware verifies with: Arm's build signs with either, and AWS's ports take P-256 alone.
+_CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
 _OPENSSL = {
     Padding.PSS: "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss "
     "-pkeyopt rsa_mgf1_md:sha256",
@@ -38,6 +41,10 @@ _OPENSSL = {
 
 class WrongKeyKind(SignatureError):
     """The public key is of another kind than ``signature_algorithm`` says."""
+
+
+class WrongCurve(SignatureError):
+    """The public key is an elliptic one on a curve that no firmware here verifies with."""
 
 
 class WrongSigning(SignatureError):
@@ -96,6 +103,7 @@ def verify_signature(
 
     Raises:
         WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
+        WrongCurve: the key is an elliptic one, but neither on P-256 nor on P-384.
         WrongSigning: the key signed this image, but with other padding or another hash.
         SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
     """
@@ -109,6 +117,16 @@ def verify_signature(
     raise WrongKeyKind(
         f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
     )
+
+
+def is_key_pair(private_key_path: Path, public_key_path: Path) -> bool:
+    """Whether both files can be read, and the private key is that of the public key or certificate."""
+    try:
+        private = load_pem_private_key(private_key_path.read_bytes(), password=None)
+        public = _public_key(public_key_path)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SignatureError):
+        return False
+    return private.public_key() == public
 
 
 def is_rsa_key(public_key_path: Path) -> bool:
@@ -137,7 +155,7 @@ def _public_key(path: Path) -> types.PublicKeyTypes:
     if b"PRIVATE KEY" in data:
         raise SignatureError(
             f"{path} holds a private key; name the public one, made by: "
-            f"openssl pkey -in {path} -pubout -out public_key.pem"
+            f"openssl pkey -in {shlex.quote(str(path))} -pubout -out public_key.pem"
         )
     try:
         if b"-----BEGIN CERTIFICATE-----" in data:
@@ -167,6 +185,11 @@ def _prove_rsa(
 
 
 def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile, hash_algorithm: str) -> Proof:
+    if key.curve.name not in _CURVES:
+        raise WrongCurve(
+            f"the signing key is {_key_name(key)}, and firmware verifies with P-256 (prime256v1, the same as "
+            "secp256r1) or P-384 only; sign with a new key, whose public half goes into the firmware"
+        )
     for name in (hash_algorithm, *HASH_ALGORITHMS):
         if _is_ecdsa(key, signature, image.digest(name), _HASHES[name]()):
             break

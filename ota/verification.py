@@ -70,6 +70,10 @@ def verify(
 def _setting_findings(settings: Settings, mending: Mending) -> Iterator[Finding]:
     profile = settings.profile
     yield ok("profile", f"{profile.name}: {profile.firmware}, which parses {' and '.join(profile.signature_keys)}")
+    doubt = profile.doubts.get(settings.signature_algorithm)
+    if doubt:
+        said = f"{settings.signature_algorithm} is signed with, and of {profile.firmware} {doubt}"
+        yield warning("profile", said, mending.sign_with_new_key({"signature_algorithm": "ECDSA"}))
     limit = profile.thing_name_chars
     if limit and len(settings.thing_name) > limit:
         yield fatal(

@@ -110,6 +110,9 @@ def silence_causes(site: Site, plan: Plan, rollout: Rollout) -> list[str]:
     """
     seen = [sentence for noun, sentence in SEEN_CAUSES.items() if _is_amiss(plan, noun)]
     is_queued = any(one.status == QUEUED for one in rollout.executions)
+    doubt = site.settings.profile.doubts.get(site.settings.signature_algorithm)
+    if doubt and not is_queued:
+        seen.append(f"The update is signed with {site.settings.signature_algorithm}: {doubt}; `{{prefix}} verify`.")
     usual = NEVER_ASKED if is_queued else WENT_SILENT
     name = site.settings.thing_name
     return [sentence.format(thing=name, prefix=site.prefix) for sentence in [*seen, *usual]]

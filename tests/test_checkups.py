@@ -203,6 +203,15 @@ def readable_key(desk: Desk) -> None:
     desk.project.key_path.chmod(0o644)
 
 
+def open_folder(desk: Desk) -> None:
+    desk.project.key_path.parent.chmod(0o777)
+
+
+def key_that_leads_nowhere(desk: Desk) -> None:
+    desk.project.key_path.parent.mkdir()
+    desk.project.key_path.symlink_to("/nowhere/key")
+
+
 def broken_image(desk: Desk) -> None:
     image = desk.project.image_path
     image.write_bytes(image.read_bytes()[:-1] + b"!")
@@ -323,6 +332,12 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "key that others can read": Mistake(
         readable_key, "files", "others can read", "chmod 600", is_fatal=False, is_set_up=True
+    ),
+    "folder in which others can replace the key": Mistake(
+        open_folder, "files", "others can replace", "chmod go-w", is_fatal=False, is_set_up=True
+    ),
+    "key that is a link to nothing": Mistake(
+        key_that_leads_nowhere, "certificate", "is a symbolic link to /nowhere/key, and nothing is there", "mv "
     ),
     "no build script": Mistake(
         choose(skip_build="false", build_script_path="./scripts/build.sh"),

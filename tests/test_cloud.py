@@ -81,6 +81,30 @@ def test_the_partition_follows_the_region(bare: pytest.MonkeyPatch, region: str,
     assert opened(bare, **KEYS, AWS_REGION=region).partition == partition
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize("host", ["example.com", "192.0.2.1:4566", "localhost.example.com", "[2001:db8::1]", "u:pw@x"])
+def test_http_beyond_this_machine_is_refused_before_anything_is_sent(
+    bare: pytest.MonkeyPatch, name: str, host: str
+) -> None:
+    with pytest.raises(CredentialsError, match=rf"^{name} is http://.*Nothing was sent") as caught:
+        opened(bare, **KEYS, AWS_REGION="eu-west-1", **{name: f"http://{host}"})
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com", "http://localhost:1", "http://a.localhost", "http://127.9.9.9", "http://[::1]:80"]
+)
+def test_https_anywhere_and_http_on_this_machine_are_taken(bare: pytest.MonkeyPatch, url: str) -> None:
+    assert opened(bare, **KEYS, AWS_REGION="eu-west-1", AWS_ENDPOINT_URL=url).endpoint_url == url
+
+
+def test_http_in_a_profile_is_refused_too(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = eu-west-1\nendpoint_url = http://192.0.2.1:4566\n")
+    bare.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(CredentialsError, match=r"endpoint_url of your AWS configuration is http://192\.0\.2\.1"):
+        opened(bare, **KEYS).iot.list_things()
+
+
 def test_dotenv_fills_in_and_never_overrides(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("AWS_REGION=eu-west-1\nAWS_ACCESS_KEY_ID=from-file\n")
     bare.setenv("AWS_ACCESS_KEY_ID", "from-environment")

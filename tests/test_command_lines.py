@@ -30,6 +30,7 @@ BOTH = "invoke sandbox with --thing-name lamp-2"
         ("invoke sandbox.reset", SANDBOX, "invoke sandbox.reset"),
         ("invoke sandbox all", BOTH, "invoke sandbox all"),
         ("invoke --help delete.thing", SANDBOX, "invoke --help delete.thing"),
+        ("invoke with --firmware-root 'a&&b' build", SANDBOX, "invoke sandbox with --firmware-root 'a&&b' build"),
         ("openssl version", SANDBOX, "openssl version"),
         ("", SANDBOX, ""),
     ],

@@ -13,7 +13,7 @@ from urllib.response import addinfourl
 
 import pytest
 
-from ota.device_download import Pace, fetch_over_http
+from ota.device_download import CheckedRedirects, Pace, fetch_over_http
 from ota.device_faults import Trouble
 from ota.device_images import Store
 from ota.device_messages import Encoding
@@ -36,17 +36,27 @@ def lamp(world: World, control: Control, tmp_path: Path) -> DeviceWorld:
 class Server(urllib.request.BaseHandler):
     """Answers for AWS; keeps what was asked."""
 
-    def __init__(self, content: bytes = IMAGE, status: int = 200) -> None:
-        self.content, self.status = content, status
+    def __init__(self, content: bytes = IMAGE, status: int = 200, location: str = "") -> None:
+        self.content, self.status, self.location = content, status, location
         self.ranges: list[str | None] = []
 
     def https_open(self, request: urllib.request.Request) -> addinfourl:
         self.ranges.append(request.get_header("Range"))
         if self.status >= 400:
             raise HTTPError(request.full_url, self.status, "Forbidden", HTTPMessage(), io.BytesIO())
+        if self.location:
+            headers = HTTPMessage()
+            headers["Location"], self.location = self.location, ""
+            return _answer(b"", 302, headers)
         begin = int((self.ranges[-1] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         is_part = self.status == 206
-        return addinfourl(io.BytesIO(self.content[begin if is_part else 0 :]), HTTPMessage(), PRESIGNED, self.status)
+        return _answer(self.content[begin if is_part else 0 :], self.status, HTTPMessage())
+
+
+def _answer(content: bytes, status: int, headers: HTTPMessage) -> addinfourl:
+    answer = addinfourl(io.BytesIO(content), headers, PRESIGNED, status)
+    answer.msg = ""  # type: ignore[attr-defined]
+    return answer
 
 
 def fetch(store: Store, server: Server, url: str = PRESIGNED, *, until: int = 1 << 30) -> None:
@@ -59,7 +69,8 @@ def fetch(store: Store, server: Server, url: str = PRESIGNED, *, until: int = 1 
 
 def _opener(server: Server) -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
-    opener.add_handler(server)
+    for handler in (server, urllib.request.HTTPErrorProcessor(), CheckedRedirects()):
+        opener.add_handler(handler)
     return opener
 
 
@@ -101,6 +112,17 @@ class TestOverHttp:
     def test_only_https_is_trusted_beyond_this_machine(self, store: Store, url: str) -> None:
         with pytest.raises(DeviceFailed, match="over https only"):
             fetch(store, Server(), url)
+
+    @pytest.mark.parametrize("target", ["http://example.com/x", "http://127.0.0.1/x", "ftp://example.com/x"])
+    def test_https_is_not_followed_to_anything_else(self, store: Store, target: str) -> None:
+        server = Server(location=target)
+        with pytest.raises(DeviceFailed, match="over https only"):
+            fetch(store, server)
+        assert server.ranges == [None]
+
+    def test_a_redirect_from_https_to_https_is_followed(self, store: Store) -> None:
+        fetch(store, Server(location=PRESIGNED.replace("https://", "https://other.")))
+        assert store.part_path(APPLICATION_NAME).read_bytes() == IMAGE
 
     def test_a_url_that_has_run_out_is_said(self, lamp: DeviceWorld) -> None:
         lamp.offer(make_image(), protocols=["HTTP"], awsJobPresignedUrlConfig={"expiresInSec": 60})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,7 @@ CONTENT = b"".join(block.data for block in BLOCKS)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    with Store(tmp_path / "lamp") as store:
+    with Store(tmp_path / "my lamp") as store:
         yield store
 
 
@@ -131,7 +133,7 @@ def test_the_folder_is_free_again_afterwards(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", '{"running": {}}', json.dumps({"running": {"x": {}}, "pending": None})])
 def test_a_memory_that_cannot_be_read_is_said(store: Store, text: str) -> None:
     (store.folder_path / STATE_FILE).write_text(text)
-    with pytest.raises(DeviceFailed, match="rm -r"):
+    with pytest.raises(DeviceFailed, match=re.escape(f"`rm -r {shlex.quote(str(store.folder_path))}`")):
         store.running(NAME)
 
 

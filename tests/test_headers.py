@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -298,9 +299,23 @@ def test_values_by_hand_are_kept_when_the_answer_is_no(tree: Path) -> None:
     (tree / HEADER).write_text(text("my.broker", "lamp-9"))
     with pytest.raises(FirmwareError) as error:
         ensure(tree, confirm=lambda _: False)
-    for words in (str(tree / HEADER), "my.broker", "lamp-9", ENDPOINT, "set thing_name to 'lamp-9'", "git checkout"):
+    for words in (str(tree / HEADER), "my.broker", "lamp-9", ENDPOINT, "set thing_name to 'lamp-9'", "git -C "):
         assert words in str(error.value)
     assert (tree / HEADER).read_text() == text("my.broker", "lamp-9")
+
+
+def test_the_command_that_brings_the_dummies_back_can_be_pasted(tmp_path: Path) -> None:
+    tree = tmp_path / "my firmware"
+    path = tree / HEADER
+    path.parent.mkdir(parents=True)
+    path.write_text(text())
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", tree, *words], check=True)
+    path.write_text(text("my.broker", "lamp-9"))
+    with pytest.raises(FirmwareError) as error:
+        ensure(tree, confirm=lambda _: False)
+    subprocess.run(str(error.value).rpartition("dummies back: ")[2], shell=True, check=True, cwd="/")  # noqa: S602
+    assert path.read_text() == text()
 
 
 def test_another_name_is_not_offered_where_only_the_endpoint_differs(tree: Path) -> None:

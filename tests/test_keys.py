@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import stat
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,63 @@ def test_a_key_that_came_in_between_is_kept_and_used(tmp_path: Path) -> None:
     second = keys.create_private_key(path)
     assert path.read_bytes() == content
     assert keys.public_key_bytes(second.public_key()) == keys.public_key_bytes(first.public_key())
+
+
+@pytest.mark.parametrize("where", ["key", "folder"])
+def test_a_link_to_nothing_is_named_with_where_it_leads(tmp_path: Path, where: str) -> None:
+    path = tmp_path / "certificates" / "my key.pem"
+    link = path if where == "key" else path.parent
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "gone")
+    for call in (keys.find_private_key, keys.create_private_key):
+        with pytest.raises(CertificateError) as caught:
+            call(path)
+        assert f"{link} is a symbolic link to {tmp_path / 'gone'}, and nothing is there" in str(caught.value)
+    subprocess.run(["sh", "-c", caught.value.remedy], check=True)
+    keys.create_private_key(path)
+    assert keys.find_private_key(path) is not None
+
+
+def test_a_link_to_a_key_is_followed(tmp_path: Path) -> None:
+    key = keys.create_private_key(tmp_path / "private.pem")
+    (tmp_path / "link.pem").symlink_to(tmp_path / "private.pem")
+    assert keys.create_private_key(tmp_path / "link.pem").private_numbers() == key.private_numbers()  # type: ignore[union-attr]
+
+
+def test_every_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "one" / "two" / "private.pem"
+    before = os.umask(0)
+    try:
+        keys.create_private_key(path)
+    finally:
+        os.umask(before)
+    assert [mode_of(folder) for folder in (path.parent, path.parent.parent)] == [0o700, 0o700]
+
+
+@pytest.mark.parametrize(
+    ("own", "above", "found"),
+    [
+        pytest.param(0o777, 0o755, "own", id="anybody"),
+        pytest.param(0o775, 0o755, "own", id="its group"),
+        pytest.param(0o1777, 0o755, None, id="sticky"),
+        pytest.param(0o755, 0o775, None, id="the group above"),
+        pytest.param(0o700, 0o777, "above", id="anybody above"),
+        pytest.param(0o700, 0o1777, None, id="sticky above"),
+        pytest.param(None, 0o777, "above", id="not there yet"),
+    ],
+)
+def test_a_folder_in_which_others_may_replace_the_key_is_noticed(
+    tmp_path: Path, own: int | None, above: int, found: str | None
+) -> None:
+    above_path = tmp_path / "above"
+    own_path = above_path / "own"
+    above_path.mkdir()
+    if own is not None:
+        own_path.mkdir()
+        own_path.chmod(own)
+    above_path.chmod(above)
+    places = {"own": own_path, "above": above_path}
+    assert keys.folder_open_to_others(own_path / "private.pem") == (places[found] if found else None)
 
 
 def test_nothing_but_the_key_stays_in_the_folder(tmp_path: Path) -> None:

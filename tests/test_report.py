@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ota.errors import OtaError
+from ota.findings import warning
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 
@@ -44,12 +48,53 @@ def test_a_line_without_detail_has_no_blanks_at_its_end() -> None:
 
 
 def test_a_line_on_a_terminal_has_the_same_words_in_colour(terminal: Terminal) -> None:
-    import re
-
     Report(terminal).outcome(LINE)
     shown = terminal.getvalue()
     assert "\x1b[" in shown
     assert re.sub(r"\x1b\[[0-9;]*m", "", shown).rstrip("\n") == PLAIN
+
+
+NASTY = "a\x1b[2J\x1b]0;title\x07b\x9b31m\r\x08\u202ec\u2066\u200fd\x7f"
+
+
+SHOWS: dict[str, Callable[[Report], object]] = {
+    "outcome": lambda report: report.outcome(Outcome("thing", Verb.CREATED, f"{NASTY}\nnext", NASTY)),
+    "entry": lambda report: report.entry("job", "over", "bold", f"{NASTY}\nnext", NASTY),
+    "table": lambda report: report.table(("name", "more"), [(f"{NASTY}\nnext", NASTY)]),
+    "findings": lambda report: report.findings([warning("job", NASTY, f"invoke {NASTY}")]),
+    "block": lambda report: report.block(f"{NASTY}\n{NASTY}"),
+    "prose": lambda report: report.prose(f"{NASTY}\n{NASTY}"),
+    "say": lambda report: report.say(f"{NASTY}\n{NASTY}"),
+    "note": lambda report: report.note(f"{NASTY}\n{NASTY}"),
+    "question": lambda report: [report.ask(NASTY), report.ask_for(NASTY)],
+}
+
+
+@pytest.mark.parametrize("is_on_terminal", [False, True], ids=["log", "terminal"])
+@pytest.mark.parametrize("name", SHOWS)
+def test_what_would_steer_a_terminal_is_not_shown(terminal: Terminal, name: str, is_on_terminal: bool) -> None:
+    out, err = terminal if is_on_terminal else io.StringIO(), io.StringIO()
+    SHOWS[name](Report(out, err, Terminal("y\ny\n")))
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()) + err.getvalue()
+    if name == "question" and not is_on_terminal:
+        assert shown == ""
+        return
+    assert shown.count("abcd") == 2
+    assert [character for character in shown if not character.isprintable() and character != "\n"] == []
+    assert ("\nnext" in shown, "abcd\\nnext" in shown) == (False, name in {"outcome", "entry", "table"})
+
+
+def test_a_json_document_holds_every_character_escaped() -> None:
+    out = io.StringIO()
+    Report(out).document({"name": NASTY})
+    assert json.loads(out.getvalue()) == {"name": NASTY}
+    assert out.getvalue().replace("\n", "").isprintable()
+
+
+def test_the_lines_of_a_message_stay() -> None:
+    out = io.StringIO()
+    Report(out).say("one\r\n\ttwo")
+    assert out.getvalue() == "one\n\ttwo\n"
 
 
 def test_no_color_is_honoured(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

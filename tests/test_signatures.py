@@ -191,6 +191,15 @@ def test_a_private_key_is_refused_and_not_shown(keys: Path, image: Path) -> None
     assert path.read_text().splitlines()[1] not in str(error.value)
 
 
+def test_the_command_that_makes_the_public_half_can_be_pasted(keys: Path, image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "my key.pem"
+    path.write_bytes((keys / "P-256.key").read_bytes())
+    with pytest.raises(SignatureError) as error:
+        verify(image, sign(image, path, []), path, "ECDSA")
+    subprocess.run(str(error.value).rpartition("made by: ")[2], shell=True, check=True, cwd=tmp_path)  # noqa: S602
+    assert "BEGIN PUBLIC KEY" in (tmp_path / "public_key.pem").read_text()
+
+
 @pytest.mark.parametrize(
     "data",
     [

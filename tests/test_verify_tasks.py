@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pytest_socket import disable_socket
 
 from ota import verification
+from ota.sandbox import process
 from ota.sandbox.process import Address
 from tests.account import JOB, Account, account_at
 from tests.project import APPLICATION, Project, aws_project, built_tree
@@ -208,6 +209,14 @@ def ecdsa_where_the_classic_agent_was_to_have_rsa(project: Project) -> None:
     ecdsa_for_corstone(project)
 
 
+def key_on_a_curve_that_no_firmware_reads(project: Project) -> None:
+    project.set(firmware_profile="jobs-library", image_file_name="non_secure image")
+    key = private_key(project)
+    openssl("ecparam", "-name", "secp256k1", "-genkey", "-noout", "-out", key)
+    shutil.copy(with_public_half(key).with_suffix(".pub"), public_key(project))
+    sign(project)
+
+
 def rsa_for_the_jobs_library(project: Project) -> None:
     project.set(firmware_profile="jobs-library")
 
@@ -247,6 +256,53 @@ def version_of_the_model_that_counts_as_0(project: Project) -> None:
     raw = project.build_path / "raw"
     openssl("dgst", "-sha256", "-sign", private_key(project), *PSS, "-out", raw, path)
     (project.build_path / "model-update-signature.txt").write_bytes(base64.b64encode(raw.read_bytes()))
+
+
+def no_public_key(project: Project) -> None:
+    public_key(project).unlink()
+
+
+def no_key_at_all(project: Project) -> None:
+    public_key(project).unlink()
+    private_key(project).unlink()
+
+
+def chosen_key_missing_and_image_changed(project: Project) -> None:
+    stale_signature(project)
+    project.set(code_signing_public_key="certs/gone.pem")
+
+
+def other_key_chosen_and_image_changed(project: Project) -> None:
+    other_public_key_chosen(project)
+    stale_signature(project)
+
+
+def bare_key_where_a_certificate_is_opened(project: Project) -> None:
+    project.set(**CLASSIC)
+    sign(project)
+
+
+def other_certificate_beside_the_bare_key(project: Project) -> None:
+    bare_key_where_a_certificate_is_opened(project)
+    (project.firmware_path / "certs/public_key.crt").write_text("somebody's")
+
+
+def certificate_that_ends_soon(project: Project) -> None:
+    certify(project, "-days", "10")
+
+
+def rsa_with_pkcs1_for_the_jobs_library(project: Project) -> None:
+    project.set(firmware_profile="jobs-library", protocols="HTTP", image_file_name="any.bin")
+    sign(project)
+
+
+def key_on_a_foreign_curve_for_corstone(project: Project) -> None:
+    key_on_a_curve_that_no_firmware_reads(project)
+    project.set(firmware_profile="corstone")
+
+
+def rsa_for_the_classic_agent(project: Project) -> None:
+    bare_key_where_a_certificate_is_opened(project)
 
 
 def names_mixed_in_settings(project: Project) -> None:
@@ -303,7 +359,18 @@ MISTAKES = (
     Mistake(pss_for_the_classic_agent, "proof", "is PSS (SHA256), the device wants PKCS#1 v1.5"),
     Mistake(ecdsa_for_corstone, "proof", "is EC secp256r1; Arm's Corstone firmware parses sig-sha256-rsa"),
     Mistake(ecdsa_where_the_classic_agent_was_to_have_rsa, "proof", "is EC secp256r1; the classic OTA agent"),
+    Mistake(key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and firmware verifies"),
     Mistake(rsa_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library parses sig-sha256-ecdsa"),
+    Mistake(rsa_with_pkcs1_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library"),
+    Mistake(key_on_a_foreign_curve_for_corstone, "proof", "is EC secp256k1; Arm's Corstone firmware"),
+    Mistake(no_public_key, "proof", "there is no public key at", "warning"),
+    Mistake(no_key_at_all, "proof", "there is no public key at", "warning"),
+    Mistake(chosen_key_missing_and_image_changed, "proof", "cannot be read: No such file"),
+    Mistake(other_key_chosen_and_image_changed, "proof", "or another key signed it"),
+    Mistake(bare_key_where_a_certificate_is_opened, "certificate", "public_key.pem is none", "warning"),
+    Mistake(other_certificate_beside_the_bare_key, "certificate", "public_key.pem is none", "warning"),
+    Mistake(certificate_that_ends_soon, "certificate", "signer.crt expires on", "warning"),
+    Mistake(rsa_for_the_classic_agent, "profile", "and then sig-sha256-rsa is not read", "warning"),
     Mistake(image_too_big, "image", 'has room for 2,359,296 as "non_secure image"'),
     Mistake(image_too_big_for_aws, "image", "AWS carries at most 16,777,216"),
     Mistake(image_cut_off, "image", "is cut off: its header announces at least"),
@@ -362,6 +429,38 @@ def test_a_mistake_is_named_and_its_command_mends_it(project: Project, mistake: 
         assert [one for one in found if one["severity"] != "ok" and mistake.words in one["text"]] == []
     else:
         assert "fatal" not in done.out
+        assert mistake.words not in done.out
+
+
+class InSandbox(Project):
+    """A project whose command lines are about the sandbox, so that its firmware is there."""
+
+    @property
+    def firmware_path(self) -> Path:
+        return self.root_path / ".sandbox/firmware"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [no_public_key, no_key_at_all, bare_key_where_a_certificate_is_opened, ecdsa_for_corstone, no_signature],
+    ids=lambda make: make.__name__.replace("_", " "),
+)
+def test_what_a_finding_in_the_sandbox_offers_mends_it_there(
+    tmp_path: Path, built: Path, make: Callable[[Project], None]
+) -> None:
+    project = InSandbox(tmp_path / "my project", {"OTA_SANDBOX": "1"})
+    project.put_image(built)
+    project.set(skip_build="")
+    make(project)
+    bad = [one for one in findings(project)[1] if one["severity"] != "ok" and one["subject"] != "profile"]
+    try:
+        for finding in bad:
+            assert finding["command"], finding
+            assert finding["text"] not in project.paste(finding["command"]).done().out
+        if not finding["command"].endswith(" verify"):
+            assert [one for one in findings(project)[1] if one["severity"] != "ok"] == []
+    finally:
+        process.stop(project.root_path / ".sandbox")
 
 
 def test_a_thing_name_too_long_for_the_firmware_is_named_and_shortened(project: Project) -> None:

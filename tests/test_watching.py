@@ -220,6 +220,17 @@ def test_silence_after_the_job_is_taken_names_signature_and_lost_blocks(desk: De
     assert "invoke verify" in err
 
 
+def test_silence_of_a_device_whose_port_may_not_read_the_signature_says_so(desk: Desk) -> None:
+    classic = {"firmware_profile": "classic-agent", "certificate_file_on_device": "/certs/signer.pem"}
+    desk.project.set(**classic)
+    _, _, err = watch(desk, timeout_s=200.0)
+    assert "sig-sha256-rsa" not in err
+    _, _, err = watch(desk, desk.take_job, timeout_s=200.0)
+    first = err.splitlines()[1]
+    assert "The update is signed with RSA: AWS's own port for POSIX" in first
+    assert "`invoke verify`" in first
+
+
 def without_receive(desk: Desk) -> None:
     desk.iot.create_policy_version(
         policyName=POLICY,

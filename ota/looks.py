@@ -27,7 +27,7 @@ from ota.plans import Site, attempt
 from ota.statuses import Verdict, find_status
 from ota.teardown_plans import TeardownPlanner
 from ota.update_requests import Update, job_id_of
-from ota.update_waits import BEING_CREATED
+from ota.update_waits import BEING_CREATED, BEING_DELETED
 from ota.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def watch(
 
     Raises:
         NothingToWatch: there is no update to watch, or AWS could not make it.
-        NotMadeYet: the time is up, and AWS is still making it.
+        NotMadeYet: the time is up, and AWS is still making or deleting it.
         Answered: not every device succeeded: 4, the time is up: 3, or AWS did not say how it stands: 5.
     """
     job_id, begun = job_id_of(site.settings.update_name), clock()
@@ -156,10 +156,12 @@ def _credentials_command(scope: Scope) -> str:
 def _check_watchable(site: Site, update: Update | None, waited_s: float) -> None:
     name = site.settings.update_name
     if update is None:
-        raise NothingToWatch(f"There is no OTA update {name} to watch: `invoke all` makes it.")
-    if update.status in BEING_CREATED:
+        waited = f", and none came in {waited_s:.0f} seconds" if waited_s else ""
+        raise NothingToWatch(f"There is no OTA update {name} to watch{waited}: `invoke all` makes it.")
+    if update.status in BEING_CREATED or update.status == BEING_DELETED:
+        doing = "deleting" if update.status == BEING_DELETED else "making"
         raise NotMadeYet(
-            f"AWS is still making the OTA update {name} after {waited_s:.0f} seconds. Go on with `invoke watch`."
+            f"AWS is still {doing} the OTA update {name} after {waited_s:.0f} seconds. Go on with `invoke watch`."
         )
     if update.status == "CREATE_FAILED":
         raise NothingToWatch(

@@ -14,18 +14,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from ota import build_locks
 from ota.errors import OtaError, PermissionDenied
 from ota.executions import QUEUED, Execution, Rollout
 from ota.explanations import explain
 from ota.plans import Action, Plan, Site, attempt
 from ota.statuses import Verdict, judge_rollout
+from ota.things import Thing, find_thing
 from ota.update_requests import Update
-from ota.update_waits import BEING_CREATED, find_update
+from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update
 
 TIMEOUT_S = 3600.0
 POLL_S = 2.0
 SILENCE_S = 90.0
 RETRIED = "its call rate is used up, or it cannot be reached; this asks again until the time is up"
+NOT_MADE = (
+    "There is no OTA update {update} yet. In case another run is about to make it, this waits for it, for {limit_s:g} "
+    "seconds at most."
+)
 SAID_ANYWAY = ("receive", "updatedBy")  # however it ends, so they are no reason
 
 
@@ -66,14 +72,20 @@ def await_update(
 ) -> Update | OtaError | None:
     """The update once AWS has made it, as far as ``timeout_s`` allows; None where there is none.
 
-    An error says that AWS does not allow the look, or has not answered it in all that time. ``tell`` gets what is
-    waited for, once for each cause.
+    One that is not there is waited for while another run may be about to make it. An error says that AWS does not allow
+    the look, or has not answered it in all that time. ``tell`` gets what is waited for, once for each cause.
     """
-    deadline, told = clock() + timeout_s, ""
+    begun = seen = clock()
+    told = ""
     while True:
         found = attempt(partial(find_update, site.cloud.iot, site.settings.update_name))
+        now = clock()
         awaited = _awaited(site, found)
-        left_s = deadline - clock()
+        if awaited:
+            seen = now
+        elif found is None and now - seen < site.settings.update_timeout_s and _has_thing(site):
+            awaited = NOT_MADE.format(update=site.settings.update_name, limit_s=site.settings.update_timeout_s)
+        left_s = begun + timeout_s - now
         if not awaited or left_s <= 0:
             return found
         if awaited != told:
@@ -180,14 +192,23 @@ WENT_SILENT = (
 
 def _awaited(site: Site, found: Update | OtaError | None) -> str:
     """What there is to wait for, as a sentence; empty where there is nothing."""
-    name = site.settings.update_name
+    settings = site.settings
+    name = settings.update_name
     if isinstance(found, OtaError):
-        return (
-            "" if isinstance(found, PermissionDenied) else f"AWS does not say how the OTA update {name} is: {RETRIED}."
-        )
+        is_final = isinstance(found, PermissionDenied)
+        return "" if is_final else f"AWS does not say how the OTA update {name} is: {RETRIED}."
     if found is not None and found.status in BEING_CREATED:
         return f"AWS is making the OTA update {name}; this waits for its job."
+    if found is not None and found.status == BEING_DELETED:
+        return f"AWS is deleting the OTA update {name}; this waits for one in its place."
+    if found is None and build_locks.is_building(settings.build_script_path):
+        return f"Another run builds in {settings.firmware_root}; this waits for the OTA update {name}."
     return ""
+
+
+def _has_thing(site: Site) -> bool:
+    """Whether a run has begun to set up: the thing is the first that it makes. Unknown counts as no."""
+    return isinstance(attempt(partial(find_thing, site.cloud.iot, site.settings.thing_name)), Thing)
 
 
 def _is_end(found: Rollout | OtaError | None) -> bool:

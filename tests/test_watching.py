@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ota import cloud, looks, screens
+from ota import build_locks, cloud, looks, screens
 from ota.cloud import open_cloud
 from ota.errors import Answered, CloudError, OtaError, PermissionDenied
 from ota.executions import Execution, Rollout
@@ -347,6 +347,40 @@ def test_an_update_that_is_still_being_made_is_waited_for(desk: Desk) -> None:
         assert created.poll() is None
     status, out, _ = watch(desk, created.communicate, timeout_s=5.0)
     assert status == 3, out
+
+
+def test_an_update_that_another_run_is_about_to_make_is_waited_for(desk: Desk) -> None:
+    desk.run("delete.update", "--force").done()
+    status, out, err = watch(desk, lambda: desk.project.run("all").done(), desk.take_job)
+    assert status == 3
+    assert "QUEUED" in out
+    assert "There is no OTA update lamp_update yet" in err
+
+
+def test_a_build_of_another_run_is_waited_for_as_long_as_it_takes(desk: Desk) -> None:
+    desk.run("clean").done()
+    script_path = desk.project.firmware_path / "tools/scripts/build.sh"
+    with build_locks.sole_build(script_path, lambda: None), pytest.raises(looks.NothingToWatch) as raised:
+        watch(desk, timeout_s=700.0)
+    assert "none came in 700 seconds" in str(raised.value)
+
+
+@pytest.mark.parametrize(("timeout_s", "waited_s"), [(1000.0, 80), (30.0, 30), (0.0, 0)])
+def test_an_update_that_does_not_come_ends_it_in_time(desk: Desk, timeout_s: float, waited_s: float) -> None:
+    desk.run("delete.update", "--force").done()
+    with pytest.raises(looks.NothingToWatch) as raised:
+        watch(desk, timeout_s=timeout_s)
+    assert raised.value.exit_code == 2
+    assert (f"none came in {waited_s} seconds" in str(raised.value)) == bool(waited_s), str(raised.value)
+
+
+def test_an_update_that_is_being_replaced_is_waited_for(desk: Desk) -> None:
+    desk.control.pause(4.0)
+    desk.iot.delete_ota_update(otaUpdateId=UPDATE, deleteStream=True, forceDeleteAWSJob=True)
+    again = lambda: (desk.control.pause(0), desk.project.run("all").done())  # noqa: E731
+    status, out, err = watch(desk, again, timeout_s=200.0)
+    assert (status, "QUEUED" in out) == (3, True), out + err
+    assert f"AWS is deleting the OTA update {UPDATE}" in err
 
 
 def test_an_update_that_aws_could_not_make_is_nothing_to_watch(desk: Desk) -> None:

@@ -198,7 +198,7 @@ def plan(c: Context, json: bool = False) -> None:
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def status(c: Context, json: bool = False) -> None:
-    """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed."""
+    """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed, 5 unknown."""
     from ota.looks import show_status
 
     _conductor(c).look(show_status, as_json=json)
@@ -206,7 +206,7 @@ def status(c: Context, json: bool = False) -> None:
 
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
-    """Follow the update until every device has finished; exit status 0 done, 2 no update, 3 time up, 4 failed."""
+    """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
     from ota.device_wishes import read_timeout
     from ota.looks import watch
 

@@ -36,6 +36,18 @@ def sole_build(script_path: Path, on_wait: Callable[[], None]) -> Iterator[None]
         yield
 
 
+def is_building(script_path: Path) -> bool:
+    """Whether another process builds with this script at the moment."""
+    try:
+        with script_path.open("rb") as script:
+            fcntl.flock(script, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no script, or a file system without locks
+        return False
+    return False
+
+
 def check_unchanged(image: Image) -> None:
     """Refuse an image that is no longer the one that was built or taken.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -131,12 +131,15 @@ def check_pass_role(site: Site) -> Iterator[Finding]:
 
 
 def check_quotas(site: Site) -> Iterator[Finding]:
-    """Whether there is room for one more role and one more bucket."""
-    iam, s3 = site.cloud.iam, site.cloud.s3
+    """Whether there is room for the role and the bucket, where they are not there already."""
+    iam, s3, settings = site.cloud.iam, site.cloud.s3, site.settings
     summary = iam.get_account_summary()["SummaryMap"]
-    yield _room("roles", summary.get("Roles", 0), summary.get("RolesQuota", 0))
-    buckets = sum(len(page.get("Buckets", [])) for page in s3.get_paginator("list_buckets").paginate())
-    yield _room("buckets", buckets, BUCKET_QUOTA)
+    used, quota = summary.get("Roles", 0), summary.get("RolesQuota", 0)
+    name = settings.iam_role_name
+    yield _room("roles", used, quota, name, lambda: roles.find_role(iam, name) is not None)
+    pages = s3.get_paginator("list_buckets").paginate()
+    buckets = {bucket["Name"] for page in pages for bucket in page.get("Buckets", [])}
+    yield _room("buckets", len(buckets), BUCKET_QUOTA, settings.bucket_name, lambda: settings.bucket_name in buckets)
 
 
 def check_role_name(site: Site) -> Iterator[Finding]:
@@ -167,15 +170,18 @@ def find_policy_by_name(cloud: Cloud, name: str) -> str | None:
     return None
 
 
-def _room(subject: str, used: int, quota: int) -> Finding:
+def _room(subject: str, used: int, quota: int, name: str, is_there: Callable[[], bool]) -> Finding:
+    """Whether ``name`` finds room; asked whether it has it already only where there is little."""
     text = f"{used:,} of {quota:,}"
-    if quota and used >= quota:
+    if not quota or used < quota * NEARLY_FULL:
+        return ok("quota", f"{subject}: {text}")
+    if is_there():
+        return ok("quota", f"{subject}: {text}, and {name} is one of them")
+    if used >= quota:
         return fatal(
             "quota", f"there is no room for another of the account's {subject}: {text}", f"invoke list.{subject}"
         )
-    if quota and used >= quota * NEARLY_FULL:
-        return warning("quota", f"the account's {subject} are nearly used up: {text}", f"invoke list.{subject}")
-    return ok("quota", f"{subject}: {text}")
+    return warning("quota", f"the account's {subject} are nearly used up: {text}", f"invoke list.{subject}")
 
 
 def _boundary_command(site: Site, arn: str) -> str:

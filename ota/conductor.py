@@ -81,7 +81,7 @@ class Conductor:
             self.run.cloud,
             self.run.settings,
             self.run.report,
-            self.set_up.update(),
+            self.set_up.made_update(),
             thing_names,
             self.set_up.patience(),
         )

@@ -34,6 +34,7 @@ from ota.device_messages import Execution, Topics, read_answer
 from ota.device_offers import Offer, offer_id, read_offer
 from ota.device_refusals import Place, Refused, Symptom
 from ota.errors import DeviceFailed, SignatureError, WaitTimeout
+from ota.image_versions import version_words
 
 RECONNECT_S = 1.0
 RECONNECT_LATER_S = 5.0
@@ -188,7 +189,8 @@ class Device:
         """Everything up to the restart."""
         running = self._store.running(offer.file_path)
         self._talk.say(
-            f"offered {offer.file_path}, {offer.size_bytes:,} bytes, by job {execution.job_id}; runs {running.version}"
+            f"offered {offer.file_path}, {offer.size_bytes:,} bytes, by job {execution.job_id}; "
+            f"runs {version_words(running.version)}"
         )
         self._seen.add(pending.offer_id)
         if self._trouble.has(faults.REJECTS):
@@ -243,7 +245,7 @@ class Device:
         if not why:
             self._store.confirm(pending)
             return replace(pending, phase=Phase.CONFIRMED)
-        self._talk.say(f"the self-test fails: {why}; goes back to {pending.before}")
+        self._talk.say(f"the self-test fails: {why}; goes back to {version_words(pending.before)}")
         pending = replace(pending, phase=Phase.REVERTED)
         self._store.save(pending)
         return pending

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota.device_jobs import FAILED, SUCCEEDED
 from ota.device_manners import Result
+from ota.image_versions import version_words
 from ota.outcomes import Outcome, Verb
 
 if TYPE_CHECKING:
@@ -57,17 +58,17 @@ class Lines:
 def tell_end(report: Report, result: Result) -> None:
     """The device's line; one that failed before it could tell the cloud has its words in the error alone."""
     if not result.status:
-        detail = "no job is offered to it; it runs what it ran"
+        detail = "no job is offered to it (`invoke all` offers one, or tells why not); it runs what it ran"
         report.outcome(Outcome("device", Verb.SKIPPED, result.thing_name, detail))
     elif result.status == SUCCEEDED:
         where = f", image {result.image_path}" if result.image_path else ""
         rate = f" in {result.load_s:.1f} s" if result.load_s else ""
-        detail = f"{result.before} -> {result.now}, job {result.job_id} {result.status}, "
+        detail = f"{version_words(result.before)} -> {version_words(result.now)}, job {result.job_id} {result.status}, "
         report.outcome(
             Outcome("device", Verb.CHANGED, result.thing_name, f"{detail}{result.size_bytes:,} bytes{rate}{where}")
         )
     elif result.job_id:
-        detail = f"runs {result.now} as before, job {result.job_id} {result.status}"
+        detail = f"runs {version_words(result.now)} as before, job {result.job_id} {result.status}"
         report.outcome(Outcome("device", Verb.REUSED, result.thing_name, detail))
 
 

@@ -15,7 +15,7 @@ import contextlib
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING
 
@@ -75,21 +75,38 @@ def run(bench: Bench, wish: Wish) -> None:
     if wish.as_json:
         bench.report.keep_stdout_clear()
     settings = bench.scope.settings
-    firmware = _firmware(settings, wish)
+    _check_fault(settings, wish)
     names = [settings.thing_name] if wish.count == 1 else thing_names(settings.thing_name, wish.count)
     if wish.count > 1 and bench.scope.is_sandbox:
         bench.prepare(names)
+        wish = replace(wish, is_fresh=True)  # a rehearsal has an update of its own, which no device has begun or has
+    firmware = _firmware(settings, wish)
     site = find_site(bench.scope, bench.report, bench.open_cloud, settings)
     runs = [_Run(bench, wish, site, firmware, settings.with_values({"thing_name": name})) for name in names]
     results = _all_at_once(runs)
     _tell(bench, wish, results)
 
 
-def _firmware(settings: Settings, wish: Wish) -> Firmware:
-    """What the device runs; whether its key can be used is asked before anything is loaded."""
-    signatures.is_rsa_key(settings.code_signing_public_key)
+def _check_fault(settings: Settings, wish: Wish) -> None:
     if wish.fault is device_faults.SAME_VERSION and settings.profile.version_rule is VersionRule.NONE:
         raise OtaError(f"--fault same-version: {settings.profile.firmware} compares no versions by itself.")
+
+
+def _firmware(settings: Settings, wish: Wish) -> Firmware:
+    """What the device runs; whether its key can be used is asked before anything is loaded.
+
+    Raises:
+        DeviceFailed: there is no key yet, as before the first build.
+        SignatureError: it can be used for no signature.
+    """
+    key_path = settings.code_signing_public_key
+    if not key_path.exists():
+        raise DeviceFailed(
+            f"The device {settings.thing_name} has nothing to prove an update with: there is no public key of its "
+            f"signer at {key_path} (code_signing_public_key). Run `invoke all` first: it builds the image, which "
+            "brings the key, and offers the update."
+        )
+    signatures.is_rsa_key(key_path)
     return Firmware(
         settings.profile,
         settings.code_signing_public_key,

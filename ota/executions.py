@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -139,6 +139,16 @@ def find_rollout(iot: IoTClient, job_id: str, before: Rollout | None = None) -> 
     return Rollout(job_id, job.status, tuple(described))
 
 
+def find_execution(iot: IoTClient, job_id: str, thing_name: str) -> Execution | None:
+    """One thing's part of a job, in one call; None where there is none."""
+    try:
+        return _from_description(
+            iot.describe_job_execution(jobId=job_id, thingName=thing_name)["execution"], thing_name
+        )
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+
+
 def _list_executions(iot: IoTClient, job_id: str) -> list[Execution]:
     try:
         pages = list(iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id))
@@ -170,15 +180,17 @@ def _is_known(one: Execution, before: Execution | None) -> bool:
 
 
 def _describe(iot: IoTClient, job_id: str, listed: Execution) -> Execution:
-    try:
-        told: Any = iot.describe_job_execution(jobId=job_id, thingName=listed.thing_name)["execution"]
-    except iot.exceptions.ResourceNotFoundException:
-        return listed  # deleted between the two looks
-    return replace(
-        listed,
-        status=told["status"],
-        started_at=told.get("startedAt"),
-        updated_at=told.get("lastUpdatedAt"),
-        version=told.get("versionNumber", 0),
-        details=dict(told.get("statusDetails", {}).get("detailsMap", {})),
+    """The execution with its details; as it was listed where it was deleted between the two looks."""
+    return find_execution(iot, job_id, listed.thing_name) or listed
+
+
+def _from_description(told: Any, thing_name: str) -> Execution:
+    return Execution(
+        thing_name,
+        told["status"],
+        told.get("queuedAt"),
+        told.get("startedAt"),
+        told.get("lastUpdatedAt"),
+        told.get("versionNumber", 0),
+        dict(told.get("statusDetails", {}).get("detailsMap", {})),
     )

@@ -21,6 +21,7 @@ MCUBOOT_MAGIC = 0x96F3B83D
 # Magic, load address, sizes of header, protected TLVs and image, flags, and the version's four numbers.
 _HEADER = struct.Struct("<IIHHIIBBHI")
 _WRITTEN = re.compile(r"\s*v?(\d{1,3})\.(\d{1,3})\.(\d{1,5})(?:\+(\d{1,10}))?\s*")
+_NONE = "an image without a version"
 _BYTE, _HALF_WORD, _WORD = 0xFF, 0xFFFF, 0xFFFFFFFF
 _HIGHER = "the classic agent takes only a higher version"
 _CORSTONE = (
@@ -82,6 +83,11 @@ def read_version(text: str, rule: VersionRule) -> ImageVersion:
         is_build = rule is VersionRule.CORSTONE
         return ImageVersion(major, minor, 0 if is_build else last, last if is_build else 0)
     raise FirmwareError(f"{text!r} is no version; write it as 0.0.10+0, or as the number of updatedBy")
+
+
+def version_words(version: str) -> str:
+    """A version in a sentence: itself, or that the image carries none, as one without an MCUboot header."""
+    return version or _NONE
 
 
 def _whole_number(text: str) -> int | None:

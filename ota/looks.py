@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,16 +19,16 @@ from ota import screens
 from ota.checkup_settings import mended_settings, settings_findings
 from ota.checkups import Surroundings, examine, examine_locally, finding_of
 from ota.cloud import Cloud
-from ota.errors import Answered, CredentialsError, InTheWay, OtaError, SettingsError
+from ota.errors import Answered, CredentialsError, InTheWay, OtaError, SettingsError, WaitTimeout
 from ota.executions import find_rollout
 from ota.findings import Finding, Severity, of_severity, ok
 from ota.planning import make_plan
 from ota.plans import Site, attempt
 from ota.statuses import Verdict, find_status
 from ota.teardown_plans import TeardownPlanner
-from ota.update_requests import job_id_of
-from ota.update_waits import BEING_CREATED, Patience, find_update, wait_created
-from ota.watching import POLL_S, SILENCE_S, Moment, follow
+from ota.update_requests import Update, job_id_of
+from ota.update_waits import BEING_CREATED, BEING_DELETED
+from ota.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 
 if TYPE_CHECKING:
     from ota.report import Report
@@ -80,23 +80,29 @@ def watch(
     """Follow the update until every device has finished.
 
     Raises:
-        InTheWay: there is no update to watch, or AWS could not make it.
-        Answered: not every device succeeded: 4, or the time is up: 3.
+        NothingToWatch: there is no update to watch, or AWS could not make it.
+        NotMadeYet: the time is up, and AWS is still making or deleting it.
+        Answered: not every device succeeded: 4, the time is up: 3, or AWS did not say how it stands: 5.
     """
-    iot, job_id = site.cloud.iot, job_id_of(site.settings.update_name)
-    _check_watchable(site, Patience(timeout_s=site.settings.update_timeout_s, sleep=sleep, clock=clock))
-    hinted_s = 0.0
+    job_id, begun = job_id_of(site.settings.update_name), clock()
+    found = await_update(site, report.note, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s)
+    waited_s = clock() - begun
+    if isinstance(found, OtaError):
+        moments: Iterable[Moment] = [Moment(None, (), 0.0, waited_s, is_last=True, unknown=found)]
+    else:
+        _check_watchable(site, found, waited_s)
+        look = partial(find_rollout, site.cloud.iot, job_id)
+        moments = follow(look, sleep=sleep, clock=clock, timeout_s=timeout_s - waited_s, poll_s=poll_s)
+    is_hinted = False
     with screens.watching(report, job_id, as_json=as_json) as screen:
-        look = partial(find_rollout, iot, job_id)
-        for moment in follow(look, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s):
+        for moment in moments:
             screen.show(moment)
-            if moment.quiet_s >= silence_s and not moment.is_last and moment.waited_s - hinted_s >= silence_s:
+            if moment.quiet_s >= silence_s and not (is_hinted or moment.is_last or moment.unknown):
                 screen.hint(site, moment)
-                hinted_s = float("inf")
+                is_hinted = True
     screen.end(moment, site)
-    verdict = _verdict(moment)
-    if verdict is not Verdict.DONE:
-        raise Answered(verdict.value)
+    if moment.verdict is not Verdict.DONE:
+        raise Answered(moment.verdict.value)
 
 
 def show_checkup(scope: Scope, report: Report, open_site: Callable[[Cloud, Settings], Site], *, as_json: bool) -> None:
@@ -147,13 +153,16 @@ def _credentials_command(scope: Scope) -> str:
     return "${EDITOR:-vi} .env"
 
 
-def _check_watchable(site: Site, patience: Patience) -> None:
+def _check_watchable(site: Site, update: Update | None, waited_s: float) -> None:
     name = site.settings.update_name
-    update = find_update(site.cloud.iot, name)
-    if update is not None and update.status in BEING_CREATED:
-        update = wait_created(site.cloud.iot, name, patience)
     if update is None:
-        raise NothingToWatch(f"There is no OTA update {name} to watch: `invoke all` makes it.")
+        waited = f", and none came in {waited_s:.0f} seconds" if waited_s else ""
+        raise NothingToWatch(f"There is no OTA update {name} to watch{waited}: `invoke all` makes it.")
+    if update.status in BEING_CREATED or update.status == BEING_DELETED:
+        doing = "deleting" if update.status == BEING_DELETED else "making"
+        raise NotMadeYet(
+            f"AWS is still {doing} the OTA update {name} after {waited_s:.0f} seconds. Go on with `invoke watch`."
+        )
     if update.status == "CREATE_FAILED":
         raise NothingToWatch(
             f"AWS could not make the OTA update {name}: {update.error_message or 'it gave no reason'} "
@@ -167,10 +176,7 @@ class NothingToWatch(InTheWay):
     exit_code = Verdict.NOT_SET_UP.value
 
 
-def _verdict(moment: Moment) -> Verdict:
-    rollout = moment.rollout
-    if rollout is None or rollout.failed:
-        return Verdict.FAILED
-    if not rollout.is_over:
-        return Verdict.IN_PROGRESS
-    return Verdict.DONE if rollout.has_succeeded else Verdict.FAILED
+class NotMadeYet(WaitTimeout):
+    """The time is up before there is a job."""
+
+    exit_code = Verdict.IN_PROGRESS.value

@@ -235,7 +235,7 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
     try:
         verb = _judge(delivery, expected, request)
         if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
-            updates.check_not_running(site.cloud.iot, update)
+            _check_not_running(site, update)
         has_own_job = expected.status != updates.CREATE_FAILED if expected else update is not None
         if not has_own_job and isinstance(delivery.job, Job):
             updates.check_job(delivery.job, request)
@@ -246,6 +246,17 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
         return Step("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
     step = Step("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
     return _plan_object(delivery, request), step, _wait(site)
+
+
+def _check_not_running(site: Site, update: Update) -> None:
+    """Refuse as the task does, and where AWS does not tell whether a device is at work.
+
+    Raises:
+        OtaError: a device is, or nobody knows.
+    """
+    refusal = attempt(partial(updates.check_not_running, site.cloud.iot, update))
+    if isinstance(refusal, OtaError):
+        raise refusal
 
 
 def _judge(delivery: Delivery, expected: Update | None, request: UpdateRequest) -> Verb:

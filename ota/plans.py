@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.command_lines import AND, INVOKE, aim
-from ota.errors import CredentialsError, OtaError, from_boto
+from ota.errors import CloudError, CredentialsError, OtaError, PermissionDenied, from_boto
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -57,6 +57,7 @@ class Step:
         difference: for a change, what is there and what is wanted, as a unified diff.
         command: for a blocked step, the one command that mends it; empty where there is none.
         is_certain: False where it depends on what the build makes.
+        is_unseen: AWS refused the look or did not answer, so that nobody knows how the object is.
     """
 
     noun: str
@@ -67,6 +68,7 @@ class Step:
     brief: str = ""
     command: str = ""
     is_certain: bool = True
+    is_unseen: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The step as plain values."""
@@ -167,7 +169,15 @@ def attempt(look: Callable[[], T]) -> T | OtaError:
 
 def blocked(noun: str, name: str, error: OtaError, command: str = "") -> Step:
     """The step at which a command would fail with this error; ``command`` is for an error that knows no remedy."""
-    return Step(noun, Action.BLOCKED, name, str(error), brief=error.brief, command=error.remedy or command)
+    return Step(
+        noun,
+        Action.BLOCKED,
+        name,
+        str(error),
+        brief=error.brief,
+        command=error.remedy or command,
+        is_unseen=isinstance(error, (CloudError, PermissionDenied)),
+    )
 
 
 def aimed(site: Site, steps: Iterable[Step]) -> Plan:

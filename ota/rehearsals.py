@@ -69,8 +69,9 @@ def prepare(
         patience: the bounds of waiting for the update.
     """
     group = _ensure_group(cloud.iot, settings.thing_name, len(names))
-    list(side_by_side_map(partial(_ensure_device, cloud, settings), names))
-    report.outcome(Outcome("things", Verb.CREATED, names[0], f"to {names[-1]}, with their certificates"))
+    made = list(side_by_side_map(partial(_ensure_device, cloud, settings), names))
+    verb = Verb.CREATED if any(made) else Verb.REUSED
+    report.outcome(Outcome("things", verb, names[0], f"to {names[-1]}, with their certificates"))
     _fill_group(cloud.iot, group.name, names)
     request = _request(settings, update, group, wanted.role_arn(cloud, settings))
     _delete_update(cloud.iot, settings, patience)
@@ -138,8 +139,8 @@ def _fill_group(iot: IoTClient, group_name: str, names: Sequence[str]) -> None:
         iot.remove_thing_from_thing_group(thingGroupName=group_name, thingName=name)
 
 
-def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> None:
-    """One more thing, with key, certificate and the shared policy."""
+def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> bool:
+    """One more thing, with key, certificate and the shared policy; whether it or its certificate is new."""
     iot, files = cloud.iot, wanted.certificate_files(settings.with_values({"thing_name": thing_name}))
     found = things.find_thing(iot, thing_name)
     certificate = certificates.ensure_certificate(
@@ -158,6 +159,7 @@ def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> None:
         thing_name=settings.thing_name,
         is_new_certificate=certificate.verb is Verb.CREATED,
     )
+    return found is None or certificate.verb is Verb.CREATED
 
 
 def _delete_device(iot: IoTClient, settings: Settings, thing_name: str) -> list[str]:

@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ota.errors import OtaError
 from ota.executions import Execution, Rollout
 from ota.findings import Finding, Severity, of_severity
 from ota.planning import make_plan
 from ota.plans import Action, Plan, Site
 from ota.report import printable
 from ota.statuses import ObjectState, State, Status, Verdict
-from ota.watching import Moment, silence_causes, what_it_says, why_it_failed
+from ota.update_requests import Update
+from ota.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,6 +56,7 @@ VERDICT_STYLES = {
     Verdict.NOT_SET_UP: "bold yellow",
     Verdict.IN_PROGRESS: "bold blue",
     Verdict.FAILED: "bold red",
+    Verdict.UNKNOWN: "bold yellow",
 }
 JOB_WORDS = {"COMPLETED": "over", "CANCELED": "ended", "DELETION_IN_PROGRESS": "leaving"}
 BAR_WIDTH = 30
@@ -91,10 +94,8 @@ def show_status(report: Report, status: Status, now: datetime, *, as_json: bool)
         step = one.step
         detail = "" if one.state is State.MISSING or step.action is Action.BUILD else step.brief or step.detail
         report.entry(step.noun, one.state.value, STATE_STYLES[one.state], step.name, detail)
-    if status.update:
-        word = JOB_WORDS.get(status.rollout.status, "at work") if status.rollout else "gone"
-        report.entry("job", word, "blue", *_job_words(status))
-    for execution in status.rollout.executions if status.rollout else ():
+    _show_job(report, status)
+    for execution in status.rollout.executions if isinstance(status.rollout, Rollout) else ():
         _show_execution(report, execution, now)
     report.say("")
     next_ = f"Next: {status.command}" if status.command else ""
@@ -129,11 +130,15 @@ class WatchScreen:
     as_json: bool
     draw: Any
     history: list[dict[str, Any]] = field(default_factory=list)
+    is_unanswered: bool = False
 
     def show(self, moment: Moment) -> None:
         """One look: in place on a terminal, else a line for each change."""
         if moment.rollout:
             self.draw(_picture(moment.rollout))
+        if moment.unknown and not (self.is_unanswered or moment.is_last):
+            self.report.note(f"AWS does not say how the job {self.job_id} is: {RETRIED}.")
+        self.is_unanswered = moment.unknown is not None
         for execution in moment.changed:
             self.history.append({"after_s": round(moment.waited_s, 1), **execution.as_json()})
             if not self.report.is_terminal:
@@ -151,8 +156,11 @@ class WatchScreen:
         """What it came to."""
         rollout = moment.rollout
         if self.as_json:
-            told = rollout.as_json() if rollout else {"job": self.job_id, "status": "gone", "executions": []}
-            self.report.document({**told, "waited_s": round(moment.waited_s, 1), "changes": self.history})
+            self.report.document(self._as_json(moment))
+            return
+        if moment.unknown:
+            text = f"It is not known how the job {self.job_id} stands. {moment.unknown}"
+            self.report.styled(text, VERDICT_STYLES[Verdict.UNKNOWN])
             return
         if rollout is None:
             self.report.styled(f"The job {self.job_id} is gone: somebody deleted it.", "bold red")
@@ -161,6 +169,18 @@ class WatchScreen:
             self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
             self.report.prose(why_it_failed(execution))
         self.report.styled(*_ending(rollout, moment, site))
+
+    def _as_json(self, moment: Moment) -> dict[str, Any]:
+        status = "unknown" if moment.unknown else "gone"
+        told = moment.rollout.as_json() if moment.rollout else {"job": self.job_id, "status": status, "executions": []}
+        return {
+            **told,
+            "verdict": moment.verdict.word,
+            "exit_status": moment.verdict.value,
+            "unknown": {"job": str(moment.unknown)} if moment.unknown else {},
+            "waited_s": round(moment.waited_s, 1),
+            "changes": self.history,
+        }
 
 
 @contextmanager
@@ -189,21 +209,32 @@ def _show_execution(report: Report, execution: Execution, now: datetime) -> None
         report.prose(why_it_failed(execution))
 
 
-def _job_words(status: Status) -> tuple[str, str]:
-    rollout, update = status.rollout, status.update
-    if rollout is None:
-        return "", f"the update is {update.status if update else 'gone'}"
-    return rollout.job_id, ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
+def _show_job(report: Report, status: Status) -> None:
+    """The job's line, where there is an update; and a line for each of the two that AWS did not tell of."""
+    update, rollout, style = status.update, status.rollout, STATE_STYLES[State.UNKNOWN]
+    if isinstance(update, OtaError) and not any(
+        one.step.is_unseen for one in status.objects if one.step.noun == "update"
+    ):
+        report.entry("update", State.UNKNOWN.value, style, "", str(update))
+    if isinstance(rollout, OtaError):
+        report.entry("job", State.UNKNOWN.value, style, "", str(rollout))
+    elif rollout is not None and update is not None:
+        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
+        report.entry("job", JOB_WORDS.get(rollout.status, "at work"), "blue", rollout.job_id, told)
+    elif isinstance(update, Update):
+        report.entry("job", "gone", "blue", "", f"the update is {update.status}")
 
 
 def _sentence(status: Status) -> str:
     name = status.thing_name
+    if status.verdict is Verdict.UNKNOWN:
+        return f"It is not known how {name} stands: AWS did not say how these are: {', '.join(status.unknown)}."
     if status.verdict is Verdict.DONE:
         return f"{name} is set up, and runs the update."
     if status.verdict is Verdict.IN_PROGRESS:
         return f"{name} has the update to take; it is not done yet."
     if status.verdict is Verdict.FAILED:
-        failed = status.update.error_message if status.update else ""
+        failed = status.update.error_message if isinstance(status.update, Update) else ""
         return f"{name} did not take the update{f': {failed}' if failed else ''}."
     return f"{name} is not set up as the settings say: {_counted(status.not_as_wanted)}."
 

@@ -6,7 +6,8 @@ gives them a head start: they run beside it, and their own tasks wait for them a
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,13 @@ from ota import (
     verification,
     wanted,
 )
-from ota.errors import SignatureError
+from ota.errors import OtaError, SignatureError
+from ota.executions import Execution, find_execution
 from ota.findings import Severity, failure_text, of_severity
 from ota.outcomes import Outcome, Verb
+from ota.plans import attempt
 from ota.threads import side_by_side
-from ota.update_requests import Update, has_same_content
+from ota.update_requests import Update, has_same_content, job_id_of
 from ota.update_waits import Patience, find_update
 
 if TYPE_CHECKING:
@@ -37,6 +40,21 @@ if TYPE_CHECKING:
 
 BUILD_LOG = "build.log"
 SETTLED_ROLE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class FoundUpdate:
+    """The update that is there by the settings' name, before anything is made.
+
+    Attributes:
+        update: None where there is none.
+        has_image: whether the image that it brings still is in its bucket.
+        execution: the device's part of its job, or why AWS did not tell; None where there is none.
+    """
+
+    update: Update | None
+    has_image: bool = False
+    execution: Execution | OtaError | None = None
 
 
 class SetUp:
@@ -69,7 +87,13 @@ class SetUp:
         return self._run.steps.do("build", self._build).get()
 
     def update(self) -> Update:
-        """The OTA update, once signature and image are proven."""
+        """The OTA update, once signature and image are proven; where its device has finished already, that is told."""
+        update = self.made_update()
+        self._run.steps.do("end of the update", self._tell_end)
+        return update
+
+    def made_update(self) -> Update:
+        """The OTA update, whatever its device has made of it."""
         return self._run.steps.do("update", self._update).get()
 
     def head_start(self) -> None:
@@ -81,17 +105,32 @@ class SetUp:
 
     def summary(self) -> None:
         """What stands now, and what comes next; where a virtual device runs already, how it takes the update."""
+        from ota import summaries
         from ota.following import follow_device
 
         image, update, name = self.build(), self.update(), self.thing().name
-        self._run.report.say(
-            f"Ready: {name} is offered {image.path.name} ({image.size_bytes:,} bytes) as update {update.update_id}."
-        )
+        is_new, execution = self._execution_as_found()
+        if summaries.is_over(execution):
+            self._run.report.say(f"All is set up for {name}; `invoke clean` takes everything down again.")
+            return
+        self._run.report.say(summaries.ready_text(name, image, update, execution, is_new=is_new))
         if not follow_device(self._run.site(), self._run.report, self._run.scope.device_path / name):
-            self._run.report.say(
-                "Next: start the device and it takes the update, or prove it first with a virtual one: "
-                "`invoke device`; `invoke clean` takes everything down again."
-            )
+            self._run.report.say(summaries.NEXT)
+
+    def _tell_end(self) -> None:
+        """How the device ended with an update that was there before, where it did."""
+        _, execution = self._execution_as_found()
+        if isinstance(execution, Execution) and execution.is_over:
+            from ota import summaries
+
+            self._run.report.say(summaries.end_text(execution, datetime.now(timezone.utc)))
+
+    def _execution_as_found(self) -> tuple[bool, Execution | OtaError | None]:
+        """Whether the update is new, and else what its device had made of it."""
+        is_reused = self._run.steps.do("update", self._update).verb is Verb.REUSED
+        found = self._run.steps.do("update as found", self._update_as_found)
+        is_new = not (is_reused and found.has_image)  # one that AWS was still making has no image to look at yet
+        return is_new, None if is_new else found.execution
 
     def _thing_as_found(self) -> tuple[things.Thing | None, certificates.Certificate | None]:
         """What is there of thing and certificate, and the endpoint for the header, looked up side by side."""
@@ -223,14 +262,18 @@ class SetUp:
                 account_id=self._run.cloud.account_id,
             )
 
-    def _update_as_found(self) -> tuple[Update | None, bool]:
-        """The update that is there by the name, and whether the image that it brings still is."""
-        cloud = self._run.cloud
-        update = find_update(cloud.iot, self._run.settings.update_name)
+    def _update_as_found(self) -> FoundUpdate:
+        """The update that is there by the name; where it is complete, its image and its device's part of the job."""
+        cloud, settings = self._run.cloud, self._run.settings
+        update = find_update(cloud.iot, settings.update_name)
         if update is None or update.status != updates.COMPLETE or not update.key:
-            return update, False
+            return FoundUpdate(update)
         where = (update.bucket, update.key, update.version_id)
-        return update, images.is_there(cloud.s3, *where, account_id=cloud.account_id)
+        has_image, execution = side_by_side(
+            partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id),
+            partial(attempt, partial(find_execution, cloud.iot, job_id_of(update.update_id), settings.thing_name)),
+        )
+        return FoundUpdate(update, has_image, execution)
 
     def _update(self) -> Outcome[Update]:
         settings = self._run.settings
@@ -240,8 +283,9 @@ class SetUp:
             settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
         )
         self.bucket()
-        existing, has_image = self._run.steps.do("update as found", self._update_as_found)
-        if existing is None or not has_image or not has_same_content(existing, request):
+        found = self._run.steps.do("update as found", self._update_as_found)
+        existing = found.update
+        if existing is None or not found.has_image or not has_same_content(existing, request):
             location = self._run.steps.do("image object", partial(self._upload, image)).get()
             request = replace(request, version_id=location.version_id)
         with self._run.report.live_line(f"waiting for AWS to create {request.update_id}"):

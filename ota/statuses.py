@@ -13,6 +13,7 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
+from ota.errors import OtaError
 from ota.executions import Rollout, find_rollout
 from ota.planning import make_plan
 from ota.plans import Action, Plan, Site, Step, attempt
@@ -42,6 +43,7 @@ class Verdict(Enum):
     NOT_SET_UP = 2
     IN_PROGRESS = 3
     FAILED = 4
+    UNKNOWN = 5
 
     @property
     def word(self) -> str:
@@ -87,16 +89,16 @@ class Status:
     Attributes:
         thing_name: whose status it is.
         objects: in the order of the plan.
-        update: the OTA update; None where there is none.
-        rollout: its job with what devices have made of it; None where there is none.
+        update: the OTA update; None where there is none; else why AWS did not say.
+        rollout: its job with what devices have made of it; None where there is none; else why AWS did not say.
         verdict: what it comes to.
         command: what to do next; empty where nothing is to be done.
     """
 
     thing_name: str
     objects: tuple[ObjectState, ...]
-    update: Update | None
-    rollout: Rollout | None
+    update: Update | OtaError | None
+    rollout: Rollout | OtaError | None
     verdict: Verdict
     command: str = ""
 
@@ -105,9 +107,16 @@ class Status:
         """The objects that are not as the settings ask for."""
         return tuple(one for one in self.objects if one.state in (State.MISSING, State.DIFFERS, State.BLOCKED))
 
+    @property
+    def unknown(self) -> dict[str, str]:
+        """What AWS did not say, by its noun, and why."""
+        looks = {"update": self.update, "job": self.rollout}
+        refused = {noun: str(found) for noun, found in looks.items() if isinstance(found, OtaError)}
+        return {**{one.step.noun: one.step.detail for one in self.objects if one.step.is_unseen}, **refused}
+
     def as_json(self) -> dict[str, Any]:
         """The status as plain values."""
-        update = self.update
+        update = self.update if isinstance(self.update, Update) else None
         return {
             "thing": self.thing_name,
             "verdict": self.verdict.word,
@@ -117,7 +126,8 @@ class Status:
             "update": {"name": update.update_id, "status": update.status, "error": update.error_message}
             if update
             else None,
-            "job": self.rollout.as_json() if self.rollout else None,
+            "job": self.rollout.as_json() if isinstance(self.rollout, Rollout) else None,
+            "unknown": self.unknown,
         }
 
 
@@ -129,8 +139,6 @@ def find_status(site: Site) -> Status:
         partial(attempt, partial(find_update, iot, name)),
         partial(attempt, partial(find_rollout, iot, job_id_of(name))),
     )
-    update = update if isinstance(update, Update) else None
-    rollout = rollout if isinstance(rollout, Rollout) else None
     objects = states_of(site, plan)
     verdict = judge(objects, update, rollout)
     return Status(site.settings.thing_name, objects, update, rollout, verdict, _next_command(site, verdict, objects))
@@ -142,24 +150,42 @@ def states_of(site: Site, plan: Plan) -> tuple[ObjectState, ...]:
     return tuple(ObjectState(step, _state(site, step)) for step in seen)
 
 
-def judge(objects: tuple[ObjectState, ...], update: Update | None, rollout: Rollout | None) -> Verdict:
-    """What it all comes to. A failure says more than a difference, and what is under way may still become well."""
+def judge(
+    objects: tuple[ObjectState, ...], update: Update | OtaError | None, rollout: Rollout | OtaError | None
+) -> Verdict:
+    """What it all comes to. A failure says more than a difference, and what is under way may still become well.
+
+    What AWS did not say is no failure and no lack: it is unknown, unless what it did say decides already.
+    """
+    if isinstance(update, OtaError):
+        return Verdict.UNKNOWN
     if update is None:
         return Verdict.NOT_SET_UP
     if update.status in BEING_CREATED or update.status == BEING_DELETED:
         return Verdict.IN_PROGRESS
-    if update.status in FAILED_UPDATE or rollout is None or rollout.failed:
+    if update.status in FAILED_UPDATE:
+        return Verdict.FAILED
+    verdict = judge_rollout(rollout)
+    if verdict is not Verdict.DONE:
+        return verdict
+    if any(one.state not in (State.OK, State.UNKNOWN) for one in objects):
+        return Verdict.NOT_SET_UP
+    return Verdict.UNKNOWN if any(one.step.is_unseen for one in objects) else Verdict.DONE
+
+
+def judge_rollout(rollout: Rollout | OtaError | None) -> Verdict:
+    """What the devices have made of the job; a job that is gone reaches none any more."""
+    if isinstance(rollout, OtaError):
+        return Verdict.UNKNOWN
+    if rollout is None or rollout.failed:
         return Verdict.FAILED
     if not rollout.is_over:
         return Verdict.IN_PROGRESS
-    if not rollout.has_succeeded:
-        return Verdict.FAILED
-    is_well = all(one.state in (State.OK, State.UNKNOWN) for one in objects)
-    return Verdict.DONE if is_well else Verdict.NOT_SET_UP
+    return Verdict.DONE if rollout.has_succeeded else Verdict.FAILED
 
 
 def _state(site: Site, step: Step) -> State:
-    if step.noun == "header" and step.action is Action.SKIP:
+    if step.is_unseen or (step.noun == "header" and step.action is Action.SKIP):
         return State.UNKNOWN
     if step.action is Action.BUILD:
         return State.OK if site.settings.image_path.is_file() else State.MISSING
@@ -167,6 +193,8 @@ def _state(site: Site, step: Step) -> State:
 
 
 def _next_command(site: Site, verdict: Verdict, objects: tuple[ObjectState, ...]) -> str:
+    if verdict is Verdict.UNKNOWN:
+        return site.command("invoke status")
     if any(one.state is State.BLOCKED for one in objects):
         return site.command("invoke doctor")
     commands = {Verdict.IN_PROGRESS: "invoke watch", Verdict.NOT_SET_UP: "invoke all", Verdict.FAILED: "invoke doctor"}

@@ -12,14 +12,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from ota import build_locks
+from ota.errors import OtaError, PermissionDenied
 from ota.executions import QUEUED, Execution, Rollout
 from ota.explanations import explain
-from ota.plans import Action, Plan, Site
+from ota.plans import Action, Plan, Site, attempt
+from ota.statuses import Verdict, judge_rollout
+from ota.things import Thing, find_thing
+from ota.update_requests import Update
+from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update
 
 TIMEOUT_S = 3600.0
 POLL_S = 2.0
 SILENCE_S = 90.0
+RETRIED = "its call rate is used up, or it cannot be reached; this asks again until the time is up"
+NOT_MADE = (
+    "There is no OTA update {update} yet. In case another run is about to make it, this waits for it, for {limit_s:g} "
+    "seconds at most."
+)
 SAID_ANYWAY = ("receive", "updatedBy")  # however it ends, so they are no reason
 
 
@@ -28,11 +40,12 @@ class Moment:
     """One look at the job.
 
     Attributes:
-        rollout: the job now; None where it is gone.
+        rollout: the job now; None where it is gone. Where AWS did not say, as it was at the look before.
         changed: the executions that are not as they were at the look before.
         quiet_s: for how long nothing has changed.
         waited_s: since the first look.
-        is_last: nothing more will come: all is over, the job is gone, or the time is up.
+        is_last: nothing more will come: all is over, the job is gone, the look is not allowed, or the time is up.
+        unknown: why AWS did not say how the job is now; None where it did.
     """
 
     rollout: Rollout | None
@@ -40,6 +53,45 @@ class Moment:
     quiet_s: float
     waited_s: float
     is_last: bool
+    unknown: OtaError | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it has come to."""
+        return judge_rollout(self.unknown or self.rollout)
+
+
+def await_update(
+    site: Site,
+    tell: Callable[[str], None],
+    *,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+    timeout_s: float = TIMEOUT_S,
+    poll_s: float = POLL_S,
+) -> Update | OtaError | None:
+    """The update once AWS has made it, as far as ``timeout_s`` allows; None where there is none.
+
+    One that is not there is waited for while another run may be about to make it. An error says that AWS does not allow
+    the look, or has not answered it in all that time. ``tell`` gets what is waited for, once for each cause.
+    """
+    begun = seen = clock()
+    told = ""
+    while True:
+        found = attempt(partial(find_update, site.cloud.iot, site.settings.update_name))
+        now = clock()
+        awaited = _awaited(site, found)
+        if awaited:
+            seen = now
+        elif found is None and now - seen < site.settings.update_timeout_s and _has_thing(site):
+            awaited = NOT_MADE.format(update=site.settings.update_name, limit_s=site.settings.update_timeout_s)
+        left_s = begun + timeout_s - now
+        if not awaited or left_s <= 0:
+            return found
+        if awaited != told:
+            tell(awaited)
+            told = awaited
+        sleep(min(poll_s, left_s))
 
 
 def follow(
@@ -52,6 +104,8 @@ def follow(
 ) -> Iterator[Moment]:
     """Look again and again, at once and then every ``poll_s`` seconds, until there is nothing to wait for.
 
+    A look that AWS does not answer, or throttles, is made again; one that it does not allow is the last.
+
     Args:
         look: makes the look; takes the one before.
         sleep: waits so many seconds.
@@ -62,14 +116,15 @@ def follow(
     begun = moved = clock()
     before: Rollout | None = None
     while True:
-        rollout = look(before)
+        found = attempt(partial(look, before))
         now = clock()
+        unknown = found if isinstance(found, OtaError) else None
+        rollout = before if isinstance(found, OtaError) else found
         changed = changes(before, rollout)
         if changed:
             moved = now
-        is_over = rollout is None or rollout.is_over
-        is_last = is_over or now - begun >= timeout_s
-        yield Moment(rollout, changed, now - moved, now - begun, is_last)
+        is_last = _is_end(found) or now - begun >= timeout_s
+        yield Moment(rollout, changed, now - moved, now - begun, is_last, unknown)
         if is_last:
             return
         before = rollout
@@ -136,6 +191,34 @@ WENT_SILENT = (
     "block was lost, or while it installs and restarts.",
     "Look at the device's log, prove the signature with `{prefix} verify`, and reset the device: it asks again.",
 )
+
+
+def _awaited(site: Site, found: Update | OtaError | None) -> str:
+    """What there is to wait for, as a sentence; empty where there is nothing."""
+    settings = site.settings
+    name = settings.update_name
+    if isinstance(found, OtaError):
+        is_final = isinstance(found, PermissionDenied)
+        return "" if is_final else f"AWS does not say how the OTA update {name} is: {RETRIED}."
+    if found is not None and found.status in BEING_CREATED:
+        return f"AWS is making the OTA update {name}; this waits for its job."
+    if found is not None and found.status == BEING_DELETED:
+        return f"AWS is deleting the OTA update {name}; this waits for one in its place."
+    if found is None and build_locks.is_building(settings.build_script_path):
+        return f"Another run builds in {settings.firmware_root}; this waits for the OTA update {name}."
+    return ""
+
+
+def _has_thing(site: Site) -> bool:
+    """Whether a run has begun to set up: the thing is the first that it makes. Unknown counts as no."""
+    return isinstance(attempt(partial(find_thing, site.cloud.iot, site.settings.thing_name)), Thing)
+
+
+def _is_end(found: Rollout | OtaError | None) -> bool:
+    """Whether looking again would find nothing else."""
+    if isinstance(found, OtaError):
+        return isinstance(found, PermissionDenied)
+    return found is None or found.is_over
 
 
 def _is_amiss(plan: Plan, noun: str) -> bool:

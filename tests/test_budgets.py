@@ -28,7 +28,7 @@ SET_UP = """
 REPEAT = """
     GetCallerIdentity DescribeEndpoint DescribeThing ListThingPrincipalsV2 DescribeCertificate
     GetPolicy ListAttachedPolicies HeadBucket GetBucketVersioning GetBucketTagging GetRole GetRolePolicy
-    GetOTAUpdate HeadObject
+    GetOTAUpdate HeadObject DescribeJobExecution
 """
 CLEAN = """
     GetCallerIdentity GetOTAUpdate GetRole DescribeThing ListThingPrincipalsV2 ListTagsForResource GetBucketTagging

@@ -601,16 +601,37 @@ ROOMS = {
 }
 
 
+def room_for_the_role(site: Site, monkeypatch: pytest.MonkeyPatch, used: int, quota: int) -> Finding:
+    """What the checkup says of an account with so many roles; whether the role is there is asked of the account."""
+    summary = {"SummaryMap": {"Roles": used, "RolesQuota": quota}}
+    monkeypatch.setattr(site.cloud.iam, "get_account_summary", lambda: summary)
+    return next(checkup_cloud.check_quotas(site))
+
+
 @pytest.mark.parametrize(("used", "quota", "severity"), ROOMS.values(), ids=ROOMS)
 def test_quotas_that_are_used_up(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, used: int, quota: int, severity: Severity
 ) -> None:
-    site = site_of(desk, monkeypatch)
-    with Stubber(site.cloud.iam) as stub:
-        stub.add_response("get_account_summary", {"SummaryMap": {"Roles": used, "RolesQuota": quota}})
-        found = next(checkup_cloud.check_quotas(site))
+    found = room_for_the_role(site_of(desk, monkeypatch), monkeypatch, used, quota)
     assert found.severity is severity
     assert found.command == ("" if severity is Severity.OK else "invoke list.roles")
+
+
+@pytest.mark.parametrize("used", [960, 1000], ids=["nearly full", "full"])
+def test_a_role_that_is_there_needs_no_room(desk: Desk, monkeypatch: pytest.MonkeyPatch, used: int) -> None:
+    desk.run("role").done()
+    found = room_for_the_role(site_of(desk, monkeypatch), monkeypatch, used, 1000)
+    assert found.severity is Severity.OK
+    assert f"{ROLE} is one of them" in found.text
+
+
+def test_a_bucket_that_is_there_needs_no_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup_cloud, "BUCKET_QUOTA", 1)
+    desk.s3.create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": REGION})
+    site = site_of(desk, monkeypatch)
+    assert [one.severity for one in checkup_cloud.check_quotas(site)] == [Severity.OK, Severity.FATAL]
+    desk.run("bucket").done()
+    assert [one.severity for one in checkup_cloud.check_quotas(site)] == [Severity.OK, Severity.OK]
 
 
 def test_a_boundary_that_leaves_what_is_needed_is_well(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from ota.sandbox.firmware_tree import lay_out
 from tests.device_home import JOB, THING, Home
-from tests.device_world import private_key_pem
+from tests.device_world import private_key_pem, sign
 from tests.project import IMAGE
 
+SIGNATURE = "update-signature.txt"
 WAYS = {
     "JSON": (["--protocols", "MQTT"], ["--encoding", "json"]),
     "CBOR": (["--protocols", "MQTT"], ["--encoding", "cbor"]),
@@ -73,6 +74,20 @@ def test_changed_protocols_replace_the_update_and_the_same_do_not(home: Home, tr
     words = ["with", "--skip-build", "true", *words]
     assert _verb(home, *words, "HTTP") == "changed"
     assert _verb(home, *words, "http") == "reused"
+
+
+def test_an_image_without_a_version_is_said_to_have_none(home: Home, trees: Path) -> None:
+    tree = tree_with_key(trees, "EC-P256")
+    words = ["with", "--firmware-root", str(tree), *PROFILES["EC", "MQTT"]]
+    home.run_here(*words, "delete.update", "--force", "all").done()
+    for content, before in ((b"one" * 700, "0.0.10+0"), (b"two" * 700, "an image without a version")):
+        (tree / "build" / IMAGE).write_bytes(content)
+        (tree / "build" / SIGNATURE).write_bytes(sign(content, "EC-P256"))
+        offer = home.run_here(*words, "--skip-build", "true", "update").done()
+        flags = ["--fresh"] if before == "0.0.10+0" else []
+        result = home.run_here(*words, "device", *flags).done()
+        assert f"{before} -> an image without a version, job" in result.out, offer.text
+        assert f"runs {before}" in result.out
 
 
 def _verb(home: Home, *words: str) -> str:

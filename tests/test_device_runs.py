@@ -185,8 +185,16 @@ def test_without_certificate_files_it_is_nobody(home: Home) -> None:
     result.failed("thing_certificate_nobody.pem.crt", "`invoke sandbox with --thing-name nobody thing`")
 
 
+def test_before_all_it_says_what_to_run_first(home: Home) -> None:
+    with moved_away(home.path("firmware/certs")):
+        home.run_here("device").failed("there is no public key", "Run `invoke sandbox all` first")
+    home.run_here("delete.update", "--force").done()
+    assert "no job is offered to it (`invoke sandbox all` offers one" in home.run_here("device").done().out
+
+
 def test_without_the_signer_s_key_nothing_is_begun(home: Home) -> None:
-    home.run_here("with", "--code-signing-public-key", "/no.pem", "device").failed("/no.pem")
+    result = home.run_here("with", "--code-signing-public-key", "/no.pem", "device")
+    result.failed("/no.pem", "Run `invoke sandbox with --code-signing-public-key /no.pem all` first")
 
 
 def test_on_aws_it_goes_where_the_header_says_and_needs_no_credentials(home: Home) -> None:
@@ -204,6 +212,16 @@ def test_on_aws_it_goes_where_the_header_says_and_needs_no_credentials(home: Hom
 def test_a_firmware_that_compares_no_versions_cannot_play_the_same_version(home: Home) -> None:
     flags = ["--firmware-profile", "jobs-library"]
     home.run_here("with", *flags, "device", "--fault", "same-version").failed("compares no versions")
+
+
+@contextlib.contextmanager
+def moved_away(folder: Path) -> Iterator[None]:
+    """The folder under another name for a while."""
+    elsewhere = folder.rename(folder.with_name(f"{folder.name}-elsewhere"))
+    try:
+        yield
+    finally:
+        elsewhere.rename(folder)
 
 
 @contextlib.contextmanager

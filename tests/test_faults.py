@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from ota import cloud
 from tests import fault_project
 from tests.fault_project import (
     NOTHING,
@@ -19,7 +21,7 @@ from tests.fault_project import (
     numbered,
     outside_iot,
 )
-from tests.project import Project
+from tests.project import Project, Result
 from tests.sandbox_control import Control
 
 inventory = fault_project.inventory
@@ -48,6 +50,7 @@ PERMISSIONS = {
     "DescribeCertificate": "iot:DescribeCertificate",
     "DescribeEndpoint": "iot:DescribeEndpoint",
     "DescribeJob": "iot:DescribeJob",
+    "DescribeJobExecution": "iot:DescribeJobExecution",
     "DescribeThing": "iot:DescribeThing",
     "DetachThingPrincipal": "iot:DetachThingPrincipal",
     "GetBucketTagging": "s3:GetBucketTagging",
@@ -60,6 +63,7 @@ PERMISSIONS = {
     "HeadBucket": "s3:ListBucket",
     "HeadObject": "s3:GetObject",
     "ListAttachedPolicies": "iot:ListAttachedPolicies",
+    "ListJobExecutionsForJob": "iot:ListJobExecutionsForJob",
     "ListOTAUpdates": "iot:ListOTAUpdates",
     "ListTagsForResource": "iot:ListTagsForResource",
     "ListThingPrincipalsV2": "iot:ListThingPrincipals",
@@ -71,6 +75,9 @@ PERMISSIONS = {
     "UpdateCertificate": "iot:UpdateCertificate",
 }
 EXPIRED = "credentials have expired: renew them"
+# What status and watch look at beyond what the plan does, and how they say that they do not know.
+LOOKED_AT = ("GetOTAUpdate", "DescribeJob", "ListJobExecutionsForJob", "DescribeJobExecution")
+UNKNOWN_STATUS = 5
 LAST_LINE_OF_CLEAN = "Proven: nothing that this tool made for lamp is left."
 
 DENIED_IN_SET_UP = ("CreateThing", "PutBucketVersioning", "HeadBucket")
@@ -214,6 +221,53 @@ def test_credentials_that_expire_for_every_call_are_told_once(control: Control, 
     project.run_here("all").done()
     control.fail("*", "expired-token", nth=2, times=0)
     assert_one_sentence(project.run_here("all"), EXPIRED)
+
+
+@pytest.mark.parametrize("task", ["status", "watch"])
+def test_a_look_without_a_permission_is_unknown_and_names_it(control: Control, project: Project, task: str) -> None:
+    project.run_here("all").done()
+    for operation in LOOKED_AT:
+        control.fail(operation, "access-denied", times=0)
+        shown, told = project.run_here(task), project.run_here(task, "--json")
+        assert_unknown(shown, told, f"lack the permission {PERMISSIONS[operation]}.")
+        control.clear_faults()
+
+
+@pytest.mark.parametrize("task", ["status", "watch"])
+def test_a_look_that_is_throttled_for_good_is_unknown(
+    control: Control, project: Project, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setattr(cloud, "MAX_ATTEMPTS", 0)  # or each case takes half a minute
+    project.run_here("all").done()
+    flags = ("--timeout", "0") if task == "watch" else ()
+    for operation in LOOKED_AT:
+        control.fail(operation, times=0)
+        shown, told = project.run_here(task, *flags), project.run_here(task, *flags, "--json")
+        assert_unknown(shown, told, f"iot:{operation}", "call rate is used up")
+        control.clear_faults()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("task", ["status", "watch"])
+def test_a_look_survives_throttling(control: Control, project: Project, task: str) -> None:
+    project.run_here("all").done()
+    for operation in LOOKED_AT:
+        control.fail(operation)
+        assert project.run_here(task, *(("--timeout", "0") if task == "watch" else ())).status == 3
+        assert all(rule["seen"] > 1 for rule in control.rules())
+        control.clear_faults()
+
+
+def assert_unknown(shown: Result, told: Result, *words: str) -> None:
+    """Both say, each in its own way, that nobody knows how it stands, and why."""
+    assert "Traceback" not in shown.text + told.text
+    assert (shown.status, told.status) == (UNKNOWN_STATUS, UNKNOWN_STATUS), shown.text
+    document = json.loads(told.out)
+    assert (document["verdict"], document["exit_status"]) == ("unknown", UNKNOWN_STATUS)
+    assert "It is not known how" in shown.out
+    for word in words:
+        assert word in shown.out, shown.out
+        assert any(word in why for why in document["unknown"].values()), document
 
 
 @pytest.mark.long

@@ -96,6 +96,16 @@ def test_again_with_fewer_and_a_fault_says_how_many_fail_and_clears_up_what_ther
 
 
 @pytest.mark.usefixtures("take_down")
+def test_a_second_rehearsal_begins_with_the_things_there_and_devices_from_the_factory(home: Home) -> None:
+    put_small_keys(home, 2)
+    for verb in ("created", "reused"):
+        result = home.run_here("with", "--skip-build", "true", "device", "--count", "2").done()
+        assert ("things", verb) in result.verbs
+        assert [rest for noun, done, rest in result.outcomes if (noun, done) == ("device", "changed")] != []
+        assert ("device", "reused") not in result.verbs
+
+
+@pytest.mark.usefixtures("take_down")
 def test_clean_takes_it_down_too(home: Home) -> None:
     rehearse(home, 2).done()
     planned = json.loads(home.run_here("clean", "--plan", "--json").done().out)["steps"]

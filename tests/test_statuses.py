@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ota.errors import CloudError, OtaError
 from ota.executions import Execution, Rollout, find_rollout
 from ota.plans import Action, Step
 from ota.screens import age
@@ -22,6 +23,8 @@ NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 WELL = ObjectState(Step("bucket", Action.REUSE, "b"), State.OK)
 AMISS = ObjectState(Step("policy", Action.CHANGE, "p"), State.DIFFERS)
 UNSEEN = ObjectState(Step("header", Action.SKIP, "h"), State.UNKNOWN)
+REFUSED = ObjectState(Step("policy", Action.BLOCKED, "p", is_unseen=True), State.UNKNOWN)
+SILENT = CloudError("AWS said nothing.")
 
 
 def update(status: str = "CREATE_COMPLETE") -> Update:
@@ -32,7 +35,7 @@ def rollout(*statuses: str, job: str = "IN_PROGRESS") -> Rollout:
     return Rollout(JOB, job, tuple(Execution(f"{THING}-{number}", status) for number, status in enumerate(statuses)))
 
 
-VERDICTS: dict[str, tuple[Update | None, Rollout | None, ObjectState, Verdict]] = {
+VERDICTS: dict[str, tuple[Update | OtaError | None, Rollout | OtaError | None, ObjectState, Verdict]] = {
     "no update": (None, None, WELL, Verdict.NOT_SET_UP),
     "being made": (update("CREATE_PENDING"), None, WELL, Verdict.IN_PROGRESS),
     "being deleted": (update("DELETE_IN_PROGRESS"), None, WELL, Verdict.IN_PROGRESS),
@@ -47,11 +50,18 @@ VERDICTS: dict[str, tuple[Update | None, Rollout | None, ObjectState, Verdict]] 
     "succeeded": (update(), rollout("SUCCEEDED", "SUCCEEDED"), WELL, Verdict.DONE),
     "succeeded, and no firmware tree here": (update(), rollout("SUCCEEDED"), UNSEEN, Verdict.DONE),
     "succeeded, and something drifted since": (update(), rollout("SUCCEEDED"), AMISS, Verdict.NOT_SET_UP),
+    "nobody knows of the update": (SILENT, rollout("SUCCEEDED"), WELL, Verdict.UNKNOWN),
+    "nobody knows of the job": (update(), SILENT, AMISS, Verdict.UNKNOWN),
+    "no update, and nobody knows of a job": (None, SILENT, WELL, Verdict.NOT_SET_UP),
+    "could not be made, and nobody knows of a job": (update("CREATE_FAILED"), SILENT, WELL, Verdict.FAILED),
+    "succeeded, and nobody knows of the policy": (update(), rollout("SUCCEEDED"), REFUSED, Verdict.UNKNOWN),
 }
 
 
 @pytest.mark.parametrize(("found", "job", "one", "verdict"), VERDICTS.values(), ids=VERDICTS)
-def test_the_verdict(found: Update | None, job: Rollout | None, one: ObjectState, verdict: Verdict) -> None:
+def test_the_verdict(
+    found: Update | OtaError | None, job: Rollout | OtaError | None, one: ObjectState, verdict: Verdict
+) -> None:
     assert judge((one,), found, job) is verdict
 
 
@@ -100,6 +110,26 @@ def test_a_failure_is_decoded(desk: Desk) -> None:
     assert result.status == 4
     assert "rejected: 0x00000010" in result.out
     assert "version" in result.out.partition("rejected: 0x00000010")[2]
+
+
+def test_an_object_that_may_not_be_looked_at_is_unknown_and_not_blocked(desk: Desk) -> None:
+    desk.set_up()
+    desk.take_job()
+    desk.report("SUCCEEDED")
+    desk.control.fail("GetPolicy", "access-denied", times=0)
+    told = desk.look("status", status=5)
+    assert {one["noun"] for one in told["objects"] if one["state"] == "unknown"} == {"policy"}
+    assert "iot:GetPolicy" in told["unknown"]["policy"]
+    assert (told["verdict"], told["exit_status"], told["command"]) == ("unknown", 5, "invoke status")
+
+
+def test_another_image_whose_device_may_not_be_looked_at_leaves_the_update_unknown(desk: Desk) -> None:
+    desk.set_up()
+    desk.project.set(image_file_name="secure image")
+    desk.control.fail("ListJobExecutionsForJob", "access-denied", times=0)
+    told = desk.look("status", status=5)
+    assert set(told["unknown"]) == {"update", "job"}
+    assert desk.run("plan").status == 1
 
 
 def test_success_is_one_sentence(desk: Desk) -> None:

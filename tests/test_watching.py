@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ota import looks, screens
+from ota import build_locks, cloud, looks, screens
 from ota.cloud import open_cloud
-from ota.errors import Answered
+from ota.errors import Answered, CloudError, OtaError, PermissionDenied
 from ota.executions import Execution, Rollout
 from ota.plans import Site
 from ota.report import Report
 from ota.settings import load_settings
+from ota.statuses import Verdict
 from ota.watching import Moment, changes, follow, what_it_says, why_it_failed
 from tests.conftest import ACCOUNT
 from tests.look_desk import JOB, POLICY, UPDATE, Desk, built
@@ -46,10 +47,16 @@ def rollout(**statuses: str) -> Rollout:
     return Rollout(JOB, "IN_PROGRESS", tuple(Execution(name, status) for name, status in statuses.items()))
 
 
-def moments(*seen: Rollout | None, timeout_s: float = 100.0, poll_s: float = 10.0) -> list[Moment]:
+def moments(*seen: Rollout | OtaError | None, timeout_s: float = 100.0, poll_s: float = 10.0) -> list[Moment]:
     """Every moment, where the looks find one after the other and then the last for ever."""
     clock, left = Clock(), list(seen)
-    look = lambda _before: left.pop(0) if len(left) > 1 else left[0]  # noqa: E731
+
+    def look(_: Rollout | None) -> Rollout | None:
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, OtaError):
+            raise found
+        return found
+
     return list(follow(look, sleep=clock.sleep, clock=clock.read, timeout_s=timeout_s, poll_s=poll_s))
 
 
@@ -62,6 +69,28 @@ def test_it_ends_when_every_device_has_finished() -> None:
 
 def test_it_ends_when_the_job_is_gone() -> None:
     assert [moment.rollout is None for moment in moments(rollout(a="QUEUED"), None)] == [False, True]
+
+
+def test_a_look_that_aws_does_not_answer_is_made_again() -> None:
+    queued, silent = rollout(a="QUEUED"), CloudError("throttled")
+    found = moments(silent, queued, silent, queued, rollout(a="SUCCEEDED"))
+    assert [moment.unknown for moment in found] == [silent, None, silent, None, None]
+    assert [moment.rollout for moment in found[:4]] == [None, queued, queued, queued]
+    assert [len(moment.changed) for moment in found] == [0, 1, 0, 0, 1]
+    assert found[-1].verdict is Verdict.DONE
+
+
+def test_a_job_of_which_aws_says_nothing_to_the_end_is_unknown() -> None:
+    found = moments(rollout(a="QUEUED"), CloudError("throttled"), timeout_s=25)
+    assert [moment.is_last for moment in found] == [False, False, False, True]
+    assert found[-1].verdict is Verdict.UNKNOWN
+
+
+def test_a_look_that_is_not_allowed_is_the_last() -> None:
+    denied = PermissionDenied("no")
+    (*_, last) = found = moments(rollout(a="QUEUED"), denied)
+    assert len(found) == 2
+    assert (last.unknown, last.verdict) == (denied, Verdict.UNKNOWN)
 
 
 def test_it_ends_when_the_time_is_up_and_not_a_moment_later() -> None:
@@ -115,9 +144,9 @@ def test_words_that_nobody_knows_are_not_explained() -> None:
 
 def site_of(desk: Desk) -> Site:
     environ = desk.project.environ
-    cloud = open_cloud(environ)
-    settings = load_settings(desk.project.root_path, environ=environ).with_account(ACCOUNT, cloud.region)
-    return Site(cloud, settings)
+    opened = open_cloud(environ)
+    settings = load_settings(desk.project.root_path, environ=environ).with_account(ACCOUNT, opened.region)
+    return Site(opened, settings)
 
 
 class Terminal(io.StringIO):
@@ -195,6 +224,32 @@ def test_the_end_of_the_time_says_how_to_go_on(desk: Desk) -> None:
     status, out, _ = watch(desk, timeout_s=10.0)
     assert status == 3
     assert "Not over after 10 seconds (1 QUEUED). Go on with invoke watch" in out
+
+
+def test_throttling_is_told_once_and_polled_through(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "MAX_ATTEMPTS", 0)
+    throttle = lambda: desk.control.fail("DescribeJob", times=2)  # noqa: E731
+    acts = [throttle, lambda: None, *download(desk), lambda: desk.report("SUCCEEDED")]
+    status, out, err = watch(desk, *acts)
+    assert (status, out.splitlines()[-1]) == (0, "Done: every device runs the update (1 SUCCEEDED).")
+    assert err.count("AWS does not say how the job") == 1
+
+
+def test_an_update_of_which_aws_says_nothing_is_asked_for_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "MAX_ATTEMPTS", 0)
+    desk.control.fail("GetOTAUpdate", times=3)
+    status, _, err = watch(desk, timeout_s=200.0)
+    assert status == 3
+    assert err.count("AWS does not say how the OTA update") == 1
+
+
+def test_the_time_is_up_while_aws_makes_the_update(desk: Desk) -> None:
+    desk.run("clean").done()
+    desk.control.pause(60.0)
+    desk.make_foreign_update(is_ours=True)
+    with pytest.raises(looks.NotMadeYet, match="still making the OTA update") as raised:
+        watch(desk, timeout_s=90.0)
+    assert raised.value.exit_code == 3
 
 
 @pytest.mark.parametrize("as_json", [False, True], ids=["screen", "json"])
@@ -303,6 +358,40 @@ def test_an_update_that_is_still_being_made_is_waited_for(desk: Desk) -> None:
         assert created.poll() is None
     status, out, _ = watch(desk, created.communicate, timeout_s=5.0)
     assert status == 3, out
+
+
+def test_an_update_that_another_run_is_about_to_make_is_waited_for(desk: Desk) -> None:
+    desk.run("delete.update", "--force").done()
+    status, out, err = watch(desk, lambda: desk.project.run("all").done(), desk.take_job)
+    assert status == 3
+    assert "QUEUED" in out
+    assert "There is no OTA update lamp_update yet" in err
+
+
+def test_a_build_of_another_run_is_waited_for_as_long_as_it_takes(desk: Desk) -> None:
+    desk.run("clean").done()
+    script_path = desk.project.firmware_path / "tools/scripts/build.sh"
+    with build_locks.sole_build(script_path, lambda: None), pytest.raises(looks.NothingToWatch) as raised:
+        watch(desk, timeout_s=700.0)
+    assert "none came in 700 seconds" in str(raised.value)
+
+
+@pytest.mark.parametrize(("timeout_s", "waited_s"), [(1000.0, 80), (30.0, 30), (0.0, 0)])
+def test_an_update_that_does_not_come_ends_it_in_time(desk: Desk, timeout_s: float, waited_s: float) -> None:
+    desk.run("delete.update", "--force").done()
+    with pytest.raises(looks.NothingToWatch) as raised:
+        watch(desk, timeout_s=timeout_s)
+    assert raised.value.exit_code == 2
+    assert (f"none came in {waited_s} seconds" in str(raised.value)) == bool(waited_s), str(raised.value)
+
+
+def test_an_update_that_is_being_replaced_is_waited_for(desk: Desk) -> None:
+    desk.control.pause(4.0)
+    desk.iot.delete_ota_update(otaUpdateId=UPDATE, deleteStream=True, forceDeleteAWSJob=True)
+    again = lambda: (desk.control.pause(0), desk.project.run("all").done())  # noqa: E731
+    status, out, err = watch(desk, again, timeout_s=200.0)
+    assert (status, "QUEUED" in out) == (3, True), out + err
+    assert f"AWS is deleting the OTA update {UPDATE}" in err
 
 
 def test_an_update_that_aws_could_not_make_is_nothing_to_watch(desk: Desk) -> None:

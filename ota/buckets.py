@@ -12,6 +12,7 @@ ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a buck
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,9 +22,20 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_commands import aws_command
-from ota.contents import Owned, abort_uploads, code_of, delete_version, empty, first_keys, other_keys, prove_writable
+from ota.contents import (
+    Owned,
+    abort_uploads,
+    code_of,
+    delete_version,
+    empty,
+    first_keys,
+    folders_in,
+    other_keys,
+    prove_writable,
+)
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.fields import default_text
+from ota.images import KEY_FOLDER
 from ota.outcomes import Outcome, Verb
 from ota.threads import side_by_side
 
@@ -196,7 +208,7 @@ def delete_bucket(
     if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
         if key_prefix:
             empty(s3, owned, key_prefix)
-        raise _stays(name, thing_name)
+        raise _stays(name, thing_name, tags)
     for _ in range(EMPTYING_ROUNDS):
         if _is_deleted(s3, owned, sleep):
             return Outcome("bucket", Verb.DELETED, name)
@@ -217,10 +229,11 @@ def judge_deletion(
         InTheWay: it holds objects that are not under the prefix.
     """
     if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
-        raise _stays(name, thing_name)
-    others = other_keys(s3, Owned(Bucket=name, ExpectedBucketOwner=account_id), key_prefix)
+        raise _stays(name, thing_name, tags)
+    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
+    others = other_keys(s3, owned, key_prefix)
     if others:
-        raise _holds_others(name, others)
+        raise _holds_others(s3, owned, others, key_prefix)
 
 
 def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
@@ -361,24 +374,32 @@ def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: boo
         empty(s3, owned, key_prefix)
     keys = first_keys(s3, owned)
     if keys:
-        raise _holds_others(owned["Bucket"], keys)
+        raise _holds_others(s3, owned, keys, key_prefix)
     abort_uploads(s3, owned, "")
 
 
-def _stays(name: str, thing_name: str) -> NotOurs:
+def _stays(name: str, thing_name: str, tags: Mapping[str, str]) -> NotOurs:
     return NotOurs(
         f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
-        "only our images are deleted. To delete it with everything in it: `invoke clean --force`.",
-        remedy="invoke clean --force",
+        "only our images are deleted. "
+        f"{ownership.way_out(tags, thing_name, 'To delete it with everything in it')}"
     )
 
 
-def _holds_others(name: str, keys: Sequence[str]) -> InTheWay:
+def _holds_others(s3: S3Client, owned: Owned, keys: Sequence[str], key_prefix: str | None) -> InTheWay:
+    """Why the bucket stays with these keys in it, which are not under ``key_prefix``."""
+    folders = [one for one in folders_in(s3, owned, f"{KEY_FOLDER}/") if one != key_prefix] if key_prefix else []
+    holds = f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
+    if not folders:
+        return InTheWay(
+            f"{holds}{', '.join(keys)} …. To delete it with every version of everything in it: `invoke clean --force`.",
+            remedy="invoke clean --force",
+        )
+    names = [folder.split("/")[1] for folder in folders]
+    commands = ", ".join(f"`invoke with --thing-name {shlex.quote(one)} clean`" for one in names)
     return InTheWay(
-        f"The bucket {name} holds objects that are no images of this thing, so it stays: "
-        f"{', '.join(keys)} …. To delete it with every version of everything in it: "
-        "`invoke clean --force`.",
-        remedy="invoke clean --force",
+        f"{holds}images of the thing {', '.join(names)}. Once nobody wants those any more: {commands}, then run the "
+        "same command again."
     )
 
 

@@ -29,9 +29,9 @@ class Owned(TypedDict):
     ExpectedBucketOwner: str
 
 
-def first_keys(s3: S3Client, owned: Owned, prefix: str = "") -> tuple[str, ...]:
-    """The keys of some of what is under the prefix, delete markers among it; none when it is empty. One call."""
-    answer = s3.list_object_versions(**owned, MaxKeys=SHOWN_KEYS, Prefix=prefix)
+def first_keys(s3: S3Client, owned: Owned) -> tuple[str, ...]:
+    """The keys of some of what is in the bucket, delete markers among it; none when it is empty. One call."""
+    answer = s3.list_object_versions(**owned, MaxKeys=SHOWN_KEYS)
     return tuple(dict.fromkeys(one["Key"] for one in _versions(answer)))
 
 
@@ -42,6 +42,12 @@ def other_keys(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
         if keys:
             return tuple(dict.fromkeys(keys))[:SHOWN_KEYS]
     return ()
+
+
+def folders_in(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
+    """What the keys under the prefix begin with, up to the next slash: ``ota-tasks/lamp/``."""
+    pages = s3.get_paginator("list_object_versions").paginate(**owned, Prefix=prefix, Delimiter="/")
+    return tuple(one["Prefix"] for page in pages for one in page.get("CommonPrefixes", []))
 
 
 def prove_writable(s3: S3Client, owned: Owned) -> None:

@@ -5,14 +5,19 @@ What somebody else made stays and is no failure; what is ours and cannot go is o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ota import ownership
 from ota.errors import InTheWay, NotOurs
 from ota.outcomes import Outcome, Verb
 
-NOT_OURS = "not made by this tool, stays; --force deletes it"
+
+def not_ours(tags: Mapping[str, str], thing_name: str) -> str:
+    """Why an object with these tags stays, in a few words."""
+    owner = ownership.other_thing(tags, thing_name)
+    return f"made for the thing {owner}, stays" if owner else "not made by this tool, stays; --force deletes it"
 
 
 @dataclass
@@ -30,7 +35,8 @@ class Chain:
             self.outcomes.append(Outcome(noun, Verb.SKIPPED, name, str(refusal)))
             return False
         except InTheWay as refusal:
-            self.outcomes.append(Outcome(noun, Verb.SKIPPED, name, "in use, stays"))
+            reason = refusal.brief if refusal.brief != str(refusal) else "in use, stays"
+            self.outcomes.append(Outcome(noun, Verb.SKIPPED, name, reason))
             self.remains.append(str(refusal))
             return False
         return True

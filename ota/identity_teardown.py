@@ -9,16 +9,17 @@ hangs on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import certificates, ownership, policies, things
 from ota.certificate_records import other_things
-from ota.deletions import NOT_OURS, Chain
-from ota.errors import CertificateError
+from ota.deletions import Chain, not_ours
+from ota.errors import CertificateError, InTheWay
 from ota.outcomes import Outcome, Verb
+from ota.shared_use import then_again
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class IdentityTeardown:
         iot, thing = self.iot, self.thing
         doomed, kept = self.judge_certificates(chain)
         self.keeps_certificate = bool(kept)
+        spared = self.spared_by_policy(kept)
         # Inactive before detached: where a run is cut off in between, an inactive one can still be told as ours.
         side_by_side(*(partial(certificates.deactivate_certificate, iot, one) for one in doomed))
         if thing is not None and self.may_delete_thing:
@@ -67,7 +69,7 @@ class IdentityTeardown:
             chain.outcomes.append(Outcome("certificate", Verb.ABSENT, f"of {self.settings.thing_name}"))
         policy, registered = Chain(), Chain()
         side_by_side(
-            partial(self._take_policy, policy, kept),
+            partial(self._take_policy, policy, spared),
             partial(registered.delete, "thing", self.settings.thing_name, partial(self._delete_thing, thing)),
         )
         chain.outcomes += policy.outcomes + registered.outcomes
@@ -134,19 +136,64 @@ class IdentityTeardown:
             return []
         return list(policies.list_policy_targets(self.iot, self.settings.policy_name))
 
-    def _take_policy(self, chain: Chain, kept: list[str]) -> None:
+    def spared_by_policy(self, kept: list[str]) -> list[str]:
+        """Those of the certificates that stay from which the policy is taken: no other thing needs it on them."""
+        return [arn for arn in kept if self.may_delete_policy and self._may_detach_policy(arn)]
+
+    def _may_detach_policy(self, certificate_arn: str) -> bool:
+        if self.is_forced or not other_things(self.iot, certificate_arn, self.settings.thing_name):
+            return True
+        # Two things with one certificate may each have a policy of their own on it; each tool run attached its own.
+        is_existing = certificate_arn == self.settings.existing_certificate_arn
+        return is_existing and len(list(policies.list_attached_policies(self.iot, certificate_arn))) > 1
+
+    def policy_needed(self, targets: Sequence[str]) -> InTheWay:
+        """Why the policy stays that is attached to these targets."""
+        name = self.settings.policy_name
+        certificate_arns = [arn for arn in targets if ":cert/" in arn]
+        thing_names = sorted(
+            {one for arn in certificate_arns for one in other_things(self.iot, arn, self.settings.thing_name)}
+        )
+        generic = policies.still_attached(self.iot, name, targets)
+        if not thing_names:
+            return generic
+        spoken = ", ".join(thing_names)
+        return InTheWay(
+            f"The policy {name} stays, for it is attached to a certificate of the thing {spoken}, which could not "
+            f"connect without it. {self._way_out(thing_names, generic.remedy)}",
+            brief=f"the certificate of the thing {spoken} still needs it, stays",
+        )
+
+    def _way_out(self, thing_names: Sequence[str], detach: str) -> str:
+        found = [things.find_thing(self.iot, one) for one in thing_names]
+        if all(thing is None or thing.is_ours for thing in found):
+            return f"Once nobody wants that any more: {then_again(thing_names)}."
+        return f"Where its device has other rights, detach it: `{detach}`, then run the same command again."
+
+    def _delete_policy(self) -> Outcome[None]:
+        name = self.settings.policy_name
+        try:
+            return policies.delete_policy(self.iot, name, force=self.is_forced)
+        except InTheWay as refusal:
+            targets = list(policies.list_policy_targets(self.iot, name))
+            still = [one for one in targets if policies.target_exists(self.iot, one)]
+            raise (self.policy_needed(still) if still else refusal) from None
+
+    def _take_policy(self, chain: Chain, spared: list[str]) -> None:
         name = self.settings.policy_name
         if self.policy_tags is None:
             chain.outcomes.append(Outcome("policy", Verb.ABSENT, name))
         elif not self.may_delete_policy:
-            chain.outcomes.append(Outcome("policy", Verb.SKIPPED, name, NOT_OURS))
+            chain.outcomes.append(
+                Outcome("policy", Verb.SKIPPED, name, not_ours(self.policy_tags, self.settings.thing_name))
+            )
         else:
-            for arn in kept:
+            for arn in spared:
                 policies.detach_policy(self.iot, name, arn)
-            chain.delete("policy", name, partial(policies.delete_policy, self.iot, name, force=self.is_forced))
+            chain.delete("policy", name, self._delete_policy)
 
     def _delete_thing(self, thing: things.Thing | None) -> Outcome[None]:
         name = self.settings.thing_name
         if not self.may_delete_thing:
-            return Outcome("thing", Verb.SKIPPED, name, NOT_OURS)
+            return Outcome("thing", Verb.SKIPPED, name, not_ours(thing.attributes if thing else {}, name))
         return things.delete_thing(self.iot, name, thing)

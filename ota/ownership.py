@@ -7,6 +7,7 @@ with the update and never sends to a device, so that reading them costs no secon
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 
 MANAGED_BY_KEY = "managed-by"
@@ -27,6 +28,20 @@ def mark_tags(thing_name: str) -> list[dict[str, str]]:
 def from_tags(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """AWS's tag list ``[{"Key": …, "Value": …}]`` as a mapping."""
     return {tag["Key"]: tag.get("Value", "") for tag in tags}
+
+
+def other_thing(found: Mapping[str, str], thing_name: str) -> str:
+    """The other thing that this tool made an object with these tags for; empty where there is none."""
+    owner = found.get(OTA_THING_KEY, "") if is_ours(found) else ""
+    return owner if owner != thing_name else ""
+
+
+def way_out(found: Mapping[str, str], thing_name: str, otherwise: str) -> str:
+    """The sentence on how an object with these tags goes, which is not ours for the thing; ``otherwise`` by force."""
+    owner = other_thing(found, thing_name)
+    if owner:
+        return f"It goes with the thing {owner}: `invoke with --thing-name {shlex.quote(owner)} clean`."
+    return f"{otherwise}: `invoke clean --force`."
 
 
 def is_ours(found: Mapping[str, str], thing_name: str | None = None) -> bool:

@@ -1,9 +1,9 @@
 """Takes down what the tasks made, in the one safe order, and proves that nothing is left.
 
 The updates go first, with their jobs and streams, because AWS deletes them with the role's permissions: while an update
-still needs the role, the role stays, and so does the bucket with its image. Then three chains run side by side, for
-nothing in one waits for another: the bucket; the role; certificate, policy and thing. What this tool did not make is
-reported and stays, unless forced. The proof looks everything up again, at AWS and not in memory.
+that stays needs the role, the role stays, and so does the bucket with its image (``shared_use``). Then three chains run
+side by side, for nothing in one waits for another: the bucket; the role; certificate, policy and thing. What this tool
+did not make is reported and stays, unless forced. The proof looks everything up again, at AWS and not in memory.
 
 Works from names alone; local files only help to find a certificate that a cut-off run left unattached.
 """
@@ -11,18 +11,19 @@ Works from names alone; local files only help to find a certificate that a cut-o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, contents, images, ownership, policies, roles, things, updates
+from ota import buckets, certificates, images, ownership, policies, roles, things, updates
 from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
+from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.threads import side_by_side, side_by_side_map
 from ota.update_waits import Patience, find_update
 
@@ -68,11 +69,11 @@ class Teardown:
         found = self.look()
         first = Chain()
         try:
-            self._take_updates(first, found)
+            others = self._take_updates(first, found)
         finally:
             for outcome in first.outcomes:
                 show(outcome)
-        staying = [outcome.name for outcome in first.outcomes if outcome.verb not in GONE]
+        staying = self.staying(found, others)
         chains = [Chain(), Chain(), Chain()]
         identity = self.identity(found)
         try:
@@ -117,27 +118,44 @@ class Teardown:
                 raise  # it is this account's after all, and a permission is missing
             return None, str(refusal)
 
-    def _take_updates(self, chain: Chain, found: Found) -> None:
-        """The update that the settings name, and every other that this tool made for the thing."""
+    def staying(self, found: Found, others: Iterable[Update]) -> list[Update]:
+        """The updates, the one of the settings and ``others``, that this teardown leaves; none where it is forced."""
+        if self._is_forced:
+            return []
+        there = [found.update, *others] if found.update else list(others)
+        return [one for one in there if not one.is_ours(self._settings.thing_name)]
+
+    def _take_updates(self, chain: Chain, found: Found) -> list[Update]:
+        """Delete the update that the settings name, and every other that this tool made for the thing.
+
+        Returns:
+            the updates of others.
+        """
         settings = self._settings
         register = Register(self._cloud.iot)
         patience = Patience(delete_timeout_s=settings.delete_timeout_s)
         delete = partial(updates.delete_update, self._cloud.iot, force=True, patience=patience)
         named = partial(delete, settings.update_name, thing_name=self._owner, known=found.update, find=register.find)
         chain.delete("update", settings.update_name, named)
-        others = register.find_others(settings.thing_name, settings.update_name)
-        chain.outcomes += side_by_side_map(
-            lambda one: delete(one.update_id, thing_name=settings.thing_name, known=one), others
+        others = register.find_others(
+            settings.thing_name, settings.update_name, of_all_things=not self._is_forced and may_share_role(settings)
         )
+        ours = [one for one in others if one.is_ours(settings.thing_name)]
+        chain.outcomes += side_by_side_map(
+            lambda one: delete(one.update_id, thing_name=settings.thing_name, known=one), ours
+        )
+        return [one for one in others if one not in ours]
 
-    def _take_bucket(self, chain: Chain, found: Found, staying: list[str]) -> None:
+    def _take_bucket(self, chain: Chain, found: Found, staying: list[Update]) -> None:
         name = self._settings.bucket_name
+        is_ours = self.may_delete(found.bucket_tags or {})
+        needing = needing_bucket(staying, self._settings, is_bucket_ours=is_ours)
         if found.bucket_refusal:
             chain.outcomes.append(Outcome("bucket", Verb.SKIPPED, name, found.bucket_refusal))
         elif found.bucket_tags is None:
             chain.outcomes.append(Outcome("bucket", Verb.ABSENT, name))
-        elif staying and (self.may_delete(found.bucket_tags) or self.holds_our_images()):
-            self._keep(chain, "bucket", name, staying)
+        elif needing:
+            _keep(chain, "bucket", name, needing)
         else:
             chain.delete("bucket", name, partial(self._delete_bucket, found))
 
@@ -161,18 +179,13 @@ class Teardown:
             return None
         return update.image if update.key.startswith(images.image_prefix(settings.thing_name)) else None
 
-    def holds_our_images(self) -> bool:
-        """Whether anything lies under the thing's prefix in the bucket, whoever made that; one call."""
-        settings = self._settings
-        owned = contents.Owned(Bucket=settings.bucket_name, ExpectedBucketOwner=self._cloud.account_id)
-        return bool(contents.first_keys(self._cloud.s3, owned, images.image_prefix(settings.thing_name)))
-
-    def _take_role(self, chain: Chain, found: Found, staying: list[str]) -> None:
+    def _take_role(self, chain: Chain, found: Found, staying: list[Update]) -> None:
         name = self._settings.iam_role_name
+        needing = needing_role(staying, self._settings)
         if found.role is None:
             chain.outcomes.append(Outcome("role", Verb.ABSENT, name))
-        elif staying and self.may_delete(found.role.tags):
-            self._keep(chain, "role", name, staying)
+        elif needing and self.may_delete(found.role.tags):
+            _keep(chain, "role", name, needing)
         else:
             delete = partial(roles.delete_role, self._cloud.iam, name, known=found.role)
             chain.delete("role", name, partial(delete, thing_name=self._owner, force=self._is_forced))
@@ -180,13 +193,6 @@ class Teardown:
     def may_delete(self, tags: Mapping[str, str]) -> bool:
         """Whether an object with these tags is one that this teardown deletes."""
         return self._is_forced or ownership.is_ours(tags, self._settings.thing_name)
-
-    def _keep(self, chain: Chain, noun: str, name: str, staying: list[str]) -> None:
-        update_names = ", ".join(staying)
-        chain.outcomes.append(Outcome(noun, Verb.SKIPPED, name, f"the update {update_names} still needs it, stays"))
-        chain.remains.append(
-            f"The {noun} {name} stays while the update {update_names} is there, for AWS needs it to delete that."
-        )
 
     def _still_there(self, gone: set[tuple[str, str]]) -> list[str]:
         """Look everything up again that is said to be gone; a sentence for each that is not."""
@@ -209,3 +215,9 @@ class Teardown:
             for (noun, name), answer in zip(wanted, answers, strict=True)
             if answer is not None
         ]
+
+
+def _keep(chain: Chain, noun: str, name: str, needing: Sequence[Update]) -> None:
+    reason = still_needed(noun, name, needing)
+    chain.outcomes.append(Outcome(noun, Verb.SKIPPED, name, reason.brief))
+    chain.remains.append(str(reason))

@@ -8,14 +8,15 @@ Source: ``ota/teardown.py``, whose decisions these are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ota import buckets, images, policies, wanted
 from ota.certificate_records import other_things
-from ota.deletions import NOT_OURS, Chain
-from ota.errors import InTheWay, NotOurs, OtaError, UpdateFailed
+from ota.deletions import Chain, not_ours
+from ota.errors import NotOurs, OtaError, UpdateFailed
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
@@ -23,6 +24,7 @@ from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
 from ota.rehearsals import Group, find_group, thing_names
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
+from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.teardown import Found, Teardown
 from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of
@@ -58,8 +60,11 @@ class TeardownPlanner:
     def make_plan(self) -> Plan:
         """What ``clean`` would do, in the order of its lines."""
         look = self._look()
-        updates = [self._plan_update(look), *(self._plan_other(look.found, one) for one in look.others)]
-        staying = [step.name for step in updates if step.action not in (Action.DELETE, Action.ABSENT)]
+        ours = [one for one in look.others if one.is_ours(self._settings.thing_name)]
+        updates = [self._plan_update(look), *(self._plan_other(look.found, one) for one in ours)]
+        stuck = {step.name for step in updates if step.action is Action.BLOCKED}
+        staying = self._teardown.staying(look.found, look.others)
+        staying += [one for one in self._all_updates(look) if one.update_id in stuck and one not in staying]
         bucket, identity = side_by_side(
             partial(self._plan_bucket, look.found, staying), partial(self._plan_identity, look)
         )
@@ -74,7 +79,12 @@ class TeardownPlanner:
         found, rehearsal, others, job, targets, foreign = side_by_side(
             self._teardown.look,
             lambda: find_group(cloud.iot, settings.thing_name) if cloud.is_sandbox else None,
-            partial(Register(cloud.iot).find_others, settings.thing_name, settings.update_name),
+            partial(
+                Register(cloud.iot).find_others,
+                settings.thing_name,
+                settings.update_name,
+                of_all_things=not self._is_forced and may_share_role(settings),
+            ),
             partial(find_job, cloud.iot, job_id_of(settings.update_name)),
             lambda: list(policies.list_policy_targets(cloud.iot, settings.policy_name)),
             partial(list_foreign, cloud.iam, settings.iam_role_name),
@@ -85,7 +95,7 @@ class TeardownPlanner:
         name, update, job = self._settings.update_name, look.found.update, look.job
         if update is not None:
             if self._owner is not None and not update.is_ours(self._owner):
-                return Step("update", Action.KEEP, name, NOT_OURS)
+                return Step("update", Action.KEEP, name, self._not_ours(update.marks))
             return self._plan_deletion(look.found, update, has_job=update.status != "CREATE_FAILED" or job is not None)
         if job is None:
             return Step("update", Action.ABSENT, name)
@@ -93,6 +103,9 @@ class TeardownPlanner:
         if job.status == JOB_BEING_DELETED or is_for_us:
             return Step("update", Action.DELETE, name, "only its job is left")
         return Step("update", Action.ABSENT, name, f"the job {job.job_id} is not for {self._owner} and stays")
+
+    def _all_updates(self, look: _Look) -> list[Update]:
+        return [look.found.update, *look.others] if look.found.update else look.others
 
     def _plan_other(self, found: Found, update: Update) -> Step:
         return self._plan_deletion(found, update, has_job=update.status != "CREATE_FAILED")
@@ -122,14 +135,16 @@ class TeardownPlanner:
         names = thing_names(self._settings.thing_name, look.rehearsal.count)
         return [Step("things", Action.DELETE, names[0], f"to {names[-1]}, with their certificates and files")]
 
-    def _plan_bucket(self, found: Found, staying: list[str]) -> Step:
+    def _plan_bucket(self, found: Found, staying: list[Update]) -> Step:
         cloud, settings, name = self._site.cloud, self._settings, self._settings.bucket_name
+        is_ours = self._teardown.may_delete(found.bucket_tags or {})
+        needing = needing_bucket(staying, settings, is_bucket_ours=is_ours)
         if found.bucket_refusal:
             return Step("bucket", Action.KEEP, name, found.bucket_refusal)
         if found.bucket_tags is None:
             return Step("bucket", Action.ABSENT, name)
-        if staying and (self._teardown.may_delete(found.bucket_tags) or self._teardown.holds_our_images()):
-            return self._keep("bucket", name, staying)
+        if needing:
+            return blocked("bucket", name, still_needed("bucket", name, needing))
         judge = partial(
             buckets.judge_deletion,
             cloud.s3,
@@ -146,21 +161,18 @@ class TeardownPlanner:
             return blocked("bucket", name, refusal)
         return Step("bucket", Action.DELETE, name, "with every version of every image")
 
-    def _plan_role(self, look: _Look, staying: list[str]) -> Step:
+    def _plan_role(self, look: _Look, staying: list[Update]) -> Step:
         role, name = look.found.role, self._settings.iam_role_name
+        needing = needing_role(staying, self._settings)
         if role is None:
             return Step("role", Action.ABSENT, name)
         if not self._teardown.may_delete(role.tags):
-            return Step("role", Action.KEEP, name, NOT_OURS)
-        if staying:
-            return self._keep("role", name, staying)
+            return Step("role", Action.KEEP, name, self._not_ours(role.tags))
+        if needing:
+            return blocked("role", name, still_needed("role", name, needing))
         if look.foreign and not self._is_forced:
             return blocked("role", name, holds_foreign(name, look.foreign))
         return Step("role", Action.DELETE, name, ", ".join(["with its policy", *look.foreign]))
-
-    def _keep(self, noun: str, name: str, staying: list[str]) -> Step:
-        reason = f"the update {', '.join(staying)} still needs it, stays"
-        return blocked(noun, name, InTheWay(reason, remedy="invoke clean --force"))
 
     def _plan_identity(self, look: _Look) -> list[Step]:
         chain = Chain()
@@ -171,19 +183,20 @@ class TeardownPlanner:
         steps += [Step("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
         if not (doomed or kept):
             steps.append(Step("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
-        return [*steps, self._plan_policy(identity, look, [*kept, *doomed]), self._plan_thing(identity)]
+        handled = [*identity.spared_by_policy(kept), *doomed]
+        return [*steps, self._plan_policy(identity, look, handled), self._plan_thing(identity)]
 
     def _plan_policy(self, identity: IdentityTeardown, look: _Look, handled: list[str]) -> Step:
         iot, name = self._site.cloud.iot, self._settings.policy_name
         if identity.policy_tags is None:
             return Step("policy", Action.ABSENT, name)
         if not identity.may_delete_policy:
-            return Step("policy", Action.KEEP, name, NOT_OURS)
+            return Step("policy", Action.KEEP, name, self._not_ours(identity.policy_tags))
         others = [arn for arn in look.targets if arn not in handled and arn.rpartition("/")[2] not in handled]
         others = [arn for arn in others if not self._is_rehearsed(look, arn)]
         in_the_way = [] if self._is_forced else [arn for arn in others if policies.target_exists(iot, arn)]
         if in_the_way:
-            return blocked("policy", name, policies.still_attached(iot, name, in_the_way))
+            return blocked("policy", name, identity.policy_needed(in_the_way))
         return Step("policy", Action.DELETE, name, "with all its versions")
 
     def _is_rehearsed(self, look: _Look, certificate_arn: str) -> bool:
@@ -199,8 +212,11 @@ class TeardownPlanner:
         if identity.thing is None:
             return Step("thing", Action.ABSENT, name)
         if not identity.may_delete_thing:
-            return Step("thing", Action.KEEP, name, NOT_OURS)
+            return Step("thing", Action.KEEP, name, self._not_ours(identity.thing.attributes))
         return Step("thing", Action.DELETE, name)
+
+    def _not_ours(self, tags: Mapping[str, str] | None) -> str:
+        return not_ours(tags or {}, self._settings.thing_name)
 
     def _plan_files(self) -> Step:
         settings = self._settings

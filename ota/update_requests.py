@@ -3,8 +3,8 @@
 Pure: nothing here calls AWS. The request is exactly what the firmware can take: one file, a custom signature passed as
 its base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in the one
 spelling that gives the key the device looks for. ``additionalParameters`` are never sent to the device and come back
-with GetOTAUpdate, so they hold our marks and the image's SHA-256: one call tells whose an update is and whether it is
-still the one that is wanted.
+with GetOTAUpdate, so they hold our marks, the image's SHA-256 and the role's name: one call tells whose an update is,
+whether it is still the one that is wanted, and which role it cannot be deleted without.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate; boto/boto3#3121 (algorithm names); the job document parser of
 Jobs-for-AWS-IoT-embedded-sdk.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot.type_defs import OTAUpdateInfoTypeDef
 
 IMAGE_SHA256_KEY = "ota-image-sha256"
+ROLE_NAME_KEY = "ota-role"
 JOB_ID_PREFIX = "AFR_OTA-"  # the service's own
 
 
@@ -34,7 +35,7 @@ class UpdateRequest:
         update_id: the update's name.
         thing_name: the device's thing.
         thing_arn: its ARN, the update's only target.
-        role_arn: the role that AWS IoT assumes. AWS never tells which one an update has.
+        role_arn: the role that AWS IoT assumes. AWS never tells which one an update has; the marks do.
         bucket: where the image is.
         key: its key.
         version_id: its version; None before it is uploaded, and in a bucket without versions.
@@ -78,7 +79,7 @@ class Update:
         job_id: the job that delivers it; empty before there is one.
         error_code: AWS's code when making or deleting it failed.
         error_message: AWS's words then.
-        marks: our marks of ownership and the image's hash.
+        marks: our marks of ownership, the image's hash and the role's name.
         targets: ARNs of things and thing groups.
         bucket: where the image is; empty for an image that is not in S3, as the next two.
         key: its key.
@@ -119,6 +120,16 @@ class Update:
         """The image's hash, where this tool made the update."""
         return (self.marks or {}).get(IMAGE_SHA256_KEY, "")
 
+    @property
+    def role_name(self) -> str:
+        """The role that it was made with, where this tool made the update."""
+        return (self.marks or {}).get(ROLE_NAME_KEY, "")
+
+    @property
+    def thing_name(self) -> str:
+        """The thing that this tool made it for; empty where somebody else made it."""
+        return (self.marks or {}).get(ownership.OTA_THING_KEY, "") if self.is_ours() else ""
+
     def is_ours(self, thing_name: str | None = None) -> bool:
         """Whether this tool made it; for ``thing_name``, for that thing."""
         return ownership.is_ours(self.marks or {}, thing_name)
@@ -149,7 +160,11 @@ def create_update_request(request: UpdateRequest) -> dict[str, Any]:
                 },
             }
         ],
-        "additionalParameters": {**ownership.marks(request.thing_name), IMAGE_SHA256_KEY: request.image_sha256},
+        "additionalParameters": {
+            **ownership.marks(request.thing_name),
+            IMAGE_SHA256_KEY: request.image_sha256,
+            ROLE_NAME_KEY: request.role_arn.rpartition("/")[2],
+        },
         "tags": ownership.mark_tags(request.thing_name),
     }
     if request.in_progress_timeout_min:

@@ -336,10 +336,14 @@ def _check_finished(iot: IoTClient, update: Update) -> None:
 
 
 def _not_ours(update: Update, thing_name: str) -> NotOurs:
+    delete = f"`invoke delete.update --name {update.update_id} --force`"
+    way_out = f"delete that one ({delete}) and run the same command again"
+    if update.thing_name:  # its device may be about to take it
+        way_out = f"take that thing down first (`invoke with --thing-name {update.thing_name} clean`)"
+    made_for = f", but for {update.thing_name}" if update.thing_name else ""
     return NotOurs(
-        f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}, so it stays. Write "
-        "another update_name in config.json, or delete that one "
-        f"(`invoke delete.update --name {update.update_id} --force`) and run the same command again."
+        f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}{made_for}, so it "
+        f"stays. Write another update_name in config.json, or {way_out}."
     )
 
 

@@ -55,7 +55,10 @@ class Account:
 
     def versions(self) -> list[dict[str, Any]]:
         """Every version of every object in the bucket."""
-        found: list[dict[str, Any]] = self.s3.list_object_versions(Bucket=BUCKET).get("Versions", [])
+        return self.versions_in(BUCKET)
+
+    def versions_in(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.s3.list_object_versions(Bucket=name).get("Versions", [])
         return found
 
     def bucket_tags(self, name: str = BUCKET) -> dict[str, str]:

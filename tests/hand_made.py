@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from ota import keys, ownership
+from ota.update_requests import ROLE_NAME_KEY
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_world import role_document, trust_document
 
@@ -95,8 +97,8 @@ class Hands:
     def update(
         self, name: str, thing: str, *, role: str, bucket: str, key: str = "image.bin", ours: bool = False
     ) -> None:
-        """An OTA update whose image is the newest version of the key in the bucket."""
-        version = self.s3.head_object(Bucket=bucket, Key=key).get("VersionId")
+        """An OTA update whose image is the newest version of the key in the bucket, where there is one."""
+        version = self._version(bucket, key)
         location = {"bucket": bucket, "key": key, **({"version": version} if version else {})}
         signing = {
             "signature": {"inlineDocument": b"c2lnbmF0dXJl"},
@@ -116,8 +118,15 @@ class Hands:
                     "codeSigning": {"customCodeSigning": signing},
                 }
             ],
-            additionalParameters=ownership.marks(thing) if ours else {},
+            additionalParameters={**ownership.marks(thing), ROLE_NAME_KEY: role} if ours else {},
         )
+
+    def _version(self, bucket: str, key: str) -> str | None:
+        try:
+            found: str | None = self.s3.head_object(Bucket=bucket, Key=key).get("VersionId")
+        except ClientError:
+            return None
+        return found
 
     def whole(self, thing: str, *, ours: bool) -> None:
         """Thing, certificate, policy, bucket, role and update by the names that the settings' defaults give."""

@@ -417,7 +417,8 @@ def test_a_bucket_that_is_not_ours_stays_and_only_our_images_go(
     version = put(s3, IMAGE, name)
     for key in ("theirs", f"{PREFIX}begun"):
         s3.create_multipart_upload(Bucket=name, Key=key)
-    with pytest.raises(NotOurs, match=r"was not made by this tool for the thing Lamp:1.*`invoke clean --force`"):
+    way_out = "with --thing-name another-thing clean" if tags == marks("another-thing") else "clean --force"
+    with pytest.raises(NotOurs, match=f"was not made by this tool for the thing Lamp:1.*`invoke {way_out}`"):
         delete(s3, name, image=(IMAGE, version))
     assert keys(s3, name) == ["holiday.jpg"]
     assert [one["Key"] for one in s3.list_multipart_uploads(Bucket=name)["Uploads"]] == ["theirs"]

@@ -310,10 +310,14 @@ def test_a_role_that_vanishes_meanwhile_counts_as_deleted(iam: IAMClient) -> Non
     assert delete(iam, known=role).verb is Verb.DELETED
 
 
-@pytest.mark.parametrize("tags", [[], mark_tags("another-thing")], ids=["nobody's", "another thing's"])
-def test_a_role_that_is_not_ours_stays(iam: IAMClient, tags: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("tags", "way_out"),
+    [([], "clean --force"), (mark_tags("another-thing"), "with --thing-name another-thing clean")],
+    ids=["nobody's", "another thing's"],
+)
+def test_a_role_that_is_not_ours_stays(iam: IAMClient, tags: list[Any], way_out: str) -> None:
     iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=tags)
-    with pytest.raises(NotOurs, match=r"was not made by this tool for the thing lamp.*`invoke clean --force`"):
+    with pytest.raises(NotOurs, match=f"was not made by this tool for the thing lamp.*`invoke {way_out}`"):
         delete(iam)
     assert find_role(iam, NAME) is not None
     assert delete(iam, thing_name=None).verb is Verb.DELETED

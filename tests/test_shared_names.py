@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ota.further_updates import MOST_ASKED
 from ota.sandbox.process import Address
-from tests.account import BUCKET, UPDATE, Account, account_at
+from tests.account import BUCKET, ROLE, UPDATE, Account, account_at
 from tests.hand_made import Hands
 from tests.project import THING, Project, aws_project, built_tree
 
@@ -39,6 +40,7 @@ def project(clean_sandbox: Address, tmp_path: Path, built: Path) -> Project:
     """A project whose image is built already."""
     project = aws_project(tmp_path / "project", clean_sandbox)
     project.put_image(built)
+    project.set(overwrite_header="true")
     return project
 
 
@@ -101,3 +103,90 @@ class TestAnUpdateOfOurs:
         hands.update(UPDATE, THING, role="lamp_role", bucket=BUCKET, key=IMAGE_UNDER_OUR_PREFIX, ours=True)
         project.run_here("clean").done()
         assert [one["Key"] for one in account.versions()] == ["image.bin"]
+
+
+OTHER = "lamp-2"
+SHARED = {"policy_name": "ota-policy", "bucket_name": "ota-images-of-all", "iam_role_name": "ota-role"}
+NOUNS = ("policy", "bucket", "role")
+NOTHING: dict[str, list[str]] = {noun: [] for noun in NOUNS}
+
+
+def there(account: Account) -> dict[str, list[str]]:
+    """Names of what may be shared."""
+    return {
+        "policy": [one["policyName"] for one in account.iot.list_policies()["policies"]],
+        "bucket": [one["Name"] for one in account.s3.list_buckets()["Buckets"]],
+        "role": [one["RoleName"] for one in account.iam.list_roles()["Roles"]],
+    }
+
+
+class TestTwoThings:
+    """They share policy, bucket and role by name; the first one made them."""
+
+    @pytest.fixture
+    def both(self, project: Project) -> Project:
+        project.set(**SHARED)
+        project.run_here("all").done()
+        project.run_here("with", "--thing-name", OTHER, "all").done()
+        return project
+
+    def test_what_the_other_one_needs_stays_until_that_is_cleaned(self, both: Project, account: Account) -> None:
+        before = there(account)
+        plan = planned(both)
+        failed = both.run_here("clean").failed(*SHARED.values(), f"`invoke with --thing-name {OTHER} clean`")
+        assert "--force" not in failed.text
+        assert {noun: plan[noun] for noun in NOUNS} == dict.fromkeys(NOUNS, "blocked")
+        assert {(noun, "skipped") for noun in NOUNS} <= set(failed.verbs)
+        assert there(account) == before
+        left = account.iot.get_ota_update(otaUpdateId=f"{OTHER}_update")["otaUpdateInfo"]
+        image = left["otaUpdateFiles"][0]["fileLocation"]["s3Location"]
+        account.s3.head_object(Bucket=image["bucket"], Key=image["key"], VersionId=image["version"])
+        both.run_here("with", "--thing-name", OTHER, "clean").done()
+        both.run_here("clean").done()
+        assert there(account) == NOTHING
+
+    def test_the_one_that_made_nothing_of_it_leaves_it_all(self, both: Project, account: Account) -> None:
+        before = there(account)
+        done = both.run_here("with", "--thing-name", OTHER, "clean").done()
+        assert {(noun, "skipped") for noun in NOUNS} <= set(done.verbs)
+        assert "--force" not in done.text
+        assert there(account) == before
+        assert all(f"/{THING}/" in one["Key"] for one in account.versions_in(SHARED["bucket_name"]))
+
+    def test_in_a_crowd_all_are_asked_where_the_name_is_no_default(
+        self, both: Project, account: Account, hands: Hands
+    ) -> None:
+        """A thing's job executions would not tell of another thing's update."""
+        hands.thing("crowd")
+        for number in range(MOST_ASKED):
+            account.make_foreign_update(f"crowd-{number}", thing="crowd")
+        both.run_here("clean").failed("role ota-role", OTHER)
+        assert there(account)["role"] == ["ota-role"]
+
+    def test_a_deletion_by_name_knows_it_too(self, both: Project, account: Account) -> None:
+        both.run_here("delete.update", "--force").done()
+        both.run_here("delete.role", "--name", "ota-role").failed(f"{OTHER}_update", "delete.update")
+        assert there(account)["role"] == ["ota-role"]
+
+
+def test_an_update_of_our_name_for_another_thing_keeps_its_image(project: Project, account: Account) -> None:
+    """update_name, bucket_name and iam_role_name are alike; policy and thing are not."""
+    project.set(bucket_name="ota-images-of-all", iam_role_name="ota-role", update_name="next")
+    project.run_here("bucket", "role").done()
+    project.run_here("with", "--thing-name", OTHER, "all").done()
+    before = account.versions_in("ota-images-of-all")
+    failed = project.run_here("clean").failed(f"`invoke with --thing-name {OTHER} clean`")
+    assert "--force" not in failed.text
+    assert account.versions_in("ota-images-of-all") == before
+    assert account.updates() == ["next"]
+
+
+def test_a_role_by_our_default_name_that_another_thing_was_given_stays(project: Project, account: Account) -> None:
+    names = ("with", "--thing-name", OTHER, "--iam-role-name", ROLE, "--bucket-name", BUCKET)
+    project.run_here("all").done()
+    project.run_here(*names, "all").done()
+    failed = project.run_here("clean").failed(ROLE, f"{OTHER}_update")
+    assert [noun for noun, verb in failed.verbs if verb == "skipped"] == ["bucket", "role"]
+    project.run_here(*names, "clean").done()
+    project.run_here("clean").done()
+    assert there(account) == NOTHING

@@ -245,13 +245,15 @@ class TestCertificates:
         for name in (THING, "other"):
             account.iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
         account.iot.attach_policy(policyName=POLICY, target=made["certificateArn"])
-        result = ready.run_here("clean").done()
-        assert {("certificate", "skipped"), ("certificate", "deleted")} <= set(result.verbs)
-        assert "other" in result.out
+        result = ready.run_here("clean").failed(POLICY, "thing other", "aws iot detach-policy")
+        assert {("certificate", "skipped"), ("certificate", "deleted"), ("policy", "skipped")} <= set(result.verbs)
+        assert "--force" not in result.text
         (left,) = account.certificates()
         assert (left["certificateId"], left["status"]) == (made["certificateId"], "ACTIVE")
         assert account.iot.list_principal_things(principal=made["certificateArn"])["things"] == ["other"]
-        assert account.there() == {"certificate"}
+        (attached,) = account.iot.list_attached_policies(target=made["certificateArn"])["policies"]
+        assert attached["policyName"] == POLICY
+        assert account.there() == {"certificate", "policy"}
 
     def test_one_that_a_cut_off_run_left_unattached_is_found_by_its_key(
         self, project: Project, account: Account, control: Control

@@ -153,14 +153,14 @@ class Conductor:
             self.run.steps.forget()  # it may be gone for the tasks after this one
 
     def _patience_to_delete(self) -> Patience:
-        """As ``_patience``, but no role is made: only one that the command line made before is given time to settle."""
+        """As in the set-up, but no role is made: only one that the command line looked at is given time to settle."""
         settings = self.run.loose_settings
         role = self.run.steps.find("role")
-        is_new = isinstance(role, Outcome) and role.verb is not Verb.REUSED
+        limit_s = settings.role_settle_timeout_s
         return Patience(
             timeout_s=settings.update_timeout_s,
             delete_timeout_s=settings.delete_timeout_s,
-            settle_timeout_s=settings.role_settle_timeout_s if is_new else 0.0,
+            settle_timeout_s=role.get().left_to_settle_s(limit_s) if isinstance(role, Outcome) else 0.0,
         )
 
 

@@ -250,13 +250,11 @@ class SetUp:
             )
 
     def patience(self) -> Patience:
-        """The bounds of waiting; a role made in this run gets the time that IAM needs to settle."""
-        settings = self._run.settings
-        is_settled = self._run.steps.do("role", self._role).verb is Verb.REUSED
+        """The bounds of waiting; a young role, whichever run made it, gets the rest of the time that IAM needs."""
+        settings, role = self._run.settings, self.role()
+        left_s = role.left_to_settle_s(settings.role_settle_timeout_s)
         return Patience(
             timeout_s=settings.update_timeout_s,
             delete_timeout_s=settings.delete_timeout_s,
-            settle_timeout_s=min(SETTLED_ROLE_TIMEOUT_S, settings.role_settle_timeout_s)
-            if is_settled
-            else settings.role_settle_timeout_s,
+            settle_timeout_s=max(left_s, min(SETTLED_ROLE_TIMEOUT_S, settings.role_settle_timeout_s)),
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -98,13 +98,19 @@ def needs_clean(header_path: Path, certificate_path: Path, image_path: Path) -> 
 
 
 def ensure_build(
-    request: BuildRequest, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+    request: BuildRequest,
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    held_locks: Sequence[int] = (),
+    grace_s: float = 5.0,
 ) -> Outcome[Image]:
     """Run the build script and return the image it stands for.
 
     All of the script's output goes to ``log_path`` (keep it out of the build folder: a clean build empties that)
     and, line by line without line end, to ``on_line``. Whatever ends this call early, Ctrl-C above all, ends every
-    process of the build: asked first, killed after ``grace_s`` seconds.
+    process of the build: asked first, killed after ``grace_s`` seconds. ``held_locks`` are descriptors of locks that
+    the build holds as well, in case this process is killed and the build is not.
 
     Raises:
         FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
@@ -116,7 +122,12 @@ def ensure_build(
     old_image = find_image(request.image_path, request.signature_path)
     before = _stamps(request)
     run_script(
-        build_command(request), request.firmware_root, log_path=log_path.absolute(), on_line=on_line, grace_s=grace_s
+        build_command(request),
+        request.firmware_root,
+        log_path=log_path.absolute(),
+        on_line=on_line,
+        held_locks=held_locks,
+        grace_s=grace_s,
     )
     _check_outputs(request, header_path, before, log_path)
     image = _image(request.image_path, request.signature_path)

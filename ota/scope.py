@@ -47,6 +47,7 @@ SANDBOX_OVERRIDES = {
     },
 }
 SANDBOX_STAND_INS = {"thing_name": "sandbox-thing", "target_application": "keyword-detection"}
+LOCK_FILE = ".ota.lock"
 SANDBOX_PARTS = ("certificates", "firmware", "device")
 YES = {"1", "true", "yes", "on"}
 NO = {"", "0", "false", "no", "off"}
@@ -93,6 +94,11 @@ class Scope:
     def own_path(self) -> Path:
         """Where this tool keeps what it writes for itself, a build's log for one."""
         return self.sandbox_path if self.is_sandbox else self.root_path
+
+    @property
+    def lock_path(self) -> Path:
+        """What a run locks while it changes something, so that two from one folder take turns."""
+        return self.own_path / LOCK_FILE
 
     @property
     def device_path(self) -> Path:

@@ -33,13 +33,19 @@ _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def run_script(
-    command: Sequence[str], folder: Path, *, log_path: Path, on_line: Callable[[str], None], grace_s: float = 5.0
+    command: Sequence[str],
+    folder: Path,
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    held_locks: Sequence[int] = (),
+    grace_s: float = 5.0,
 ) -> None:
     """Run this command in ``folder`` until it ends; no input, output and errors in one stream.
 
     Every line goes to ``log_path`` (UTF-8, written anew, the command in its first line) and, without its line end and
     whatever else a terminal would obey, to ``on_line``. When this call is left early its processes are asked to end
-    and killed after ``grace_s`` seconds.
+    and killed after ``grace_s`` seconds. The script gets the descriptors ``held_locks``.
 
     Raises:
         FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
@@ -49,7 +55,7 @@ def run_script(
     with _log(log_path) as log:
         log.write(f"$ {shlex.join(command)}\n")
         try:
-            with _interruptible(), _process(command, folder, grace_s) as process:
+            with _interruptible(), _process(command, folder, held_locks, grace_s) as process:
                 for line in process.stdout or ():
                     log.write(line)
                     last_lines.append(_CONTROL.sub("", line.rstrip("\n"))[:MOST_SHOWN])
@@ -70,7 +76,9 @@ def _log(log_path: Path) -> TextIO:
 
 
 @contextmanager
-def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[subprocess.Popen[str]]:
+def _process(
+    command: Sequence[str], folder: Path, held_locks: Sequence[int], grace_s: float
+) -> Iterator[subprocess.Popen[str]]:
     try:
         process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
             command,
@@ -80,6 +88,7 @@ def _process(command: Sequence[str], folder: Path, grace_s: float) -> Iterator[s
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            pass_fds=held_locks,
             start_new_session=True,  # so that its whole group can be ended
         )
     except OSError as error:

@@ -6,6 +6,8 @@ gives them a head start: they run beside it, and their own tasks wait for them a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,6 +49,7 @@ class SetUp:
 
     def thing(self) -> things.Thing:
         """Thing, certificate and the firmware's header."""
+        self._run.take_turn()
         self._run.steps.do("certificate", self._certificate)
         thing = self._run.steps.do("thing", self._thing).get()
         self._run.steps.do("header", self._header)
@@ -54,22 +57,27 @@ class SetUp:
 
     def policy(self) -> None:
         """The IoT policy, attached to the certificate."""
+        self._run.take_turn()
         self._run.steps.do("policy", self._policy)
 
     def bucket(self) -> buckets.Bucket:
         """The bucket for images."""
+        self._run.take_turn()
         return self._run.steps.do("bucket", self._bucket).get()
 
     def role(self) -> roles.Role:
         """The role that the OTA service assumes."""
+        self._run.take_turn()
         return self._run.steps.do("role", self._role).get()
 
     def build(self) -> builds.Image:
         """The signed image."""
+        self._run.take_turn()
         return self._run.steps.do("build", self._build).get()
 
     def update(self) -> Update:
         """The OTA update, once signature and image are proven."""
+        self._run.take_turn()
         return self._run.steps.do("update", self._update).get()
 
     def head_start(self) -> None:
@@ -77,6 +85,7 @@ class SetUp:
         settings = self._run.settings
         if not settings.skip_build:
             settings.require_application()
+        self._run.take_turn()
         self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._update_as_found})
 
     def summary(self) -> None:
@@ -87,6 +96,7 @@ class SetUp:
         self._run.report.say(
             f"Ready: {name} is offered {image.path.name} ({image.size_bytes:,} bytes) as update {update.update_id}."
         )
+        self._run.end_turn()
         if not follow_device(self._run.site(), self._run.report, self._run.scope.device_path / name):
             self._run.report.say(
                 "Next: start the device and it takes the update, or prove it first with a virtual one: "
@@ -130,7 +140,7 @@ class SetUp:
         settings = self._run.settings
         if not settings.target_application:
             return Outcome("header", Verb.SKIPPED, "aws_clientcredential.h", "target_application is not set")
-        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+        with self._sole_build():
             return self._header_as_wanted()
 
     def _header_as_wanted(self) -> Outcome[headers.Header]:
@@ -183,15 +193,27 @@ class SetUp:
         if settings.skip_build:
             return builds.skip_build(settings.image_path, settings.signature_path)
         label = f"building {settings.require_application()}"
-        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+        with self._sole_build() as tree_lock:
             self._header_as_wanted()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
                 request = wanted.build_request(settings, wanted.find_stale(settings))
-                return builds.ensure_build(request, log_path=self._run.scope.own_path / BUILD_LOG, on_line=on_line)
+                return builds.ensure_build(
+                    request,
+                    log_path=self._run.scope.own_path / BUILD_LOG,
+                    on_line=on_line,
+                    held_locks=(*tree_lock, *self._run.turn),
+                )
+
+    def _sole_build(self) -> AbstractContextManager[Sequence[int]]:
+        settings = self._run.settings
+        return build_locks.sole_build(settings.build_script_path, self._tell_wait, settings.lock_timeout_s)
 
     def _tell_wait(self) -> None:
-        root = self._run.settings.firmware_root
-        self._run.report.note(f"another run builds in {root}: this one waits until that has ended (Ctrl-C ends it)")
+        settings = self._run.settings
+        self._run.report.note(
+            f"another run builds in {settings.firmware_root}: this one waits until that has ended, for "
+            f"{settings.lock_timeout_s:g} s at most (Ctrl-C ends it)"
+        )
 
     def _signature(self, image: builds.Image) -> str:
         """The signature's text, once all that can be known here says that the device will take the update.

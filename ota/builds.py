@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,6 +115,7 @@ def ensure_build(
     *,
     log_path: Path,
     on_line: Callable[[str], None],
+    held_locks: Sequence[int] = (),
     grace_s: float = 5.0,
 ) -> Outcome[Image]:
     """Run the build script and return the image it stands for.
@@ -122,6 +123,8 @@ def ensure_build(
     The script gets the variables of ``environ`` and no others. All of its output goes to ``log_path`` (keep it out of
     the build folder: a clean build empties that) and, line by line without line end, to ``on_line``. Whatever ends this
     call early, Ctrl-C above all, ends every process of the build: asked first, killed after ``grace_s`` seconds.
+    ``held_locks`` are descriptors of locks that the build holds as well, in case this process is killed and the build
+    is not.
 
     Raises:
         FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
@@ -138,6 +141,7 @@ def ensure_build(
         environ,
         log_path=log_path.absolute(),
         on_line=on_line,
+        held_locks=held_locks,
         grace_s=grace_s,
     )
     _check_outputs(request, header_path, before, log_path)

@@ -43,6 +43,7 @@ class Conductor:
 
     def look(self, show: Callable[..., None], *, as_json: bool, **options: Any) -> None:
         """One look-only task: ``show`` is one of ``looks``."""
+        self.run.end_turn()
         if as_json:
             self.run.report.keep_stdout_clear()
         show(self.run.site(), self.run.report, as_json=as_json, **options)
@@ -69,6 +70,7 @@ class Conductor:
         """A virtual device takes the update, or many do; ``device_runs.read_wish`` has the flags."""
         from ota import device_runs
 
+        self.run.end_turn()
         bench = device_runs.Bench(self.run.report, self.run.scope, lambda: self.run.cloud, self._rehearse)
         device_runs.run(bench, device_runs.read_wish(**flags))
 
@@ -85,6 +87,7 @@ class Conductor:
             thing_names,
             self.set_up.patience(),
         )
+        self.run.end_turn()
 
     def verify(self, *, running_version: str | None, as_json: bool) -> None:
         """Whether image, signature, key and settings belong together, told without AWS."""
@@ -107,6 +110,7 @@ class Conductor:
 
     def clean(self, *, force: bool, local: bool, all_certificates: bool = False) -> None:
         """Everything gone again, and proven gone; for every thing with a certificate here where that is asked for."""
+        self.run.take_turn()
         self.run.steps.forget()  # what tasks before this one made is no longer there for those after it
         clean = partial(self._clean, force=force, local=local)
         if not all_certificates:
@@ -145,6 +149,7 @@ class Conductor:
         """Objects that somebody names, gone."""
         from ota import by_hand
 
+        self.run.take_turn()
         settings = self.run.loose_settings
         wish = by_hand.Wish(tuple(names), force=force or settings.force_delete, prune=prune, yes=yes)
         try:
@@ -153,14 +158,14 @@ class Conductor:
             self.run.steps.forget()  # it may be gone for the tasks after this one
 
     def _patience_to_delete(self) -> Patience:
-        """As ``_patience``, but no role is made: only one that the command line made before is given time to settle."""
+        """As in the set-up, but no role is made: only one that the command line looked at is given time to settle."""
         settings = self.run.loose_settings
         role = self.run.steps.find("role")
-        is_new = isinstance(role, Outcome) and role.verb is not Verb.REUSED
+        limit_s = settings.role_settle_timeout_s
         return Patience(
             timeout_s=settings.update_timeout_s,
             delete_timeout_s=settings.delete_timeout_s,
-            settle_timeout_s=settings.role_settle_timeout_s if is_new else 0.0,
+            settle_timeout_s=role.get().left_to_settle_s(limit_s) if isinstance(role, Outcome) else 0.0,
         )
 
 

@@ -235,6 +235,7 @@ OUR_FIELDS = (
     Field("update_timeout_s", "60", read=read_seconds),
     Field("delete_timeout_s", "120", read=read_seconds),
     Field("role_settle_timeout_s", "60", read=read_seconds),
+    Field("lock_timeout_s", "900", read=read_seconds),
     Field(
         "replace_running_update",
         "false",

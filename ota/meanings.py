@@ -47,6 +47,7 @@ MEANINGS = {
     "update_timeout_s": "seconds to wait until AWS has made the update",
     "delete_timeout_s": "seconds to wait until AWS has deleted the update",
     "role_settle_timeout_s": "seconds to let a new role settle in IAM",
+    "lock_timeout_s": "seconds to wait for another run from this folder or in this firmware tree",
     "replace_running_update": "true: replace even an update that a device is downloading right now",
     "overwrite_header": "values put into the firmware's header by hand: ask, true (overwrite), false (keep)",
 }

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 OTA_SERVICE = "iot.amazonaws.com"
 DESCRIPTION = "Assumed by AWS IoT to deliver OTA updates; made by ota-tasks"
+REPAIRED_KEY = "ota-repaired"
+YOUNG_S = 60.0
 
 Document = Mapping[str, Any]
 
@@ -58,6 +62,7 @@ class Role:
         tags: its tags, among them the marks of ownership where it is ours. A listing does not give them.
         boundary_arn: its permissions boundary, where it has one. A listing does not give it.
         created_at: when it was made; None for one made in this run.
+        settling_s: for how many seconds it has been as it is, by AWS's clock; None where it comes from a listing.
     """
 
     name: str
@@ -66,6 +71,11 @@ class Role:
     tags: Mapping[str, str] = field(default_factory=dict)
     boundary_arn: str | None = None
     created_at: datetime | None = field(default=None, compare=False)
+    settling_s: float | None = field(default=None, compare=False)
+
+    def left_to_settle_s(self, timeout_s: float) -> float:
+        """What is left of the time that IAM needs to make it known everywhere, where that takes ``timeout_s``."""
+        return 0.0 if self.settling_s is None else max(0.0, timeout_s - self.settling_s)
 
 
 def role_arn(partition: str, account_id: str, name: str) -> str:
@@ -119,7 +129,8 @@ def find_role(iam: IAMClient, name: str) -> Role | None:
         answer = iam.get_role(RoleName=name)
     except iam.exceptions.NoSuchEntityException:
         return None
-    return _role(answer["Role"])
+    role = _role(answer["Role"])
+    return replace(role, settling_s=_seconds_unchanged(role, answer["ResponseMetadata"]))
 
 
 def ensure_role(
@@ -280,7 +291,7 @@ def _create(iam: IAMClient, name: str, trust: Document, boundary_arn: str | None
             f"The account has no room for the role {name}: {error}. Delete roles that nobody needs, or name an "
             "existing one as iam_role_name in config.json."
         ) from error
-    return Role(name, described["Arn"], dict(trust), ownership.marks(thing_name), boundary_arn)
+    return Role(name, described["Arn"], dict(trust), ownership.marks(thing_name), boundary_arn, settling_s=0.0)
 
 
 def _no_boundary(boundary_arn: str | None) -> SettingsError:
@@ -307,11 +318,32 @@ def _restored(
         "boundary": partial(_put_boundary, iam, found.name, boundary_arn or ""),
     }
     boundary = boundary_arn or found.boundary_arn
-    now = Role(found.name, found.arn, dict(trust), found.tags, boundary)
+    now = replace(found, trust=dict(trust), boundary_arn=boundary)
     if not repairs:
         return Outcome("role", Verb.REUSED, found.name, _boundary_detail(now), now)
+    _note_repair(iam, found)
     side_by_side(*(acts[what] for what in repairs))
+    now = replace(now, settling_s=0.0)
     return Outcome("role", Verb.CHANGED, found.name, f"{', '.join(repairs)} put right; {_boundary_detail(now)}", now)
+
+
+def _note_repair(iam: IAMClient, found: Role) -> None:
+    """Write the time on a role that is no longer young, for a run that carries this one on: IAM tells no such time."""
+    if found.settling_s is not None and found.settling_s < YOUNG_S:
+        return
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    iam.tag_role(RoleName=found.name, Tags=[{"Key": REPAIRED_KEY, "Value": now}])
+
+
+def _seconds_unchanged(role: Role, answer: Any) -> float | None:
+    """How long ago the role was made or repaired, by the clock of the answer that tells of it."""
+    now = datetime.now(timezone.utc)
+    with suppress(KeyError, ValueError):
+        now = parsedate_to_datetime(answer["HTTPHeaders"]["date"])
+    changed = [role.created_at] if role.created_at else []
+    with suppress(KeyError, ValueError):  # a tag can be edited by hand
+        changed.append(datetime.fromisoformat(role.tags[REPAIRED_KEY]).astimezone(timezone.utc))
+    return max(0.0, (now - max(changed)).total_seconds()) if changed else None
 
 
 def _put_boundary(iam: IAMClient, name: str, boundary_arn: str) -> None:

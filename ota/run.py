@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+import shlex
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ota import locks
 from ota.cloud import Cloud
+from ota.errors import InTheWay
 from ota.plans import Site
 from ota.readers import OverwriteHeader
 from ota.report import Report
@@ -31,6 +35,7 @@ class Run:
         self.report = report or Report()
         self.scope = Scope(root_path, os.environ, self.report)
         self.steps = Steps(self.report)
+        self._turn: locks.Lock | None = None
 
     @cached_property
     def cloud(self) -> Cloud:
@@ -67,6 +72,45 @@ class Run:
         if settings.overwrite_header is OverwriteHeader.ASK:
             return None if self.report.can_ask else False
         return settings.overwrite_header is OverwriteHeader.ALWAYS
+
+    @property
+    def turn(self) -> Sequence[int]:
+        """What a process is given that is to keep other runs waiting, too."""
+        return self._turn.descriptors if self._turn else ()
+
+    def take_turn(self) -> None:
+        """Wait until no other run changes anything from this folder, and keep others waiting.
+
+        Raises:
+            InTheWay: one is at work for longer than ``lock_timeout_s``.
+        """
+        if self._turn is not None:
+            return
+        timeout_s = self.scope.loose_settings.lock_timeout_s
+        try:
+            self._turn = locks.take_lock_file(self.scope.lock_path, partial(self._tell_wait, timeout_s), timeout_s)
+        except locks.StillHeld as held:
+            raise self._still_held(held.holder, timeout_s) from held
+
+    def end_turn(self) -> None:
+        """Let other runs in; whoever only looks, or stays for long, keeps nobody waiting."""
+        if self._turn is not None:
+            self._turn.release()
+            self._turn = None
+
+    def _tell_wait(self, timeout_s: float, holder: locks.Holder) -> None:
+        self.report.note(
+            f"{holder} is at work from this folder: this run waits until that has ended, for {timeout_s:g} s at most "
+            "(Ctrl-C ends it)"
+        )
+
+    def _still_held(self, holder: locks.Holder, timeout_s: float) -> InTheWay:
+        path = self.scope.lock_path
+        way_out = f"`kill {holder.pid}`" if holder.is_alive else f"`fuser {shlex.quote(str(path))}` names its processes"
+        return InTheWay(
+            f"Waited {timeout_s:g} s (lock_timeout_s), and {holder} is still at work from this folder: let it end, or "
+            f"end it ({way_out}), then run the same command again."
+        )
 
     def forget(self) -> None:
         """The cloud is another one, and nothing that was found or made is in it."""

@@ -47,6 +47,7 @@ SANDBOX_OVERRIDES = {
     },
 }
 SANDBOX_STAND_INS = {"thing_name": "sandbox-thing", "target_application": "keyword-detection"}
+LOCK_FILE = ".ota.lock"
 SANDBOX_PARTS = ("certificates", "firmware", "device")
 YES = {"1", "true", "yes", "on"}
 NO = {"", "0", "false", "no", "off"}
@@ -97,6 +98,11 @@ class Scope:
     def build_environment(self, passed_on: Collection[str]) -> dict[str, str]:
         """The variables that the build script gets; ``passed_on`` names some that it would else not get."""
         return environment.build_environment(self.environ, from_file=self._from_file, passed_on=passed_on)
+
+    @property
+    def lock_path(self) -> Path:
+        """What a run locks while it changes something, so that two from one folder take turns."""
+        return self.own_path / LOCK_FILE
 
     @property
     def device_path(self) -> Path:

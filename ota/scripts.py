@@ -45,13 +45,15 @@ def run_script(
     *,
     log_path: Path,
     on_line: Callable[[str], None],
+    held_locks: Sequence[int] = (),
     grace_s: float = 5.0,
 ) -> None:
     """Run this command in ``folder`` with these variables until it ends; no input, output and errors in one stream.
 
     All of it goes to ``log_path`` (UTF-8, mode 0600, written anew, the command in its first line; the middle is left
     out where it is too long) and, line by line without its end and whatever else a terminal would obey, to ``on_line``.
-    When this call is left early its processes are asked to end and killed after ``grace_s`` seconds.
+    When this call is left early its processes are asked to end and killed after ``grace_s`` seconds. The script
+    gets the descriptors ``held_locks``.
 
     Raises:
         FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
@@ -61,7 +63,7 @@ def run_script(
     with open_log(log_path) as log:
         log.write(f"$ {shlex.join(command)}\n")
         try:
-            with _interruptible(), _process(command, folder, environ, grace_s) as process:
+            with _interruptible(), _process(command, folder, environ, held_locks, grace_s) as process:
                 for line in _lines(process.stdout, log.write):
                     last_lines.append(_CONTROL.sub("", line)[:MOST_SHOWN])
                     on_line(last_lines[-1])
@@ -93,7 +95,7 @@ def _lines(output: IO[bytes] | None, on_text: Callable[[str], object]) -> Iterat
 
 @contextmanager
 def _process(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], grace_s: float
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], held_locks: Sequence[int], grace_s: float
 ) -> Iterator[subprocess.Popen[bytes]]:
     try:
         process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
@@ -104,6 +106,7 @@ def _process(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             bufsize=0,  # what is there is read at once, and never more than one piece
+            pass_fds=held_locks,
             start_new_session=True,  # so that its whole group can be ended
         )
     except OSError as error:

@@ -6,6 +6,8 @@ gives them a head start: they run beside it, and their own tasks wait for them a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -65,6 +67,7 @@ class SetUp:
 
     def thing(self) -> things.Thing:
         """Thing, certificate and the firmware's header."""
+        self._run.take_turn()
         self._run.steps.do("certificate", self._certificate)
         thing = self._run.steps.do("thing", self._thing).get()
         self._run.steps.do("header", self._header)
@@ -72,18 +75,22 @@ class SetUp:
 
     def policy(self) -> None:
         """The IoT policy, attached to the certificate."""
+        self._run.take_turn()
         self._run.steps.do("policy", self._policy)
 
     def bucket(self) -> buckets.Bucket:
         """The bucket for images."""
+        self._run.take_turn()
         return self._run.steps.do("bucket", self._bucket).get()
 
     def role(self) -> roles.Role:
         """The role that the OTA service assumes."""
+        self._run.take_turn()
         return self._run.steps.do("role", self._role).get()
 
     def build(self) -> builds.Image:
         """The signed image."""
+        self._run.take_turn()
         return self._run.steps.do("build", self._build).get()
 
     def update(self) -> Update:
@@ -94,6 +101,7 @@ class SetUp:
 
     def made_update(self) -> Update:
         """The OTA update, whatever its device has made of it."""
+        self._run.take_turn()
         return self._run.steps.do("update", self._update).get()
 
     def head_start(self) -> None:
@@ -101,6 +109,7 @@ class SetUp:
         settings = self._run.settings
         if not settings.skip_build:
             settings.require_application()
+        self._run.take_turn()
         self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._update_as_found})
 
     def summary(self) -> None:
@@ -110,6 +119,7 @@ class SetUp:
 
         image, update, name = self.build(), self.update(), self.thing().name
         is_new, execution = self._execution_as_found()
+        self._run.end_turn()
         if summaries.is_over(execution):
             self._run.report.say(f"All is set up for {name}; `invoke clean` takes everything down again.")
             return
@@ -169,7 +179,7 @@ class SetUp:
         settings = self._run.settings
         if not settings.target_application:
             return Outcome("header", Verb.SKIPPED, "aws_clientcredential.h", "target_application is not set")
-        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+        with self._sole_build():
             return self._header_as_wanted()
 
     def _header_as_wanted(self) -> Outcome[headers.Header]:
@@ -222,7 +232,7 @@ class SetUp:
         if settings.skip_build:
             return builds.skip_build(settings.image_path, settings.signature_path)
         label = f"building {settings.require_application()}"
-        with build_locks.sole_build(settings.build_script_path, self._tell_wait):
+        with self._sole_build() as tree_lock:
             self._header_as_wanted()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
                 request = wanted.build_request(settings, wanted.find_stale(settings))
@@ -231,11 +241,19 @@ class SetUp:
                     self._run.scope.build_environment(settings.build_environment),
                     log_path=self._run.scope.own_path / BUILD_LOG,
                     on_line=on_line,
+                    held_locks=(*tree_lock, *self._run.turn),
                 )
 
+    def _sole_build(self) -> AbstractContextManager[Sequence[int]]:
+        settings = self._run.settings
+        return build_locks.sole_build(settings.build_script_path, self._tell_wait, settings.lock_timeout_s)
+
     def _tell_wait(self) -> None:
-        root = self._run.settings.firmware_root
-        self._run.report.note(f"another run builds in {root}: this one waits until that has ended (Ctrl-C ends it)")
+        settings = self._run.settings
+        self._run.report.note(
+            f"another run builds in {settings.firmware_root}: this one waits until that has ended, for "
+            f"{settings.lock_timeout_s:g} s at most (Ctrl-C ends it)"
+        )
 
     def _signature(self, image: builds.Image) -> str:
         """The signature's text, once all that can be known here says that the device will take the update.
@@ -298,13 +316,11 @@ class SetUp:
             )
 
     def patience(self) -> Patience:
-        """The bounds of waiting; a role made in this run gets the time that IAM needs to settle."""
-        settings = self._run.settings
-        is_settled = self._run.steps.do("role", self._role).verb is Verb.REUSED
+        """The bounds of waiting; a young role, whichever run made it, gets the rest of the time that IAM needs."""
+        settings, role = self._run.settings, self.role()
+        left_s = role.left_to_settle_s(settings.role_settle_timeout_s)
         return Patience(
             timeout_s=settings.update_timeout_s,
             delete_timeout_s=settings.delete_timeout_s,
-            settle_timeout_s=min(SETTLED_ROLE_TIMEOUT_S, settings.role_settle_timeout_s)
-            if is_settled
-            else settings.role_settle_timeout_s,
+            settle_timeout_s=max(left_s, min(SETTLED_ROLE_TIMEOUT_S, settings.role_settle_timeout_s)),
         )

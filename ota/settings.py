@@ -101,6 +101,7 @@ class Settings:
     update_timeout_s: float
     delete_timeout_s: float
     role_settle_timeout_s: float
+    lock_timeout_s: float
     replace_running_update: bool
     overwrite_header: OverwriteHeader
     origins: Mapping[str, Origin] = dataclasses.field(repr=False, compare=False)

@@ -39,8 +39,8 @@ class Patience:
     Attributes:
         timeout_s: until AWS has made an update.
         delete_timeout_s: until update and job are gone.
-        settle_timeout_s: for how long a failure that looks like IAM settling is tried again; 0 when no role was
-            made or changed just now.
+        settle_timeout_s: for how long a failure that looks like IAM settling is tried again; 0 when the role has not
+            changed for long.
         poll_s: the first pause between two looks; each is twice the one before, up to four seconds.
         sleep: waits so many seconds.
         clock: a count of seconds that never goes back.

@@ -112,6 +112,16 @@ class Inventory:
             "iam policies": _names(iam, "list_policies", "Policies", "PolicyName", Scope="Local"),
         }
 
+    def certificates(self) -> list[tuple[str, bool]]:
+        """Of every certificate, its status and whether it is attached to a thing."""
+        iot = self.clients("iot")
+        found = []
+        for name in self.names()["certificates"]:
+            one = iot.describe_certificate(certificateId=name)["certificateDescription"]
+            things = iot.list_principal_things_v2(principal=one["certificateArn"])["principalThingObjects"]
+            found.append((one["status"], bool(things)))
+        return found
+
     def state(self, project: Project) -> dict[str, Any]:
         """Everything in the account and the files that belong to it, without what AWS or chance chooses."""
         held = self.names()

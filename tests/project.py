@@ -286,10 +286,14 @@ def _clean_environment(root_path: Path) -> dict[str, str]:
 def _run_program(root_path: Path, arguments: tuple[str, ...]) -> int:
     tasks = _tasks_module()
     tasks.ROOT_PATH = root_path  # type: ignore[attr-defined]
+    program = Program(namespace=tasks.namespace)
     try:
-        Program(namespace=tasks.namespace).run(["invoke", *arguments])
+        program.run(["invoke", *arguments])
     except SystemExit as end:
         return int(end.code or 0)
+    finally:
+        if "conductor" in program.config:
+            program.config["conductor"].run.end_turn()  # as the end of a process does
     return 0
 
 

@@ -32,10 +32,10 @@ def test_the_second_build_says_that_it_waits_and_begins_after_the_first(script_p
     order, waits = [], threading.Event()
 
     def second() -> None:
-        with sole_build(script_path, waits.set):
+        with sole_build(script_path, waits.set, 60):
             order.append("second")
 
-    with sole_build(script_path, lambda: order.append("must not wait")):
+    with sole_build(script_path, lambda: order.append("must not wait"), 60):
         other = threading.Thread(target=second)
         other.start()
         assert waits.wait(5)
@@ -47,13 +47,13 @@ def test_the_second_build_says_that_it_waits_and_begins_after_the_first(script_p
 def test_builds_after_one_another_do_not_wait(script_path: Path) -> None:
     waited: list[int] = []
     for _ in range(2):
-        with sole_build(script_path, lambda: waited.append(1)):
+        with sole_build(script_path, lambda: waited.append(1), 60):
             pass
     assert waited == []
 
 
 def test_a_script_that_is_not_there_is_for_the_build_to_tell(tmp_path: Path) -> None:
-    with sole_build(tmp_path / "build.sh", lambda: None):
+    with sole_build(tmp_path / "build.sh", lambda: None, 60):
         assert not (tmp_path / "build.sh").exists()
 
 

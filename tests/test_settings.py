@@ -119,7 +119,7 @@ class TestDefaults:
         assert (done.hash_algorithm, done.signature_algorithm) == ("SHA256", "RSA")
         assert done.protocols == ("MQTT",)
         assert done.image_file_name == "non_secure image"
-        assert done.role_settle_timeout_s == 60.0
+        assert (done.role_settle_timeout_s, done.lock_timeout_s) == (60.0, 900.0)
 
     def test_paths_start_from_the_root(self, load: Load, tmp_path: Path) -> None:
         done = load({"target_application": "keyword-detection"})

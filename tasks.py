@@ -430,6 +430,33 @@ def device(
     )
 
 
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    help={
+        "for_": "Only what these tasks need: update,clean (default: all tasks).",
+        "boundary": "The permissions boundary of the role instead.",
+        "also": "What AWS cannot bound and is left out: instance-profiles, unbounded-roles, any-identity.",
+        "things": "A pattern of thing names, such as 'lamp-*', instead of the setting thing_name.",
+        "account": "The AWS account; with --region, no credentials are needed.",
+        "region": "The AWS region.",
+        "json": "The document is JSON in any case.",
+    },
+)
+def permissions(
+    c: Context,
+    for_: str = "",
+    boundary: bool = False,
+    also: str = "",
+    things: str = "",
+    account: str = "",
+    region: str = "",
+    json: bool = False,  # noqa: ARG001 - scripts say it to every task that reports
+) -> None:
+    """Print the IAM policy that the operator needs: `invoke permissions --for update,clean`."""
+    _conductor(c).permissions(tasks=for_, also=also, account=account, region=region, things=things, boundary=boundary)
+
+
 namespace = Collection(
     thing,
     policy,
@@ -447,6 +474,7 @@ namespace = Collection(
     verify,
     explain,
     settings,
+    permissions,
     _settings_task(),
 )
 namespace.add_collection(

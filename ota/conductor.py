@@ -108,6 +108,13 @@ class Conductor:
 
         show(self.run.report, text, as_json=as_json)
 
+    def permissions(self, **flags: Any) -> None:
+        """The operator's policy; ``permissions.read_wish`` has the flags."""
+        from ota import permissions
+
+        self.run.report.keep_stdout_clear()
+        permissions.show(self.run, permissions.read_wish(**flags))
+
     def clean(self, *, force: bool, local: bool, all_certificates: bool = False) -> None:
         """Everything gone again, and proven gone; for every thing with a certificate here where that is asked for."""
         self.run.take_turn()

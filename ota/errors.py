@@ -154,6 +154,22 @@ RENEW = (
     "renew them (`aws sso login`, or copy new ones into .env) and run the same command again; it carries on where it "
     "stopped."
 )
+# The operator's policy grants these only on a role that has the permissions boundary.
+BOUNDED_HINT = (
+    " The operator's policy grants it on a role with the permissions boundary alone: set permissions_boundary, and "
+    "`invoke role` puts it on the role."
+)
+HINTS = {
+    "iam:CreateRole": " A role may have to be made with a permissions boundary and a prefix: set permissions_boundary "
+    "and role_prefix in config.json.",
+    "iam:PutRolePolicy": BOUNDED_HINT,
+    "iam:DeleteRolePolicy": BOUNDED_HINT,
+    "iam:DetachRolePolicy": BOUNDED_HINT,
+    "iam:UpdateAssumeRolePolicy": " A role that is made anew needs no such right: delete it with "
+    "`invoke delete.role --name {name}`.",
+    "iam:RemoveRoleFromInstanceProfile": " AWS cannot bound it, so it is not among the operator's permissions: "
+    "`invoke permissions --also instance-profiles` adds it.",
+}
 AUTHORIZED_TO_PERFORM = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
@@ -218,12 +234,10 @@ def _denied(error: ClientError, message: str) -> PermissionDenied:
         # Where a message only repeats the operation's name, that need not be an action that a policy can allow.
         permission = permission_for(service, error.operation_name)
     on_object = f" on {object_name}" if object_name else ""
-    hint = ""
-    if permission == "iam:CreateRole":
-        hint = " Where the organisation demands it, set permissions_boundary and role_prefix in config.json."
+    hint = HINTS.get(permission, "").format(name=object_name)
     return PermissionDenied(
         f"AWS refused {permission}{on_object}: these credentials lack the permission {permission}.{hint} "
-        "Have it added (README, 'The operator's permissions'), then run the same command again."
+        "Have it added (`invoke permissions` prints what is needed), then run the same command again."
     )
 
 

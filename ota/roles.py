@@ -322,7 +322,10 @@ def _restored(
     if not repairs:
         return Outcome("role", Verb.REUSED, found.name, _boundary_detail(now), now)
     _note_repair(iam, found)
-    side_by_side(*(acts[what] for what in repairs))
+    # First, for the operator's policy allows the others only on a role that has the boundary.
+    if "boundary" in repairs:
+        acts["boundary"]()
+    side_by_side(*(acts[what] for what in repairs if what != "boundary"))
     now = replace(now, settling_s=0.0)
     return Outcome("role", Verb.CHANGED, found.name, f"{', '.join(repairs)} put right; {_boundary_detail(now)}", now)
 

@@ -298,7 +298,7 @@ AWS = Table(
         *_codes(
             errors.DENIED_CODES,
             "the credentials lack the permission for this",
-            "have the permission that the message names added (README, 'The operator's permissions')",
+            "have the permission that the message names added (`invoke permissions` prints what is needed)",
         ),
         *_codes(errors.THROTTLED_CODES, "the account's call rate is used up", "wait a minute and run it again"),
         Code(

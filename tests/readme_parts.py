@@ -3,7 +3,8 @@
 ``python -m tests.readme_parts`` rewrites every part that has gone stale, each between its own two comments,
 ``<!-- begin NAME -->`` and ``<!-- end NAME -->``. ``tests/test_readme.py`` fails while one is. What differs from run to
 run (a port, an id, a hash) is masked for the comparison, so that a new run alone changes nothing.
-The operator's policy is a file of its own, ready to be pasted.
+The operator's policy and the role's boundary are files of their own, ready to be pasted, beside the page that explains
+them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import tasks
 from ota.device_faults import FAULTS
 from ota.device_refusals import TABLE
 from ota.fields import ARM_FIELDS, OUR_FIELDS, Field
-from ota.operator_policy import operator_policy_document
+from ota.operator_actions import EXTRAS, GRANTS
+from ota.operator_policy import PolicyScope, boundary_document, operator_policy_document
 from tests.project import REPOSITORY_PATH, TIMEOUT_S, Project
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ Shell: TypeAlias = Callable[[Project, str], tuple[int, str]]
 
 README_PATH = REPOSITORY_PATH / "README.md"
 POLICY_PATH = REPOSITORY_PATH / "docs/operator-policy.json"
+BOUNDARY_PATH = REPOSITORY_PATH / "docs/boundary-policy.json"
+PERMISSIONS_PATH = REPOSITORY_PATH / "docs/permissions.md"
+EXAMPLE_SCOPE = PolicyScope("aws", "eu-west-1", "123456789012", thing_name="lamp-*")
 MARKS = ("<!-- begin {name} -->\n", "<!-- end {name} -->")
 CHAIN = ("thing", "policy", "bucket", "role", "build", "update", "all", "clean")
 LINE_CHARS = 110
@@ -65,7 +70,12 @@ MISTAKES = (
 
 def main() -> None:
     POLICY_PATH.parent.mkdir(exist_ok=True)
-    POLICY_PATH.write_text(f"{operator_policy()}\n", encoding="utf-8")
+    for path, text in policy_files().items():
+        path.write_text(f"{text}\n", encoding="utf-8")
+    page = PERMISSIONS_PATH.read_text(encoding="utf-8")
+    for name, make in PERMISSIONS_PARTS.items():
+        page = with_part(page, name, make())
+    PERMISSIONS_PATH.write_text(page, encoding="utf-8")
     before = README_PATH.read_text(encoding="utf-8")
     after = before
     for name, text in fresh_parts().items():
@@ -175,10 +185,24 @@ def settings_table() -> str:
     )
 
 
-def operator_policy() -> str:
-    """The operator's policy for things by the name lamp-…, one line for each list."""
-    document = operator_policy_document("aws", "eu-west-1", "123456789012", thing_name="lamp-*")
-    return _compact(document)
+def policy_files() -> dict[Path, str]:
+    """The documents for things by the name lamp-…, one line for each list."""
+    return {
+        POLICY_PATH: _compact(operator_policy_document(EXAMPLE_SCOPE)),
+        BOUNDARY_PATH: _compact(boundary_document(EXAMPLE_SCOPE)),
+    }
+
+
+def grants_table() -> str:
+    """Every statement with its actions."""
+    rows = [(f"`{one.sid}`", " ".join(f"`{action}`" for action in one.actions)) for one in GRANTS]
+    return _table(("statement", "actions"), rows)
+
+
+def extras_table() -> str:
+    """What ``--also`` adds, and what it comes to."""
+    rows = [(f"`{one.name}`", one.for_, f"{one.reach}") for one in EXTRAS]
+    return _table(("`--also`", "needed for", "its holder"), rows)
 
 
 def _settings_rows(fields: Iterable[Field]) -> str:
@@ -280,6 +304,8 @@ QUICK_PARTS: dict[str, Callable[[], str]] = {
     "other-table": other_table,
     "settings-table": settings_table,
 }
+
+PERMISSIONS_PARTS: dict[str, Callable[[], str]] = {"extras-table": extras_table, "grants-table": grants_table}
 
 if __name__ == "__main__":
     main()

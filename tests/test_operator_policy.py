@@ -1,9 +1,10 @@
-"""The operator's policy against what the tool really calls: recorded live, and read from the source."""
+"""The operator's policy against what the tool really calls, and against who would make himself more with it."""
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import cache
@@ -14,28 +15,35 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
+from ota.operator_actions import ALSO_NEEDED, EXTRAS, NEEDS_NO_PERMISSION, USES_OF_TASK, permissions_of
 from ota.operator_policy import (
-    ALSO_NEEDED,
-    NEEDS_NO_PERMISSION,
+    BOUNDARY_NAME,
+    PolicyScope,
     actions_of,
+    boundary_document,
     names_for,
     operator_policy_document,
-    permissions_of,
 )
 from ota.sandbox.process import Address
-from tests.project import REPOSITORY_PATH, THING, aws_project, built_tree
-from tests.sandbox_control import Control
+from tests.account import ROLE, account_at
+from tests.conftest import ACCOUNT, REGION
+from tests.hand_made import Hands
+from tests.iam_gate import BOUNDED, Gate
+from tests.project import REPOSITORY_PATH, THING, Project, aws_project, built_tree
 
-ACCOUNT = "123456789012"
-REGION = "eu-west-1"
-BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/bounds"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY_NAME}"
+SCOPE = PolicyScope("aws", REGION, ACCOUNT, thing_name=THING)
 SERVICES = ("iot", "s3", "iam", "sts")
 MOST_CHARS = 6144  # of a managed policy, without whitespace
 SANDBOX_ONLY = {"rehearsals.py"}  # thing groups of many virtual devices: never made on AWS
 RUNS = (
-    "all", "all", "list", "delete.update --force", "delete.bucket --force", "delete.thing --prune", "all",
-    "delete.update --force delete.role --force", "clean", "clean --force",
+    "all", "all", "plan", "status", "watch --timeout 1", "doctor", "list", "clean --plan",
+    "delete.update --force delete.bucket --force", "delete.thing --prune", "all",
+    "delete.update --force delete.role --force", "all", "clean", "clean --force",
 )  # fmt: skip
+VERSION = {"Version": "2012-10-17"}
+DRIFTED = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}], **VERSION}
+TRUST_ANYBODY = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
 # Where AWS knows no resource to narrow the action to (Service Authorization Reference, no resource type).
 UNSCOPED = {
     "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:ListAttachedPolicies", "iot:ListThings",
@@ -48,7 +56,8 @@ Call = tuple[str, str]
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    return operator_policy_document("aws", REGION, ACCOUNT, thing_name=THING)
+    """The policy of every task, with all that is left out unless somebody asks for it."""
+    return operator_policy_document(SCOPE, also=[extra.name for extra in EXTRAS])
 
 
 @pytest.fixture(scope="module")
@@ -58,22 +67,200 @@ def called_in_source() -> frozenset[Call]:
     return frozenset(call for path in paths for call in _calls_in(ast.parse(path.read_text())))
 
 
-def test_a_whole_life_is_allowed_call_by_call(
-    control: Control,
-    clean_sandbox: Address,
-    tmp_path: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    document: dict[str, Any],
-    called_in_source: frozenset[Call],
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path, clean_sandbox: Address, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with a built image, in an account where an administrator made the boundary as it is printed."""
     project = aws_project(tmp_path / "project", clean_sandbox)
     project.put_image(built_tree(tmp_path_factory.getbasetemp()))
-    for line in RUNS:
-        project.run_here(*line.split()).done()
-    recorded = {(call["service"], call["operation"]) for call in control.calls()}
-    assert len(recorded) > 30
-    assert {call: missing for call in recorded if (missing := _missing(call, document))} == {}
-    assert recorded <= called_in_source
+    printed = project.run_here("permissions", "--boundary").done().out
+    account_at(clean_sandbox).iam.create_policy(PolicyName=BOUNDARY_NAME, PolicyDocument=printed)
+    return project
+
+
+def gate(project: Project, address: Address, *flags: str, **options: Any) -> Gate:
+    """An operator who has just what ``invoke permissions`` prints."""
+    printed = json.loads(project.run_here("permissions", *flags).done().out)
+    return Gate((printed,), account_at(address).iam, **options)
+
+
+class TestEveryTaskRuns:
+    def test_a_whole_life(self, project: Project, clean_sandbox: Address, called_in_source: frozenset[Call]) -> None:
+        project.set(permissions_boundary=BOUNDARY)
+        with gate(project, clean_sandbox).at_work() as operator:
+            for line in RUNS:
+                ran = project.run_here(*line.split())
+                assert ran.status == (3 if line.startswith(("status", "watch")) else 0), (line, ran.text)
+        assert operator.refused == []
+        assert len(operator.allowed) > 30
+        assert operator.allowed <= called_in_source
+        assert account_at(clean_sandbox).there() == set()
+
+    def test_each_with_its_own_permissions_alone(self, project: Project, clean_sandbox: Address) -> None:
+        project.set(permissions_boundary=BOUNDARY)
+        lines = (
+            "bucket", "role", "thing", "build", "policy", "update", "all",
+            "with --certificate-file-on-device other --replace-running-update true update", "all", "plan",
+            "status", "doctor", "list.things", "list", "clean --plan", "delete.update --force", "delete.job",
+            "delete.bucket --force", "delete.role", "delete.thing", "delete.policy --force",
+            "delete.certificate --force", "all", "clean",
+        )  # fmt: skip
+        for line in lines:
+            task = line.split()[-1 if line.startswith("with") else 0]
+            operator = gate(project, clean_sandbox, "--for", task)
+            with operator.at_work():
+                ran = project.run_here(*line.split())
+            assert operator.refused == [], line
+            assert ran.status == (3 if line == "status" else 0), (line, ran.text)
+
+    def test_without_the_setting_only_a_new_role_is_refused(self, project: Project, clean_sandbox: Address) -> None:
+        operator = gate(project, clean_sandbox)
+        with operator.at_work():
+            refused = project.run_here("all").failed("iam:CreateRole", ROLE, "permissions_boundary")
+            assert set(operator.refused) == {"iam:CreateRole"}
+            assert "invoke permissions" in refused.err
+            project.run_here("with", "--permissions-boundary", BOUNDARY, "role").done()
+            operator.refused.clear()
+            project.run_here("all").done()
+            project.run_here("clean").done()
+        assert operator.refused == []
+
+    def test_a_role_that_was_made_without_a_boundary_gets_it_first(
+        self, project: Project, clean_sandbox: Address
+    ) -> None:
+        project.run_here("role").done()
+        account = account_at(clean_sandbox)
+        account.iam.put_role_policy(RoleName=ROLE, PolicyName="ota-tasks", PolicyDocument=json.dumps(DRIFTED))
+        account.iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION}))
+        with gate(project, clean_sandbox).at_work():
+            project.run_here("clean").failed("iam:DeleteRolePolicy", "permissions_boundary", "invoke role")
+            project.set(permissions_boundary=BOUNDARY)
+            assert project.run_here("role").done().verbs == [("role", "changed")]
+            project.run_here("clean").done()
+
+    def test_where_aws_does_not_tell_the_boundary_a_changed_trust_has_a_way_out(
+        self, project: Project, clean_sandbox: Address
+    ) -> None:
+        project.set(permissions_boundary=BOUNDARY)
+        project.run_here("role").done()
+        account_at(clean_sandbox).iam.update_assume_role_policy(
+            RoleName=ROLE, PolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION})
+        )
+        bounded = BOUNDED - {"iam:UpdateAssumeRolePolicy"}
+        with gate(project, clean_sandbox, bounded=bounded, sends_thing_arn=False).at_work() as operator:
+            refused = project.run_here("role").failed("iam:UpdateAssumeRolePolicy", ROLE)
+            (command,) = re.findall(r"`(invoke delete.role[^`]*)`", refused.err)
+            project.paste(command).done()
+            assert set(operator.refused) == {"iam:UpdateAssumeRolePolicy"}
+            operator.refused.clear()
+            project.run_here("all").done()
+            project.run_here("clean").done()
+        assert operator.refused == []
+
+    def test_a_certificate_that_is_there_is_the_only_one(self, project: Project, clean_sandbox: Address) -> None:
+        account = account_at(clean_sandbox)
+        hands = Hands(account.iot, account.s3, account.iam)
+        ours, foreign = hands.certificate(), hands.certificate()
+        project.set(existing_certificate_arn=ours)
+        with gate(project, clean_sandbox).at_work() as operator:
+            project.run_here("policy").done()
+            project.run_here("clean").done()
+        assert operator.refused == []
+        assert "cert/*" not in json.dumps(operator.documents)
+        for operation in ("UpdateCertificate", "DeleteCertificate", "DescribeCertificate"):
+            assert operator.lacking("iot", operation, {"certificateId": foreign.rpartition("/")[2]})
+        assert operator.lacking("iot", "CreateCertificateFromCsr", {})
+
+
+OTHER_BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/everything"
+ATTACKS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "a role without a boundary": ("iam", "CreateRole", {"RoleName": ROLE}),
+    "a role with another boundary": ("iam", "CreateRole", {"RoleName": ROLE, "PermissionsBoundary": OTHER_BOUNDARY}),
+    "a role by another name": ("iam", "CreateRole", {"RoleName": "admin", "PermissionsBoundary": BOUNDARY}),
+    "power for another role": ("iam", "PutRolePolicy", {"RoleName": "admin"}),
+    "power for an unbounded role by our name": ("iam", "PutRolePolicy", {"RoleName": ROLE}),
+    "the trust of another role": ("iam", "UpdateAssumeRolePolicy", {"RoleName": "admin"}),
+    "the trust of an unbounded role by our name": ("iam", "UpdateAssumeRolePolicy", {"RoleName": ROLE}),
+    "a managed policy": ("iam", "AttachRolePolicy", {"RoleName": f"bounded-{ROLE}"}),
+    "a policy that denies, detached": ("iam", "DetachRolePolicy", {"RoleName": ROLE}),
+    "a policy that denies, deleted": ("iam", "DeleteRolePolicy", {"RoleName": ROLE}),
+    "the boundary taken off": ("iam", "DeleteRolePermissionsBoundary", {"RoleName": ROLE}),
+    "the boundary exchanged": (
+        "iam", "PutRolePermissionsBoundary", {"RoleName": ROLE, "PermissionsBoundary": OTHER_BOUNDARY},
+    ),
+    "the boundary rewritten": ("iam", "CreatePolicyVersion", {"PolicyArn": BOUNDARY}),
+    "a foreign role passed": (
+        "iot", "CreateOTAUpdate", {"otaUpdateId": f"{THING}_update", "roleArn": f"arn:aws:iam::{ACCOUNT}:role/admin"},
+    ),
+    "an instance profile emptied": (
+        "iam", "RemoveRoleFromInstanceProfile", {"InstanceProfileName": "web", "RoleName": ROLE},
+    ),
+    "a foreign thing deleted": ("iot", "DeleteThing", {"thingName": "pump"}),
+    "a foreign thing's certificate detached": (
+        "iot", "DetachThingPrincipal",
+        {"thingName": "pump", "principal": f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{'a' * 64}"},
+    ),
+    "a foreign IoT policy rewritten": ("iot", "CreatePolicyVersion", {"policyName": "pump_policy"}),
+    "a foreign update deleted": ("iot", "DeleteOTAUpdate", {"otaUpdateId": "pump_update"}),
+    "a foreign job deleted": ("iot", "DeleteJob", {"jobId": "reboot"}),
+    "a foreign bucket emptied": ("s3", "DeleteObject", {"Bucket": "backups", "Key": "all"}),
+    "a foreign bucket read": ("s3", "GetObject", {"Bucket": "backups", "Key": "all"}),
+    "another's permissions read": (
+        "iam", "SimulatePrincipalPolicy", {"PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/boss"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "operation", "params"), ATTACKS.values(), ids=ATTACKS)
+def test_what_would_reach_further_is_denied(
+    clean_sandbox: Address, service: str, operation: str, params: dict[str, Any]
+) -> None:
+    account = account_at(clean_sandbox)
+    Hands(account.iot, account.s3, account.iam).role(ROLE)
+    operator = Gate((operator_policy_document(SCOPE),), account.iam)
+    assert operator.lacking(service, operation, params) is not None
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "params"),
+    [
+        ("iot", "DeleteCertificate", {"certificateId": "a" * 64}),
+        ("iot", "UpdateCertificate", {"certificateId": "a" * 64}),
+        ("iot", "DetachPolicy", {"target": f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{'a' * 64}"}),
+    ],
+)
+def test_whoever_only_sends_updates_touches_no_foreign_certificate(
+    clean_sandbox: Address, service: str, operation: str, params: dict[str, Any]
+) -> None:
+    iam = account_at(clean_sandbox).iam
+    assert (
+        Gate((operator_policy_document(SCOPE),), iam).lacking(service, operation, params) is None
+    )  # cannot be bounded
+    assert Gate((operator_policy_document(SCOPE, tasks=("update",)),), iam).lacking(service, operation, params)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_role_that_anybody_may_assume_does_no_more_than_an_update_needs(clean_sandbox: Address) -> None:
+    iam = account_at(clean_sandbox).iam
+    everything = {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}], **VERSION}
+    iam.create_role(
+        RoleName=ROLE, AssumeRolePolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION}), PermissionsBoundary=BOUNDARY
+    )
+    iam.put_role_policy(RoleName=ROLE, PolicyName="all", PolicyDocument=json.dumps(everything))
+    role = iam.get_role(RoleName=ROLE)["Role"]["Arn"]
+
+    def may(action: str, resource: str) -> bool:
+        answer = iam.simulate_principal_policy(PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource])
+        return {one["EvalDecision"] for one in answer["EvaluationResults"]} == {"allowed"}
+
+    bucket = f"arn:aws:s3:::{THING}-ota-{ACCOUNT}"
+    assert may("s3:GetObject", f"{bucket}/image")
+    assert may("iot:CreateStream", f"arn:aws:iot:{REGION}:{ACCOUNT}:stream/AFR_OTA-x")
+    assert not may("s3:PutObject", f"{bucket}/image")
+    assert not may("s3:GetObject", "arn:aws:s3:::backups/all")
+    assert not may("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/me")
+    assert not may("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin")
+    assert not may("iot:UpdateCertificate", f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{'a' * 64}")
+    assert not may("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/admin")
 
 
 def test_every_operation_in_the_source_is_allowed(document: dict[str, Any], called_in_source: frozenset[Call]) -> None:
@@ -100,54 +287,23 @@ def test_only_what_aws_cannot_narrow_is_for_every_resource(document: dict[str, A
     assert everywhere <= UNSCOPED
 
 
-@pytest.mark.parametrize(
-    ("action", "arn"),
-    [
-        ("iot:CreateThing", f"arn:aws:iot:{REGION}:{ACCOUNT}:thing/lamp"),
-        ("iot:DeletePolicy", f"arn:aws:iot:{REGION}:{ACCOUNT}:policy/lamp_policy"),
-        ("iot:TagResource", f"arn:aws:iot:{REGION}:{ACCOUNT}:otaupdate/lamp_update"),
-        ("iot:DeleteJob", f"arn:aws:iot:{REGION}:{ACCOUNT}:job/AFR_OTA-lamp_update"),
-        ("s3:CreateBucket", f"arn:aws:s3:::lamp-ota-{ACCOUNT}"),
-        ("s3:PutObject", f"arn:aws:s3:::lamp-ota-{ACCOUNT}/*"),
-        ("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/lamp_role"),
-    ],
-)
-def test_each_action_is_for_the_things_own_objects(document: dict[str, Any], action: str, arn: str) -> None:
-    resources = [one for each in document["Statement"] if action in each["Action"] for one in each["Resource"]]
-    assert arn in resources
-    assert not any("*" in one.removesuffix("/*") for one in resources)
-
-
-def test_a_role_is_passed_to_the_iot_service_alone(document: dict[str, Any]) -> None:
-    (passing,) = (one for one in document["Statement"] if "iam:PassRole" in one["Action"])
-    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "iot.amazonaws.com"}}
-
-
-def test_a_boundary_binds_whatever_gives_a_role_power() -> None:
-    document = operator_policy_document("aws", REGION, ACCOUNT, thing_name=THING, boundary_arn=BOUNDARY)
-    bounded = {
-        action
-        for one in document["Statement"]
-        if one.get("Condition") == {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
-        for action in one["Action"]
-    }
-    powers = {"CreateRole", "PutRolePolicy", "UpdateAssumeRolePolicy", "PutRolePermissionsBoundary"}
-    assert bounded == {f"iam:{power}" for power in powers}
-    free = operator_policy_document("aws", REGION, ACCOUNT, thing_name=THING)
-    assert sorted(actions_of(document)) == sorted(actions_of(free))
+def test_the_tasks_that_look_change_nothing() -> None:
+    looking = [task for task, uses in USES_OF_TASK.items() if set(uses) <= {"look", "list"}]
+    verbs = {action.partition(":")[2] for action in actions_of(operator_policy_document(SCOPE, tasks=looking))}
+    assert sorted(one for one in verbs if not one.startswith(("Get", "List", "Describe", "Simulate"))) == []
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
 def test_every_arn_is_in_the_partition(partition: str) -> None:
-    text = json.dumps(operator_policy_document(partition, REGION, ACCOUNT))
+    scope = PolicyScope(partition, REGION, ACCOUNT)
+    text = json.dumps([operator_policy_document(scope, also=[one.name for one in EXTRAS]), boundary_document(scope)])
     assert text.count("arn:") == text.count(f"arn:{partition}:") > 0
 
 
 def test_it_fits_a_managed_policy(document: dict[str, Any]) -> None:
-    longest = operator_policy_document(
-        "aws-us-gov", "us-gov-east-1", ACCOUNT, thing_name="x" * 128, role_prefix="y" * 40, boundary_arn=BOUNDARY
-    )
-    for one in (document, longest):
+    names = names_for("x" * 128, ACCOUNT, role_prefix="y" * 40)
+    scope = PolicyScope("aws-us-gov", "us-gov-east-1", ACCOUNT, "x" * 128, names, BOUNDARY)
+    for one in (document, operator_policy_document(scope), boundary_document(scope)):
         assert len(json.dumps(one, separators=(",", ":"))) <= MOST_CHARS
 
 
@@ -163,14 +319,6 @@ def test_the_names_are_those_that_settings_give(tmp_path: Path, clean_sandbox: A
 def test_a_pattern_covers_the_names_of_its_things(thing_name: str) -> None:
     pattern, names = names_for(thing_name, ACCOUNT), names_for("lamp-7", ACCOUNT)
     assert {name: fnmatchcase(names[name], pattern[name]) for name in names} == dict.fromkeys(names, True)
-
-
-def test_chosen_names_replace_the_default_ones() -> None:
-    document = operator_policy_document("aws", REGION, ACCOUNT, thing_name=THING, names={"bucket_name": "my-images"})
-    text = json.dumps(document)
-    assert "arn:aws:s3:::my-images/*" in text
-    assert "lamp-ota" not in text
-    assert "role/lamp_role" in text
 
 
 def _missing(call: Call, document: dict[str, Any]) -> list[str]:

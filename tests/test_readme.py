@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from ota.fields import FIELD_BY_NAME
 from ota.formatter import format_text
 from tests import readme_parts
 from tests.project import REPOSITORY_PATH, Project
-from tests.readme_parts import POLICY_PATH, README_PATH, run_shell
+from tests.readme_parts import PERMISSIONS_PATH, README_PATH
 
 README = README_PATH.read_text(encoding="utf-8")
 OPENING = (
@@ -60,11 +59,12 @@ def test_the_commands_of_the_first_steps_are_those_that_are_run() -> None:
     assert INSTALLING.sub("", OPENING[0]) == run[0]
 
 
-def test_the_policy_for_an_account_of_ones_own_prints(project: Project) -> None:
+def test_the_commands_that_print_the_policies_print_the_files(project: Project) -> None:
     (script,) = (text for language, text in FENCE.findall(_section("The operator's permissions")) if language == "sh")
-    status, text = run_shell(project, script.replace("python3", shlex.quote(sys.executable)))
-    assert status == 0, text
-    assert json.loads(text) == json.loads(POLICY_PATH.read_text(encoding="utf-8"))
+    for line in script.splitlines():
+        command, _, path = line.partition(" > ")
+        printed = project.run_here(*shlex.split(command)[1:]).done().out
+        assert json.loads(printed) == json.loads((REPOSITORY_PATH / path).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", readme_parts.QUICK_PARTS)
@@ -93,10 +93,12 @@ def test_a_part_is_replaced_in_its_place() -> None:
         readme_parts.part_of(readme, "y")
 
 
-def test_the_policy_file_is_fresh() -> None:
-    assert POLICY_PATH.read_text(encoding="utf-8") == f"{readme_parts.operator_policy()}\n", _refresh()
-    document = readme_parts.operator_policy_document("aws", "eu-west-1", "123456789012", thing_name="lamp-*")
-    assert json.loads(POLICY_PATH.read_text(encoding="utf-8")) == document
+def test_the_policy_files_and_the_page_about_them_are_fresh() -> None:
+    for path, text in readme_parts.policy_files().items():
+        assert path.read_text(encoding="utf-8") == f"{text}\n", _refresh()
+    page = PERMISSIONS_PATH.read_text(encoding="utf-8")
+    for name, make in readme_parts.PERMISSIONS_PARTS.items():
+        assert readme_parts.part_of(page, name) == make(), _refresh()
 
 
 def test_every_task_is_there(project: Project) -> None:
@@ -126,7 +128,7 @@ def test_every_command_shown_is_understood() -> None:
     assert len(commands) > 40
     parser = Parser(contexts=tasks.namespace.to_contexts())
     for command in commands:
-        words = [word for word in shlex.split(command)[1:] if word != "…"]
+        words = [word for word in shlex.split(command.partition(" > ")[0])[1:] if word != "…"]
         parsed = parser.parse_argv(words)
         assert [one for one in parsed if one.name], command
         assert not parsed.unparsed, command

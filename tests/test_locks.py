@@ -59,7 +59,7 @@ def test_a_lock_file_that_somebody_wrote_into_names_nobody(tmp_path: Path, text:
     path = tmp_path / "lock"
     lock = take_lock_file(path, never, 0)
     path.write_text(text)
-    with pytest.raises(StillHeld, match="^another run$"):
+    with pytest.raises(StillHeld, match=r"^another run$"):
         take_lock_file(path, never, 0)
     path.write_text("1 invoke \x1b[31mall")
     with pytest.raises(StillHeld, match=r"process 1 \(invoke \[31mall\)"):

@@ -211,8 +211,13 @@ def _refusal(iot: IoTClient, certificate_id: str) -> str:
 
 def _free_from_things(iot: IoTClient, certificate_id: str, detached_from: str | None, *, force: bool) -> None:
     certificate = find_certificate(iot, certificate_id)
-    others = other_things(iot, certificate.arn, detached_from) if certificate else []
-    if certificate is None or not others:
+    attached = list(list_things_of(iot, certificate.arn)) if certificate else []
+    if certificate is None or not attached:
+        return
+    if detached_from in attached:  # not noticed yet, or another run has attached it again
+        _detach(iot, detached_from, certificate.arn)
+    others = [name for name in attached if name != detached_from]
+    if not others:
         return
     if not force:
         detach = iot_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn)

@@ -8,6 +8,7 @@ start anew.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ class Look:
         local: the certificate file at its path.
         found: the account's certificate for that file, or the one that the settings name.
         attached_arns: certificates that hang on the thing.
+        rival_arns: those among them that another run attached as this tool does it, where ``found`` is known.
     """
 
     iot: IoTClient
@@ -41,6 +43,7 @@ class Look:
     local: LocalCertificate | None
     found: Certificate | None
     attached_arns: tuple[str, ...]
+    rival_arns: tuple[str, ...] = ()
 
     @property
     def attached_ids(self) -> list[str]:
@@ -90,6 +93,41 @@ def other_attached(look: Look) -> CertificateError:
         f"credentials_path to where they are. To use the files that are here{_detach_commands(look)}, then run the "
         "same command again.",
         remedy=_joined(*_detachments(look)),
+    )
+
+
+def two_attached(look: Look, found: Certificate) -> CertificateError:
+    """Two runs have set up the thing, from two folders."""
+    other_id = id_in(look.rival_arns[0])
+    command = f"invoke delete.certificate --name {other_id} --force"
+    return CertificateError(
+        f"The thing {look.thing_name} has two certificates of this tool: {found.id}, whose files are here, and "
+        f"{other_id}, which a run from another folder made. Delete the one that no device uses "
+        f"(`{command}`; for the one here `invoke delete.certificate --name {found.id} --force`), then run the same "
+        "command again.",
+        remedy=command,
+    )
+
+
+def set_up_elsewhere(
+    files: CertificateFiles, thing_name: str, certificate_id: str, rivals: Sequence[str], *, is_deleted: bool
+) -> CertificateError:
+    """Another run has set up the thing while this one was at it."""
+    done = "deleted" if is_deleted else "detached"
+    return CertificateError(
+        f"A run from another folder set up the thing {thing_name} at the same time: its certificate "
+        f"{', '.join(map(id_in, rivals))} stays, this run's {certificate_id} is {done}. Go on there, or copy its "
+        f"certificate files to {files.private_key_path.parent} (credentials_path); or, once it has ended, start anew "
+        "from here: `invoke clean`, then `invoke all`."
+    )
+
+
+def lost_meanwhile(certificate_id: str, status: str) -> CertificateError:
+    """Somebody else has taken the certificate during this run."""
+    return CertificateError(
+        f"The certificate {certificate_id} is {status} now, though it was active a moment ago: a run from another "
+        "folder took it, `invoke clean` for instance. Once that has ended, run `invoke all` again; where it was cut "
+        "off, finish it first with `invoke clean`."
     )
 
 

@@ -43,6 +43,7 @@ from ota.certificate_records import (
     other_things,
 )
 from ota.certificate_refusals import Look, id_in, quoted
+from ota.errors import CertificateError
 from ota.outcomes import Outcome, Verb
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ __all__ = [
     "CertificateFiles",
     "Choice",
     "certificate_id_of",
+    "check_active",
     "choose_certificate",
     "deactivate_certificate",
     "delete_certificate",
@@ -63,20 +65,26 @@ __all__ = [
     "find_certificate",
     "find_local_certificate",
     "find_orphans",
+    "find_rivals",
     "list_certificates",
     "list_things_of",
     "other_things",
+    "withdraw_certificate",
 ]
 
 CLOCKS_DIFFER = timedelta(days=1)
 
 
 class AttachedPrincipal(Protocol):
-    """What hangs on a thing; only its ARN matters here."""
+    """What hangs on a thing."""
 
     @property
     def arn(self) -> str:
         """Of a certificate or of a Cognito identity."""
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether it was attached for this thing alone, as this tool does it."""
 
 
 @dataclass(frozen=True)
@@ -168,8 +176,46 @@ def choose_certificate(
         find_certificate_file(files.certificate_path),
         found,
         tuple(principal.arn for principal in attached if ":cert/" in principal.arn),
+        tuple(find_rivals(attached, found.arn)) if found else (),
     )
     return _use_existing(look, existing_arn) if existing_arn else _decide(look)
+
+
+def find_rivals(attached: Sequence[AttachedPrincipal], certificate_arn: str) -> list[str]:
+    """ARNs of the other certificates that were attached as this tool does it: another run has set up the thing, too."""
+    return [
+        principal.arn
+        for principal in attached
+        if principal.is_exclusive and ":cert/" in principal.arn and principal.arn != certificate_arn
+    ]
+
+
+def withdraw_certificate(
+    iot: IoTClient, files: CertificateFiles, certificate: Outcome[Certificate], thing_name: str, rivals: Sequence[str]
+) -> CertificateError:
+    """Take back a certificate that this run has just attached beside another run's; returns what there is to say.
+
+    One that was made in this run is deleted, for no device can have it; any other is only detached.
+    """
+    one = certificate.get()
+    iot.detach_thing_principal(thingName=thing_name, principal=one.arn)
+    if certificate.verb is Verb.CREATED:
+        delete_certificate(iot, one.id, detached_from=thing_name)
+        local = find_certificate_file(files.certificate_path)
+        if local is not None and local.id == one.id:
+            files.certificate_path.unlink()
+    return refusals.set_up_elsewhere(files, thing_name, one.id, rivals, is_deleted=certificate.verb is Verb.CREATED)
+
+
+def check_active(iot: IoTClient, certificate_id: str) -> None:
+    """Look once more at the certificate that was made or found; a ``clean`` elsewhere may have been quicker.
+
+    Raises:
+        CertificateError: it is gone or not active.
+    """
+    found = find_certificate(iot, certificate_id)
+    if found is None or found.status != ACTIVE:
+        raise refusals.lost_meanwhile(certificate_id, found.status if found else "deleted")
 
 
 def find_orphans(
@@ -212,6 +258,7 @@ def _decide(look: Look) -> Choice:
     yes       no, or           unknown                                adopt what has this key, else request
     yes       yes              not active                             refuse: activate it or start anew
     yes       yes              active              this one           reuse
+    yes       yes              active              and another run's  refuse: delete one of the two
     yes       yes              active              others             refuse: put the right files there
     yes       yes              active, elsewhere   none               refuse: other files for this thing
     yes       yes              active              none               reuse
@@ -232,6 +279,8 @@ def _decide(look: Look) -> Choice:
         raise refusals.not_active(look, look.found)
     if look.found.arn not in look.attached_arns:
         _check_free(look, look.found)
+    elif look.rival_arns:
+        raise refusals.two_attached(look, look.found)
     return Choice(look, look.found)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_commands import aws_command
-from ota.errors import InTheWay, NotOurs, WaitTimeout
+from ota.errors import DENIED_CODES, InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
 from ota.policy_documents import device_policy_document, difference, is_same_document
 from ota.threads import side_by_side
@@ -91,16 +91,18 @@ def ensure_policy(
     certificate_arn: str,
     thing_name: str,
     is_new_certificate: bool = False,
+    is_likely_absent: bool = False,
 ) -> Outcome[Policy]:
     """Make the policy have this document and hang on the certificate.
 
     ``is_new_certificate`` says that the certificate was made in this run, so that nothing can hang on it yet.
+    ``is_likely_absent`` saves the look: the policy is made, and only where AWS refuses that it is looked at.
 
     Raises:
         NotOurs: a policy by this name has another document and was not made by this tool for this thing.
         InTheWay: the certificate has as many policies as AWS allows.
     """
-    found, attached = _look(iot, name, certificate_arn, is_new_certificate)
+    found, attached = (None, set[str]()) if is_likely_absent else _look(iot, name, certificate_arn, is_new_certificate)
     outcome = _match(iot, found, document, thing_name) if found else _create(iot, name, document, thing_name)
     if name in attached:
         return outcome
@@ -241,14 +243,18 @@ def _list_attached(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
 
 
 def _create(iot: IoTClient, name: str, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
+    from botocore.exceptions import ClientError
+
     try:
         created = iot.create_policy(
             policyName=name,
             policyDocument=json.dumps(document, separators=(",", ":")),
             tags=ownership.mark_tags(thing_name),  # type: ignore[arg-type]
         )
-    except iot.exceptions.ResourceAlreadyExistsException:
-        found = find_policy(iot, name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"ResourceAlreadyExistsException", *DENIED_CODES}:
+            raise
+        found = find_policy(iot, name)  # one that serves also serves whoever may make none
         if found is None:
             raise
         return _match(iot, found, document, thing_name)

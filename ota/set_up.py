@@ -118,6 +118,7 @@ class SetUp:
         from ota.following import follow_device
 
         image, update, name = self.build(), self.update(), self.thing().name
+        self._check_still_active()
         is_new, execution = self._execution_as_found()
         self._run.end_turn()
         if summaries.is_over(execution):
@@ -141,6 +142,13 @@ class SetUp:
         found = self._run.steps.do("update as found", self._update_as_found)
         is_new = not (is_reused and found.has_image)  # one that AWS was still making has no image to look at yet
         return is_new, None if is_new else found.execution
+
+    def _check_still_active(self) -> None:
+        """Look at the certificate again, unless nothing took any time since the first look."""
+        outcomes = [self._run.steps.find(name) for name in ("certificate", "thing", "policy", "update")]
+        if self._run.settings.skip_build and all(one.verb is Verb.REUSED for one in outcomes):
+            return
+        certificates.check_active(self._run.cloud.iot, outcomes[0].get().id)
 
     def _thing_as_found(self) -> tuple[things.Thing | None, certificates.Certificate | None]:
         """What is there of thing and certificate, and the endpoint for the header, looked up side by side."""
@@ -199,15 +207,36 @@ class SetUp:
     def _policy(self) -> Outcome[policies.Policy]:
         cloud, settings = self._run.cloud, self._run.settings
         self.thing()
-        certificate = self._run.steps.do("certificate", self._certificate)
-        return policies.ensure_policy(
+        thing, certificate = (self._run.steps.find(name) for name in ("thing", "certificate"))
+        policy = policies.ensure_policy(
             cloud.iot,
             settings.policy_name,
             wanted.policy_document(cloud),
             certificate_arn=certificate.get().arn,
             thing_name=settings.thing_name,
             is_new_certificate=certificate.verb is Verb.CREATED,
+            is_likely_absent=certificate.verb is Verb.CREATED and thing.verb is Verb.CREATED,
         )
+        is_ours = settings.existing_certificate_arn is None
+        if is_ours and policy.verb is not Verb.CREATED and thing.verb is not Verb.REUSED:
+            self._check_alone(certificate)
+        return policy
+
+    def _check_alone(self, certificate: Outcome[certificates.Certificate]) -> None:
+        """Take the certificate back where another run has attached its own, seconds ago, from another folder.
+
+        The policy tells: AWS makes it once, and of two runs that set up a thing only the first one makes it, after
+        its certificate is attached. So whoever makes it need not look.
+
+        Raises:
+            CertificateError: another run did.
+        """
+        iot, settings = self._run.cloud.iot, self._run.settings
+        name = settings.thing_name
+        rivals = certificates.find_rivals(list(things.list_principals(iot, name)), certificate.get().arn)
+        if rivals:
+            files = wanted.certificate_files(settings)
+            raise certificates.withdraw_certificate(iot, files, certificate, name, rivals)
 
     def _bucket(self) -> Outcome[buckets.Bucket]:
         cloud, settings = self._run.cloud, self._run.settings

@@ -59,8 +59,9 @@ SET_UP = numbered(
     DescribeThing DescribeEndpoint HeadBucket GetRole GetOTAUpdate
     CreateBucket CreateRole
     PutBucketVersioning PutPublicAccessBlock PutBucketTagging PutRolePolicy
-    CreateCertificateFromCsr CreateThing AttachThingPrincipal GetPolicy CreatePolicy AttachPolicy
+    CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy AttachPolicy
     PutObject CreateOTAUpdate GetOTAUpdate
+    DescribeCertificate
     """
 )
 REPEAT = numbered(

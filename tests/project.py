@@ -75,6 +75,12 @@ class Result:
         assert self.status == 0, self.text
         return self
 
+    def done_or_failed(self) -> Result:
+        """This result, which must be a success, or a failure that a user can read."""
+        assert "Traceback" not in self.text, self.text
+        assert self.status in {0, 1}, self.text
+        return self
+
     def failed(self, *words: str) -> Result:
         """This result, which must be exit status 1 and a few lines on stderr with these words in it."""
         assert "Traceback" not in self.text, self.text

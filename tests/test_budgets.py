@@ -20,10 +20,10 @@ from tests.sandbox_control import Control
 
 SET_UP = """
     GetCallerIdentity DescribeEndpoint DescribeThing CreateThing CreateCertificateFromCsr AttachThingPrincipal
-    GetPolicy CreatePolicy AttachPolicy
+    CreatePolicy AttachPolicy
     HeadBucket CreateBucket PutBucketVersioning PutPublicAccessBlock PutBucketTagging
     GetRole CreateRole PutRolePolicy
-    GetOTAUpdate PutObject CreateOTAUpdate GetOTAUpdate
+    GetOTAUpdate PutObject CreateOTAUpdate GetOTAUpdate DescribeCertificate
 """
 REPEAT = """
     GetCallerIdentity DescribeEndpoint DescribeThing ListThingPrincipalsV2 DescribeCertificate

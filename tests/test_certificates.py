@@ -652,28 +652,31 @@ def test_what_somebody_detached_while_we_do_counts_as_detached(iot: IoTClient, c
         certificates.delete_certificate(iot, arn, force=True, timeout_s=0, sleep=Sleeps())
 
 
-def test_deletion_waits_for_our_own_detachment_to_end(iot: IoTClient) -> None:
-    arn = somebodys(iot)
-    attach(iot, arn)
-    sleeps: list[float] = []
+STILL_ATTACHED = {"code": "DeleteConflictException", "status": 409, "message": "Things must be detached first"}
 
-    def detachment_ends(seconds: float) -> None:
-        sleeps.append(seconds)
-        if len(sleeps) == 2:
-            iot.detach_thing_principal(thingName=THING, principal=arn)
 
-    outcome = certificates.delete_certificate(iot, arn, detached_from=THING, poll_s=3, sleep=detachment_ends)
+def test_deletion_waits_for_our_own_detachment_to_end(iot: IoTClient, control: Control) -> None:
+    control.fail("DeleteCertificate", **STILL_ATTACHED, times=3)
+    sleeps = Sleeps()
+    outcome = certificates.delete_certificate(iot, somebodys(iot), detached_from=THING, poll_s=3, sleep=sleeps)
     assert outcome.verb is Verb.DELETED
     assert sleeps == [3, 3]
 
 
-def test_deletion_gives_up_after_its_time_and_says_what_aws_said(iot: IoTClient) -> None:
+def test_deletion_gives_up_after_its_time_and_says_what_aws_said(iot: IoTClient, control: Control) -> None:
+    control.fail("DeleteCertificate", **STILL_ATTACHED, times=0)
+    sleeps = Sleeps()
+    with pytest.raises(WaitTimeout, match=r"Things must be detached.*Run the same command again"):
+        certificates.delete_certificate(iot, somebodys(iot), detached_from=THING, timeout_s=30, poll_s=10, sleep=sleeps)
+    assert sleeps == [10, 10, 10]
+
+
+def test_deletion_detaches_what_another_run_has_attached_to_its_thing_again(iot: IoTClient) -> None:
     arn = somebodys(iot)
     attach(iot, arn)
     sleeps = Sleeps()
-    with pytest.raises(WaitTimeout, match=r"Things must be detached.*Run the same command again"):
-        certificates.delete_certificate(iot, arn, detached_from=THING, timeout_s=30, poll_s=10, sleep=sleeps)
-    assert sleeps == [10, 10, 10]
+    assert certificates.delete_certificate(iot, arn, detached_from=THING, sleep=sleeps).verb is Verb.DELETED
+    assert sleeps == []
 
 
 def test_a_certificate_that_somebody_deletes_meanwhile_is_absent(iot: IoTClient, control: Control) -> None:

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ota import keys
 from ota.errors import CertificateError
+from ota.folders import find_obstacle
 from ota.outcomes import Outcome, Verb
 
 NOUN = "files"
@@ -73,6 +74,9 @@ def find_certificate_file(path: Path) -> LocalCertificate | None:
     except FileNotFoundError:
         return None
     except OSError as error:
+        if obstacle := find_obstacle(path):
+            message = f"The certificate {path} cannot be read: {obstacle}, or set credentials_path to another folder."
+            raise CertificateError(message) from error
         raise CertificateError(f"The certificate {path} cannot be read ({error.strerror}): check its owner.") from error
     except ValueError as error:
         raise CertificateError(
@@ -101,14 +105,17 @@ def key_time(files: CertificateFiles) -> datetime:
 
 
 def delete_local(files: CertificateFiles) -> Outcome[None]:
-    """Delete key pair and certificates on this machine, and their folders once empty; absent is success."""
+    """Delete key pair and certificates on this machine, and their folders once empty; absent is success.
+
+    A link that stands for a folder was made by somebody else, and stays with the folder that it leads to.
+    """
     paths = (files.private_key_path, files.public_key_path, files.certificate_path)
     leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]
     present = [path for path in (*paths, *files.kept_certificates, *leftovers) if path.exists()]
     for path in present:
         path.unlink()
     for folder_path in {path.parent for path in paths}:
-        if folder_path.is_dir() and not any(folder_path.iterdir()):
+        if folder_path.is_dir() and not folder_path.is_symlink() and not any(folder_path.iterdir()):
             folder_path.rmdir()
     name = str(files.private_key_path.parent)
     if not present:

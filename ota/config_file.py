@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ota.errors import SettingsError
-from ota.references import nearest
+from ota.references import around, nearest
 
 DEFAULT_SUFFIX = "_DEFAULT"
 
@@ -74,7 +74,7 @@ def _parse(path: Path, text: str) -> list[tuple[str, object]]:
     try:
         document = json.loads(text, object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1].strip() if error.lineno <= len(text.splitlines()) else ""
+        line = around(text.split("\n")[error.lineno - 1], error.colno - 1).strip()
         where = f"{path}, line {error.lineno}, column {error.colno}"
         hint = "look there and at the end of the line before for a missing quote, a comma too many or too few"
         raise SettingsError([f"{where}: {error.msg}: {line or 'end of the file'}; {hint}"]) from error

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
 
+LONGEST_PROBLEM = 1000
+
+
 class OtaError(Exception):
     """Base of every error that a user can cause. ``str(error)`` is the whole message.
 
@@ -47,8 +50,16 @@ class SettingsError(OtaError):
     """One or more settings cannot be used; one line for each problem."""
 
     def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(_shortened(problem) for problem in problems)
         super().__init__("\n".join(self.problems))
+
+
+def _shortened(problem: str) -> str:
+    """A problem that quotes a value of any length: the place at its front and the remedy at its end stay."""
+    if len(problem) <= LONGEST_PROBLEM:
+        return problem
+    half = LONGEST_PROBLEM // 2
+    return f"{problem[:half]} … ({len(problem) - 2 * half:,} characters) … {problem[-half:]}"
 
 
 class CredentialsError(OtaError):
@@ -149,6 +160,8 @@ MACHINE_REFUSALS = {
     errno.EPERM: ALLOW,
     errno.EROFS: "make the file system writable",
     errno.EIO: "check the disk",
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ELOOP: "remove the link that leads to itself",
 }
 RENEW = (
     "renew them (`aws sso login`, or copy new ones into .env) and run the same command again; it carries on where it "

@@ -149,6 +149,7 @@ ARM_FIELDS = (
     Field(
         "ota_binary",
         "$<target_application>-update_signed.bin",
+        check=names.path_problem,
         for_firmware=True,
     ),
     Field("skip_build", "false", read=read_flag),
@@ -214,6 +215,7 @@ OUR_FIELDS = (
     Field(
         "signature_file",
         "update-signature.txt",
+        check=names.path_problem,
         for_firmware=True,
     ),
     Field(

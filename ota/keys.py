@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ota.errors import CertificateError
+from ota.folders import find_obstacle
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -63,6 +64,9 @@ def find_private_key(path: Path) -> PrivateKey | None:
         _refuse_dangling_link(path)
         return None
     except OSError as error:
+        if obstacle := find_obstacle(path):
+            message = f"The private key {path} cannot be read: {obstacle}, or set credentials_path to another folder."
+            raise CertificateError(message) from error
         raise CertificateError(f"The private key {path} cannot be read ({error.strerror}): check its owner.") from error
     try:
         # Without OpenSSL's own check, which tests the primes: that takes longer than all else in a run on this machine.
@@ -258,6 +262,8 @@ def _holds_public_key(path: Path, wanted: bytes) -> bool:
 
 
 def _cannot_write(path: Path, error: OSError) -> CertificateError:
+    if obstacle := find_obstacle(path):
+        return CertificateError(f"{path} cannot be written: {obstacle}, or set credentials_path to another folder.")
     return CertificateError(
         f"{path} cannot be written ({error.strerror}): make the folder writable, or set credentials_path in "
         "config.json to one that is."

@@ -20,6 +20,7 @@ CREATE_NEW_CERTIFICATE = "CREATE_NEW_CERTIFICATE"
 
 THING_NAME_CHARS = 128
 FIRMWARE_THING_NAME_CHARS = 64
+PATH_PART_BYTES = 255
 POLICY_NAME_CHARS = 128
 ROLE_NAME_CHARS = 64
 ROLE_PREFIX_CHARS = 40
@@ -114,6 +115,15 @@ def word_problem(text: str) -> NameProblem | None:
         return None
     word = "-".join(text.split()).lstrip("-")
     return NameProblem("this must be one word that does not start with a hyphen", word, "write a word")
+
+
+def path_problem(text: str) -> NameProblem | None:
+    """What file systems take: at most 255 bytes between two slashes."""
+    longest_bytes = max(len(part.encode(errors="replace")) for part in text.split("/"))
+    if longest_bytes <= PATH_PART_BYTES:
+        return None
+    reason = f"a part of this path has {longest_bytes} bytes, and file systems take {PATH_PART_BYTES}"
+    return NameProblem(reason, form="write a shorter one")
 
 
 def application_problem(text: str) -> NameProblem | None:

@@ -113,7 +113,7 @@ def place(written: str, text: str, start: int) -> str:
     short = written if len(written) <= _EXCERPT_CHARS else written[:_EXCERPT_CHARS] + "…"
     if written == text:
         return f'"{short}"'
-    return f'"{short}" (character {start + 1} of "{_around(text, start)}")'
+    return f'"{short}" (character {start + 1} of "{around(text, start)}")'
 
 
 def _read_reference(text: str, opening: re.Match[str]) -> tuple[Reference | None, int, list[str]]:
@@ -171,7 +171,7 @@ def _read_filter(match: re.Match[str]) -> Filter:
     return Filter("replace", find, put[:-1])
 
 
-def _around(text: str, start: int) -> str:
+def around(text: str, start: int) -> str:
     """The text, or where it is long the part around ``start``."""
     if len(text) <= 2 * _EXCERPT_CHARS:
         return text

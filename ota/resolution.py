@@ -13,7 +13,7 @@ from functools import reduce
 
 from ota.fields import FIELD_BY_NAME, FIELDS, Field
 from ota.formatter import Formatted, format_all, format_text
-from ota.names import NameProblem
+from ota.names import NameProblem, path_problem
 from ota.profiles import find_profile
 from ota.readers import split_names
 from ota.references import Filter, Literal, nearest, parse
@@ -157,7 +157,7 @@ def _problem(field: Field, text: str) -> NameProblem | None:
         field.read(text)
     except ValueError as error:
         return NameProblem("this cannot be used", form=str(error))
-    return field.check(text)
+    return field.check(text) or (path_problem(text) if field.base else None)
 
 
 def _mended(field: Field, raw: str, values: Mapping[str, str]) -> str | None:

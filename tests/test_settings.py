@@ -637,6 +637,21 @@ class TestMistakes:
         assert str(caught.value).startswith(f"{path}, {where}: ")
         assert f": {what}; look there and at the end of the line before" in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "text",
+        ['{"thing_name": "lamp", %s}', '{"thing_name": "%s"}', '{"%s": "lamp"}', '{"bucket_name": "$<%s>"}'],
+        ids=["broken JSON", "value", "key", "reference"],
+    )
+    def test_of_what_is_5_mb_long_only_a_part_is_quoted(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "config.json").write_text(text % ("x" * 5_000_000))
+
+        with pytest.raises(SettingsError) as caught:
+            load_settings(tmp_path, environ={})
+
+        assert "config.json" in str(caught.value)
+        assert "x" * 50 in str(caught.value)
+        assert max(map(len, caught.value.problems)) < 1100
+
     def test_a_bottomless_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text("[" * 100_000)
 

@@ -166,7 +166,8 @@ def _bucket(arn: str) -> dict[str, Any]:
     calls = ("CreateBucket", "TagResource", "DeleteBucket")
     looking = ("ListBucket", "ListBucketVersions", "ListBucketMultipartUploads")
     properties = ("GetBucketVersioning", "PutBucketVersioning", "GetBucketTagging", "PutBucketTagging")
-    names = (*calls, *looking, *properties, "PutBucketPublicAccessBlock")
+    closing = ("GetBucketPublicAccessBlock", "PutBucketPublicAccessBlock", "GetBucketPolicy", "PutBucketPolicy")
+    names = (*calls, *looking, *properties, *closing)
     return _allow("Bucket", [f"s3:{name}" for name in names], arn)
 
 

@@ -6,7 +6,10 @@ itself, so that a run cut off right after it leaves no bucket that nobody knows;
 the configuration, for S3s that ignore them there. A bucket without marks is somebody else's, with one exception: one
 that has exactly the default name for this thing and account, and holds nothing, is what such a cut-off leaves.
 
-Source: S3 CreateBucket (tags, LocationConstraint), HeadBucket, PutBucketVersioning, PutPublicAccessBlock,
+The look begins with the tags: they tell whether the bucket is there and whose it is, and botocore follows a bucket to
+its region, which is then the one that the call is signed for. So no HeadBucket is needed.
+
+Source: S3 CreateBucket (tags, LocationConstraint), GetBucketTagging, HeadBucket, PutBucketVersioning,
 ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a bucket".
 """
 
@@ -20,8 +23,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import ownership
+from ota import bucket_access, ownership
 from ota.aws_commands import aws_command
+from ota.bucket_access import Access
+from ota.cloud import SIGNING_REGION
 from ota.contents import (
     Owned,
     abort_uploads,
@@ -47,6 +52,10 @@ REGION_WITHOUT_CONSTRAINT = "us-east-1"
 SETTLE_TIMEOUT_S = 60.0
 POLL_S = 2.0
 EMPTYING_ROUNDS = 3
+VERSIONS, PUBLIC_ACCESS, TLS_ONLY, MARKS = "versioning", "public access block", "TLS-only policy", "tags"
+CLOSED = "versioned, closed to the public, TLS only"
+# What GetBucketTagging is refused with where HeadBucket knows more: by S3 itself, or by an S3 that was not followed.
+REFUSED = frozenset({"AccessDenied", "PermanentRedirect"})
 
 
 @dataclass(frozen=True)
@@ -58,12 +67,14 @@ class Bucket:
         region: where it is.
         is_versioned: whether versioning is switched on, not just suspended.
         tags: its tags, among them the marks of ownership where it is ours.
+        access: who may reach it; None for somebody else's that these credentials may not look at.
     """
 
     name: str
     region: str
     is_versioned: bool
     tags: Mapping[str, str] = field(default_factory=dict)
+    access: Access | None = None
 
 
 @dataclass(frozen=True)
@@ -76,22 +87,23 @@ class ListedBucket:
 
 
 def find_bucket(s3: S3Client, name: str, account_id: str) -> Bucket | None:
-    """The bucket, or None where the name is free: one call then, three where it exists.
+    """The bucket, or None where the name is free: one call then, four where it exists.
 
     Raises:
         NotOurs: another account has this name, or these credentials may not look.
         InTheWay: the bucket is in another region than the client.
     """
-    region = _region_of(s3, name, account_id)
-    if region is None:
+    tags, region = _find_tags(s3, name, account_id)
+    if tags is None:
         return None
     if region != s3.meta.region_name:
         raise _in_other_region(name, region, s3.meta.region_name)
     owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    versioning, tags = side_by_side(
-        partial(s3.get_bucket_versioning, **owned), partial(find_bucket_tags, s3, name, account_id)
+    versioning, access = side_by_side(
+        partial(s3.get_bucket_versioning, **owned),
+        partial(bucket_access.find_access, s3, owned, must_see=ownership.is_ours(tags)),
     )
-    return Bucket(name, region, versioning.get("Status") == "Enabled", tags or {})
+    return Bucket(name, region, versioning.get("Status") == "Enabled", tags, access)
 
 
 def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str] | None:
@@ -100,20 +112,7 @@ def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str]
     Raises:
         NotOurs: another account has this name.
     """
-    from botocore.exceptions import ClientError
-
-    try:
-        answer = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account_id)
-    except ClientError as error:
-        if code_of(error) == "NoSuchTagSet":
-            return {}
-        if code_of(error) == "NoSuchBucket":
-            return None
-        if code_of(error) == "AccessDenied":
-            # Refused to us, or not our account's: asking for the bucket itself tells the two apart.
-            _region_of(s3, name, account_id)
-        raise
-    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+    return _find_tags(s3, name, account_id)[0]
 
 
 def ensure_bucket(
@@ -125,7 +124,7 @@ def ensure_bucket(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[Bucket]:
-    """A versioned bucket with public access blocked, which we may write to. Never empties one that exists.
+    """A versioned bucket, closed to the public and without TLS, which we may write to. Never empties one that exists.
 
     Args:
         s3: the client, in ``region``.
@@ -137,7 +136,7 @@ def ensure_bucket(
 
     Raises:
         NotOurs: another account has this name.
-        InTheWay: it is in another region, or somebody else's and not versioned.
+        InTheWay: it is in another region, or somebody else's and not versioned, or its policy lets everybody in.
         WaitTimeout: S3 went on holding the name.
     """
     found = find_bucket(s3, name, account_id)
@@ -153,12 +152,15 @@ def judge_bucket(s3: S3Client, found: Bucket | None, account_id: str, thing_name
     """What :func:`ensure_bucket` does about what :func:`find_bucket` said; only looks.
 
     Raises:
-        InTheWay: somebody else's, and not versioned.
+        InTheWay: somebody else's, and not versioned; or ours, and with a policy that S3 would not take back.
     """
     if found is None:
         return Verb.CREATED
     if _is_ours(s3, found, account_id, thing_name, any_thing=True):
-        return Verb.REUSED if found.is_versioned and ownership.is_ours(found.tags) else Verb.CHANGED
+        repairs = needed_repairs(found)
+        if TLS_ONLY in repairs and found.access:
+            bucket_access.check_can_add(s3, found.name, found.access.policy)
+        return Verb.CHANGED if repairs else Verb.REUSED
     if not found.is_versioned:
         enabled = {"bucket": found.name, "versioning_configuration": "Status=Enabled"}
         command = aws_command(s3, "put-bucket-versioning", **enabled)
@@ -168,6 +170,23 @@ def judge_bucket(s3: S3Client, found: Bucket | None, account_id: str, thing_name
             remedy=command,
         )
     return Verb.REUSED
+
+
+def needed_repairs(found: Bucket) -> tuple[str, ...]:
+    """What of our own bucket differs from what is wanted, in words."""
+    access = found.access or Access()
+    is_right = {
+        VERSIONS: found.is_versioned,
+        PUBLIC_ACCESS: access.is_blocked,
+        TLS_ONLY: access.is_tls_only,
+        MARKS: ownership.is_ours(found.tags),
+    }
+    return tuple(what for what, holds in is_right.items() if not holds)
+
+
+def foreign_detail(found: Bucket) -> str:
+    """What there is to say of somebody else's bucket that is used."""
+    return "; ".join(filter(None, ["versioned, not made by this tool", bucket_access.shortcomings(found.access)]))
 
 
 def delete_bucket(
@@ -256,18 +275,6 @@ def find_region(s3: S3Client, name: str, account_id: str) -> str | None:
         NotOurs: another account has this name, or these credentials may not look.
         InTheWay: it is in another region than the client; the message says which.
     """
-    return _region_of(s3, name, account_id)
-
-
-def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, Any]:
-    """What CreateBucket is sent: region, unless it is us-east-1, and the marks of ownership."""
-    configuration: dict[str, Any] = {"Tags": ownership.mark_tags(thing_name)}
-    if region != REGION_WITHOUT_CONSTRAINT:
-        configuration["LocationConstraint"] = region
-    return {"Bucket": name, "CreateBucketConfiguration": configuration}
-
-
-def _region_of(s3: S3Client, name: str, account_id: str) -> str | None:
     from botocore.exceptions import ClientError
 
     try:
@@ -283,6 +290,33 @@ def _region_of(s3: S3Client, name: str, account_id: str) -> str | None:
             raise _in_other_region(name, elsewhere, s3.meta.region_name) from error
         raise
     return answer.get("BucketRegion") or s3.meta.region_name
+
+
+def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, Any]:
+    """What CreateBucket is sent: region, unless it is us-east-1, and the marks of ownership."""
+    configuration: dict[str, Any] = {"Tags": ownership.mark_tags(thing_name)}
+    if region != REGION_WITHOUT_CONSTRAINT:
+        configuration["LocationConstraint"] = region
+    return {"Bucket": name, "CreateBucketConfiguration": configuration}
+
+
+def _find_tags(s3: S3Client, name: str, account_id: str) -> tuple[dict[str, str] | None, str]:
+    """The bucket's tags, None where there is no bucket, and the region that answered."""
+    from botocore.exceptions import ClientError
+
+    try:
+        answer: Any = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account_id)
+    except ClientError as error:
+        answer = {**error.response, "TagSet": []}
+        if code_of(error) == "NoSuchBucket":
+            return None, s3.meta.region_name
+        if code_of(error) != "NoSuchTagSet":
+            if code_of(error) in REFUSED:
+                # Refused to us, not our account's, or elsewhere: asking for the bucket itself tells them apart.
+                find_region(s3, name, account_id)
+            raise
+    region = answer["ResponseMetadata"].get(SIGNING_REGION) or s3.meta.region_name
+    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}, region
 
 
 def _create(s3: S3Client, name: str, region: str, thing_name: str, sleep: Callable[[float], None]) -> bool:
@@ -309,33 +343,31 @@ def _ensure_found(s3: S3Client, found: Bucket, account_id: str, thing_name: str)
     if judge_bucket(s3, found, account_id, thing_name) is Verb.CHANGED:
         return _configured(s3, found, account_id, thing_name, Verb.CHANGED)
     if ownership.is_ours(found.tags):
-        return Outcome("bucket", Verb.REUSED, found.name, "versioned", found)
+        return Outcome("bucket", Verb.REUSED, found.name, CLOSED, found)
     prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=account_id))
-    return Outcome("bucket", Verb.REUSED, found.name, "versioned, not made by this tool", found)
+    return Outcome("bucket", Verb.REUSED, found.name, foreign_detail(found), found)
 
 
 def _configured(s3: S3Client, found: Bucket, account_id: str, thing_name: str, verb: Verb) -> Outcome[Bucket]:
-    """Versions on, public access off, marks on; what tags there are stay."""
+    """Whatever is not as wanted put right, side by side; what tags and statements there are stay."""
     owned = Owned(Bucket=found.name, ExpectedBucketOwner=account_id)
     tags = {**ownership.marks(thing_name), **found.tags}
-    side_by_side(
-        partial(s3.put_bucket_versioning, **owned, VersioningConfiguration={"Status": "Enabled"}),
-        partial(
-            s3.put_public_access_block,
-            **owned,
-            PublicAccessBlockConfiguration={
-                "BlockPublicAcls": True,
-                "IgnorePublicAcls": True,
-                "BlockPublicPolicy": True,
-                "RestrictPublicBuckets": True,
-            },
+    repairs = needed_repairs(found)
+    policy = found.access.policy if found.access else None
+    if TLS_ONLY in repairs:
+        policy = bucket_access.wanted_policy(s3.meta.partition, found.name, policy)
+    acts: dict[str, Callable[[], object]] = {
+        VERSIONS: partial(s3.put_bucket_versioning, **owned, VersioningConfiguration={"Status": "Enabled"}),
+        PUBLIC_ACCESS: partial(bucket_access.block_public_access, s3, owned),
+        TLS_ONLY: partial(bucket_access.put_policy, s3, owned, policy),
+        MARKS: partial(
+            s3.put_bucket_tagging, **owned, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]}
         ),
-        partial(s3.put_bucket_tagging, **owned, Tagging={"TagSet": [{"Key": key, "Value": tags[key]} for key in tags]}),
-    )
-    detail = "versioned, public access blocked"
-    if verb is Verb.CHANGED:
-        detail = f"completed after a run that was cut off: {detail}"
-    return Outcome("bucket", verb, found.name, detail, Bucket(found.name, found.region, is_versioned=True, tags=tags))
+    }
+    side_by_side(*(acts[what] for what in repairs))
+    detail = CLOSED if verb is Verb.CREATED else f"{', '.join(repairs)} put right; {CLOSED}"
+    now = Bucket(found.name, found.region, True, tags, Access(True, policy, True))
+    return Outcome("bucket", verb, found.name, detail, now)
 
 
 def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str, *, any_thing: bool = False) -> bool:

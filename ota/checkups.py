@@ -117,6 +117,8 @@ def _from_steps(plan: Plan) -> Iterable[Finding]:
             yield warning("update", f"a job of a run that was cut off is left: {step.name}", "invoke update")
         elif step.action is Action.CHANGE and step.noun in DRIFTING_NOUNS:
             yield warning(step.noun, f"{step.name} is not as it must be: {step.detail}", DRIFTING_NOUNS[step.noun])
+        elif step.action is Action.REUSE and step.brief:
+            yield warning(step.noun, f"{step.name}: {step.brief}", step.command)
         elif step.action is Action.ASK:
             yield warning(step.noun, f"{step.name} {step.detail}", "invoke thing")
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS = 8
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 60
+SIGNING_REGION = "SigningRegion"  # member of an answer's ResponseMetadata
 MAX_CONNECTIONS = 64  # `list` asks for seven nouns at once, each eight side by side
 NAMING_PARAMETERS = (
     "otaUpdateId",
@@ -216,6 +217,7 @@ class Cloud:
         _ = client.exceptions
         client.meta.events.register("before-parameter-build", _note_object)
         client.meta.events.register("after-call", _name_failed_call)
+        client.meta.events.register("after-call", note_signing_region)
         client.meta.events.register("before-parse", refuse_broken)
         self._retries.attach(client)
         client.meta.events.register("before-send", _refuse_unencrypted)
@@ -230,6 +232,14 @@ def _refuse_unencrypted(request: Any, **_: object) -> None:
 def _note_object(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
     names = [str(params[key]) for key in NAMING_PARAMETERS if key in params]
     context["ota_object"] = names[0] if names else ""
+
+
+def note_signing_region(parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+    """Note in an answer the region that its call was signed for; S3's may be another than the client's.
+
+    botocore follows a bucket to its region, in each call or by what it learned from one before.
+    """
+    parsed.setdefault("ResponseMetadata", {})[SIGNING_REGION] = context.get("signing", {}).get("region")
 
 
 def _name_failed_call(parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: object) -> None:

@@ -168,7 +168,10 @@ GRANTS = (
             "s3:PutBucketVersioning": "bucket",
             "s3:GetBucketTagging": "bucket look clean list delete",
             "s3:PutBucketTagging": "bucket",
+            "s3:GetBucketPublicAccessBlock": "bucket look",
             "s3:PutBucketPublicAccessBlock": "bucket",
+            "s3:GetBucketPolicy": "bucket look",
+            "s3:PutBucketPolicy": "bucket",
         },
     ),
     Grant(

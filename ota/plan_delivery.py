@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, builds, images, ownership, roles, updates, wanted
+from ota import bucket_access, buckets, builds, images, ownership, roles, updates, wanted
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import check_application
@@ -63,12 +63,12 @@ def plan_bucket(site: Site) -> Step:
     verb = attempt(partial(buckets.judge_bucket, cloud.s3, found, cloud.account_id, settings.thing_name))
     if isinstance(verb, OtaError):
         return blocked("bucket", name, verb, other_name)
-    details = {
-        Verb.CREATED: "versioned, public access blocked",
-        Verb.CHANGED: "completed: versioned, public access blocked",
-        Verb.REUSED: "versioned" if found and ownership.is_ours(found.tags) else "versioned, not made by this tool",
-    }
-    return Step("bucket", ACTIONS[verb], name, details[verb])
+    if found is None or ownership.is_ours(found.tags) or verb is Verb.CHANGED:
+        repairs = ", ".join(buckets.needed_repairs(found)) if found else ""
+        return Step("bucket", ACTIONS[verb], name, f"{repairs} put right" if repairs else buckets.CLOSED)
+    detail = buckets.foreign_detail(found)
+    command = bucket_access.closing_command(cloud.s3, name, found.access)
+    return Step("bucket", ACTIONS[verb], name, detail, brief=detail if command else "", command=command)
 
 
 def plan_role(site: Site) -> Step:

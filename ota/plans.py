@@ -53,9 +53,9 @@ class Step:
         action: what would happen.
         name: the object's own name, or its path.
         detail: why, or how; for a blocked step the whole message that ``all`` would fail with.
-        brief: for a blocked step what is wrong in one sentence.
+        brief: for a blocked step what is wrong in one sentence; for a reused one what its owner had better change.
         difference: for a change, what is there and what is wanted, as a unified diff.
-        command: for a blocked step, the one command that mends it; empty where there is none.
+        command: the one command that mends what ``brief`` says; empty where there is none.
         is_certain: False where it depends on what the build makes.
         is_unseen: AWS refused the look or did not answer, so that nobody knows how the object is.
     """

@@ -152,16 +152,17 @@ class SetUp:
 
     def _thing_as_found(self) -> tuple[things.Thing | None, certificates.Certificate | None]:
         """What is there of thing and certificate, and the endpoint for the header, looked up side by side."""
-        settings, iot = self._run.settings, self._run.cloud.iot
+        settings, cloud = self._run.settings, self._run.cloud
+        arn = wanted.iot_arn(cloud, f"thing/{settings.thing_name}")
         found, local, _ = side_by_side(
-            partial(things.find_thing, iot, settings.thing_name),
+            partial(things.find_thing_by_principals, cloud.iot, settings.thing_name, arn),
             partial(
                 certificates.find_local_certificate,
-                iot,
+                cloud.iot,
                 wanted.certificate_files(settings),
                 existing_arn=settings.existing_certificate_arn,
             ),
-            lambda: self._run.cloud.data_endpoint,
+            lambda: cloud.data_endpoint,
         )
         return found, local
 

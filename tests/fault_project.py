@@ -7,6 +7,7 @@ undisturbed runs, so that states are compared whole; ``Inventory.names`` lists e
 
 from __future__ import annotations
 
+import json
 import stat
 import time
 from collections import Counter
@@ -56,9 +57,9 @@ def outside_iot(calls: Iterable[Call]) -> tuple[Call, ...]:
 SET_UP = numbered(
     """
     GetCallerIdentity
-    DescribeThing DescribeEndpoint HeadBucket GetRole GetOTAUpdate
+    ListThingPrincipalsV2 DescribeEndpoint GetBucketTagging GetRole GetOTAUpdate
     CreateBucket CreateRole
-    PutBucketVersioning PutPublicAccessBlock PutBucketTagging PutRolePolicy
+    PutBucketVersioning PutPublicAccessBlock PutBucketPolicy PutBucketTagging PutRolePolicy
     CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy AttachPolicy
     PutObject CreateOTAUpdate GetOTAUpdate
     DescribeCertificate
@@ -67,8 +68,8 @@ SET_UP = numbered(
 REPEAT = numbered(
     """
     GetCallerIdentity
-    DescribeThing DescribeCertificate DescribeEndpoint HeadBucket GetRole GetOTAUpdate
-    ListThingPrincipalsV2 GetBucketVersioning GetBucketTagging GetRolePolicy HeadObject
+    ListThingPrincipalsV2 DescribeCertificate DescribeEndpoint GetBucketTagging GetRole GetOTAUpdate
+    GetBucketVersioning GetPublicAccessBlock GetBucketPolicy GetRolePolicy HeadObject
     GetPolicy ListAttachedPolicies
     """
 )
@@ -81,7 +82,7 @@ TEAR_DOWN = numbered(
     DeleteOTAUpdate ListOTAUpdates DescribeJob
     DeleteObject DeleteBucket DeleteRolePolicy DeleteRole
     UpdateCertificate DetachThingPrincipal DeleteCertificate DeletePolicy DeleteThing
-    DescribeThing DescribeCertificate GetPolicy GetRole HeadBucket
+    DescribeThing DescribeCertificate GetPolicy GetRole GetBucketTagging
     """
 )
 LOOKS = 3000
@@ -175,6 +176,7 @@ class Inventory:
         return {
             "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
             "public access": s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"],
+            "policy": json.loads(s3.get_bucket_policy(Bucket=name)["Policy"]),
             "tags": _tags(s3.get_bucket_tagging(Bucket=name)["TagSet"]),
             "versions": [(one["Key"], one["Size"]) for one in found.get("Versions", [])],
             "delete markers": len(found.get("DeleteMarkers", [])),

@@ -71,6 +71,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
         (
             "s3:CreateBucket", "s3:TagResource", "s3:DeleteBucket", "s3:ListBucket", "s3:ListBucketVersions",
             "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning", "s3:PutBucketVersioning",
+            "s3:GetBucketPublicAccessBlock", "s3:GetBucketPolicy", "s3:PutBucketPolicy",
             "s3:GetBucketTagging", "s3:PutBucketTagging", "s3:PutBucketPublicAccessBlock",
         ),
         (BUCKET,),

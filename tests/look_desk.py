@@ -150,11 +150,18 @@ def aws(clients: Callable[[str], Any], words: list[str]) -> None:
         if option in ("region", "endpoint-url"):
             continue
         name = members[option]
-        kind = model.input_shape.members[name].type_name
-        parameters[name] = {"boolean": True, "structure": dict([value.split("=", 1)]) if "=" in value else {}}.get(
-            kind, value
-        )
+        shape = model.input_shape.members[name]
+        parameters[name] = {"boolean": True, "structure": shorthand(shape, value)}.get(shape.type_name, value)
     getattr(client, method)(**parameters)
+
+
+def shorthand(shape: Any, value: str) -> dict[str, Any]:
+    """What the AWS CLI makes of ``Name=value,Name=true`` for a structure."""
+    if shape.type_name != "structure" or "=" not in value:
+        return {}
+    pairs = dict(pair.split("=", 1) for pair in value.split(","))
+    is_flag = {name for name, member in shape.members.items() if member.type_name == "boolean"}
+    return {name: text == "true" if name in is_flag else text for name, text in pairs.items()}
 
 
 def own_path_without(tool: str, folder: Path) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota import contents
+from ota.bucket_access import BLOCK, Access
 from ota.buckets import (
     Bucket,
     create_bucket_request,
@@ -17,6 +20,7 @@ from ota.buckets import (
     find_bucket_tags,
     list_buckets,
 )
+from ota.cloud import open_sandbox
 from ota.errors import CloudError, InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
 from ota.ownership import marks
@@ -34,6 +38,21 @@ NAME = f"lamp-1-ota-{ACCOUNT}"
 CHOSEN = "my-own-bucket"  # a name that a user gave, so that nothing tells it from a user's own bucket
 PREFIX = "ota-tasks/Lamp:1/"
 IMAGE = f"{PREFIX}abc/app.bin"
+TLS_ONLY = {
+    "Sid": "OtaTasksTlsOnly",
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": [f"arn:aws:s3:::{NAME}", f"arn:aws:s3:::{NAME}/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+THEIRS = {
+    "Sid": "Backup",
+    "Effect": "Allow",
+    "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+    "Action": "s3:GetObject",
+    "Resource": f"arn:aws:s3:::{NAME}/*",
+}
 
 
 class Sleeps(list[float]):
@@ -89,6 +108,14 @@ def keys(s3: S3Client, name: str) -> list[str]:
     return [one["Key"] for one in [*answer.get("Versions", []), *answer.get("DeleteMarkers", [])]]
 
 
+def policy_of(s3: S3Client, name: str = NAME) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(s3.get_bucket_policy(Bucket=name)["Policy"])
+    except ClientError:
+        return None
+    return found
+
+
 def exists(s3: S3Client, name: str = NAME) -> bool:
     return any(one["Name"] == name for one in s3.list_buckets()["Buckets"])
 
@@ -98,6 +125,7 @@ def state(s3: S3Client, name: str = NAME) -> dict[str, Any]:
         "versioning": s3.get_bucket_versioning(Bucket=name)["Status"],
         "tags": find_bucket_tags(s3, name, ACCOUNT),
         "access": s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"],
+        "policy": policy_of(s3, name),
         "uploads": s3.list_multipart_uploads(Bucket=name).get("Uploads", []),
         "keys": keys(s3, name),
     }
@@ -121,29 +149,30 @@ def test_a_bucket_is_made_in_every_region(control: Control, region: str) -> None
     assert find_bucket(s3, NAME, ACCOUNT) == outcome.get()
 
 
-def test_a_new_bucket_is_versioned_closed_and_marked_in_five_calls(s3: S3Client, control: Control) -> None:
+def test_a_new_bucket_is_versioned_closed_and_marked_in_six_calls(s3: S3Client, control: Control) -> None:
     outcome = ensure(s3)
     calls = control.operations()
-    assert calls[:2] == ["HeadBucket", "CreateBucket"]
-    assert sorted(calls[2:]) == ["PutBucketTagging", "PutBucketVersioning", "PutPublicAccessBlock"]
-    assert outcome == Outcome(
-        "bucket", Verb.CREATED, NAME, "versioned, public access blocked", Bucket(NAME, REGION, True, marks(THING))
-    )
+    assert calls[:2] == ["GetBucketTagging", "CreateBucket"]
+    assert sorted(calls[2:]) == ["PutBucketPolicy", "PutBucketTagging", "PutBucketVersioning", "PutPublicAccessBlock"]
+    access = Access(True, {"Version": "2012-10-17", "Statement": [TLS_ONLY]}, True)
+    made = Bucket(NAME, REGION, True, marks(THING), access)
+    assert outcome == Outcome("bucket", Verb.CREATED, NAME, "versioned, closed to the public, TLS only", made)
     found = state(s3)
     assert found["versioning"] == "Enabled"
     assert found["tags"] == marks(THING)
     assert set(found["access"].values()) == {True}
+    assert found["policy"] == access.policy
 
 
-def test_a_repeat_reuses_it_in_three_calls(s3: S3Client, control: Control) -> None:
+def test_a_repeat_reuses_it_in_four_calls(s3: S3Client, control: Control) -> None:
     made = ensure(s3)
     put(s3, IMAGE)
     control.clear_calls()
     again = ensure(s3)
     calls = control.operations()
     assert (again.verb, again.get()) == (Verb.REUSED, made.get())
-    assert calls[0] == "HeadBucket"
-    assert sorted(calls[1:]) == ["GetBucketTagging", "GetBucketVersioning"]
+    assert calls[0] == "GetBucketTagging"
+    assert sorted(calls[1:]) == ["GetBucketPolicy", "GetBucketVersioning", "GetPublicAccessBlock"]
     assert keys(s3, NAME) == [IMAGE]
 
 
@@ -162,6 +191,88 @@ def test_our_bucket_gets_its_versioning_back(s3: S3Client) -> None:
     assert state(s3)["versioning"] == "Enabled"
 
 
+def test_our_bucket_that_was_opened_to_the_public_is_closed_again(s3: S3Client) -> None:
+    undisturbed = ensure(s3).get()
+    s3.delete_public_access_block(Bucket=NAME)
+    assert ensure(s3).detail == "public access block put right; versioned, closed to the public, TLS only"
+    for name in BLOCK:
+        s3.put_public_access_block(Bucket=NAME, PublicAccessBlockConfiguration={**BLOCK, name: False})  # type: ignore[misc]
+        assert ensure(s3).verb is Verb.CHANGED, name
+    assert set(state(s3)["access"].values()) == {True}
+    assert find_bucket(s3, NAME, ACCOUNT) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [],
+        [THEIRS],
+        [THEIRS, {**TLS_ONLY, "Action": "s3:GetObject"}],
+        [{**TLS_ONLY, "Effect": "Allow", "Condition": {"Bool": {"aws:SecureTransport": "true"}}}],
+        [{**TLS_ONLY, "Resource": f"arn:aws:s3:::{NAME}"}],
+    ],
+    ids=["none", "theirs", "theirs and ours changed", "the other way round", "not for objects"],
+)
+def test_our_bucket_gets_its_statement_back_and_every_other_statement_stays(
+    s3: S3Client, statements: list[dict[str, Any]]
+) -> None:
+    ensure(s3)
+    s3.delete_bucket_policy(Bucket=NAME)
+    if statements:
+        s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    outcome = ensure(s3)
+    assert (outcome.verb, outcome.detail.partition(" put right")[0]) == (Verb.CHANGED, "TLS-only policy")
+    kept = [one for one in statements if one == THEIRS]
+    assert policy_of(s3) == {"Version": "2012-10-17", "Statement": [*kept, TLS_ONLY]}
+    assert ensure(s3).verb is Verb.REUSED
+
+
+def test_a_statement_of_the_user_s_that_says_the_same_is_enough(s3: S3Client) -> None:
+    ensure(s3)
+    same = {**TLS_ONLY, "Sid": "CompanyRule", "Principal": {"AWS": "*"}, "Action": ["s3:*"]}
+    same["Condition"] = {"Bool": {"aws:SecureTransport": False}}
+    s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": [same]}))
+    assert ensure(s3).verb is Verb.REUSED
+
+
+def test_a_policy_that_lets_everybody_in_is_refused_before_s3_refuses_it(s3: S3Client, control: Control) -> None:
+    ensure(s3)
+    s3.delete_public_access_block(Bucket=NAME)
+    public = {**THEIRS, "Sid": "Everybody", "Principal": "*"}
+    s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps({"Version": "2012-10-17", "Statement": [THEIRS, public]}))
+    control.clear_calls()
+    with pytest.raises(InTheWay, match=r"lets everybody in \(statement Everybody\)") as caught:
+        ensure(s3)
+    assert not any(name.startswith("Put") for name in control.operations())
+    policy = caught.value.remedy.partition("--policy ")[2].partition(" --region")[0]
+    s3.put_bucket_policy(Bucket=NAME, Policy=shlex.split(policy)[0])
+    assert ensure(s3).verb is Verb.CHANGED
+    assert policy_of(s3) == {"Version": "2012-10-17", "Statement": [THEIRS, TLS_ONLY]}
+
+
+def test_a_foreign_bucket_that_is_open_is_told_of_and_left_as_it_is(s3: S3Client) -> None:
+    make(s3)
+    s3.delete_public_access_block(Bucket=CHOSEN)
+    outcome = ensure(s3, CHOSEN)
+    assert outcome.verb is Verb.REUSED
+    assert outcome.detail.endswith("; public access is not blocked, access without TLS is not refused")
+    with pytest.raises(ClientError, match="NoSuchPublicAccessBlockConfiguration"):
+        s3.get_public_access_block(Bucket=CHOSEN)
+    assert policy_of(s3, CHOSEN) is None
+
+
+@pytest.mark.parametrize("operation", ["GetPublicAccessBlock", "GetBucketPolicy"])
+def test_a_foreign_bucket_s_access_need_not_be_seen_and_ours_must(
+    s3: S3Client, control: Control, operation: str
+) -> None:
+    make(s3)
+    ensure(s3)
+    control.fail(operation, "access-denied", times=2)
+    assert ensure(s3, CHOSEN).detail == "versioned, not made by this tool"
+    with pytest.raises(ClientError, match=operation):
+        ensure(s3)
+
+
 def test_a_bucket_that_is_completed_keeps_the_tags_it_has(s3: S3Client) -> None:
     tags = {**marks("another-thing"), "team": "lighting"}
     make(s3, versioned=False, tags=tags)
@@ -173,7 +284,7 @@ def test_an_empty_bucket_of_our_name_without_marks_is_taken_for_a_cut_off_creati
     make(s3, NAME, versioned=False)
     outcome = ensure(s3)
     assert outcome.verb is Verb.CHANGED
-    assert "cut off" in outcome.detail
+    assert "versioning, TLS-only policy, tags put right" in outcome.detail
     assert state(s3)["tags"] == marks(THING)
 
 
@@ -253,18 +364,23 @@ def test_a_foreign_bucket_without_versions_is_refused_with_the_command_that_help
     assert ensure(s3, CHOSEN).verb is Verb.REUSED
 
 
-def test_a_bucket_in_another_region_is_refused_by_name_of_the_region(control: Control) -> None:
+@pytest.mark.parametrize("has_asked_before", [False, True], ids=["followed", "known to be elsewhere"])
+def test_a_bucket_in_another_region_is_refused_by_name_of_the_region(control: Control, has_asked_before: bool) -> None:
     elsewhere = client("s3", control.address, region_name="us-west-2")
     ensure_bucket(elsewhere, NAME, "us-west-2", ACCOUNT, THING)
+    s3 = open_sandbox(control.address.endpoint_url, REGION).s3
+    if has_asked_before:
+        assert find_bucket_tags(s3, NAME, ACCOUNT) == marks(THING)
     with pytest.raises(InTheWay, match=r"is in us-west-2, and this run works in eu-west-1.*AWS_REGION=us-west-2"):
-        ensure(client("s3", control.address))
+        ensure(s3)
 
 
 def test_a_redirect_that_botocore_could_not_follow_is_refused_the_same_way(s3: S3Client) -> None:
     headers = {"x-amz-bucket-region": "us-west-2"}
+    refused = {"Error": {"Code": "PermanentRedirect"}, "ResponseMetadata": {}}
     parsed = {"Error": {"Code": "301"}, "ResponseMetadata": {"HTTPHeaders": headers}}
     problem = pytest.raises(InTheWay, match="is in us-west-2, and this run works in eu-west-1")
-    with answering(s3, "HeadBucket", 301, parsed), problem:
+    with answering(s3, "GetBucketTagging", 301, refused), answering(s3, "HeadBucket", 301, parsed), problem:
         find_bucket(s3, NAME, ACCOUNT)
 
 
@@ -285,7 +401,7 @@ def test_a_name_that_another_account_takes_in_between_is_refused(s3: S3Client, c
 @pytest.mark.parametrize("name", [NAME, CHOSEN])
 def test_a_bucket_that_another_run_makes_in_between_is_found(s3: S3Client, control: Control, name: str) -> None:
     ensure(s3, name)
-    control.fail("HeadBucket", code="NoSuchBucket", status=404)
+    control.fail("GetBucketTagging", code="NoSuchBucket", status=404)
     assert ensure(s3, name).verb is Verb.REUSED
 
 
@@ -304,7 +420,7 @@ def test_waiting_for_a_name_has_an_end(s3: S3Client, control: Control) -> None:
     assert sum(sleeps) == 60
 
 
-@pytest.mark.parametrize("operation", ["HeadBucket", "GetBucketTagging", "GetBucketVersioning", "DeleteBucket"])
+@pytest.mark.parametrize("operation", ["GetBucketPolicy", "GetBucketTagging", "GetBucketVersioning", "DeleteBucket"])
 def test_a_call_that_is_refused_says_so_itself(s3: S3Client, control: Control, operation: str) -> None:
     ensure(s3)
     control.fail(operation, code="InternalError", status=500)
@@ -496,13 +612,13 @@ def test_a_creation_cut_off_after_any_call_and_repeated_ends_the_same(s3: S3Clie
     ensure(s3)
     undisturbed = state(s3)
     states = repeated_after_every_kill(s3, control.reset, lambda: ensure(s3), lambda: state(s3))
-    assert states == [(nth, undisturbed) for nth in range(1, 6)]
+    assert states == [(nth, undisturbed) for nth in range(1, 7)]
 
 
 def test_cleaning_after_a_creation_cut_off_after_any_call_leaves_nothing(s3: S3Client, control: Control) -> None:
     from tests.interruptions import Killed, killed_after
 
-    for nth in range(1, 6):
+    for nth in range(1, 7):
         control.reset()
         with killed_after(s3, nth), pytest.raises(Killed):
             ensure(s3)
@@ -530,5 +646,5 @@ def test_a_reuse_cut_off_after_any_call_and_repeated_leaves_no_trace(s3: S3Clien
     prepare()
     untouched = state(s3, CHOSEN)
     states = repeated_after_every_kill(s3, prepare, lambda: ensure(s3, CHOSEN), lambda: state(s3, CHOSEN))
-    assert len(states) == 6
-    assert [found for _, found in states] == [untouched] * 6
+    assert len(states) == 7
+    assert [found for _, found in states] == [untouched] * 7

@@ -19,15 +19,15 @@ from tests.project import Project, Result, aws_project, built_tree
 from tests.sandbox_control import Control
 
 SET_UP = """
-    GetCallerIdentity DescribeEndpoint DescribeThing CreateThing CreateCertificateFromCsr AttachThingPrincipal
+    GetCallerIdentity DescribeEndpoint ListThingPrincipalsV2 CreateThing CreateCertificateFromCsr AttachThingPrincipal
     CreatePolicy AttachPolicy
-    HeadBucket CreateBucket PutBucketVersioning PutPublicAccessBlock PutBucketTagging
+    GetBucketTagging CreateBucket PutBucketVersioning PutPublicAccessBlock PutBucketPolicy PutBucketTagging
     GetRole CreateRole PutRolePolicy
     GetOTAUpdate PutObject CreateOTAUpdate GetOTAUpdate DescribeCertificate
 """
 REPEAT = """
-    GetCallerIdentity DescribeEndpoint DescribeThing ListThingPrincipalsV2 DescribeCertificate
-    GetPolicy ListAttachedPolicies HeadBucket GetBucketVersioning GetBucketTagging GetRole GetRolePolicy
+    GetCallerIdentity DescribeEndpoint ListThingPrincipalsV2 DescribeCertificate GetPolicy ListAttachedPolicies
+    GetBucketTagging GetBucketVersioning GetPublicAccessBlock GetBucketPolicy GetRole GetRolePolicy
     GetOTAUpdate HeadObject DescribeJobExecution
 """
 CLEAN = """
@@ -35,7 +35,7 @@ CLEAN = """
     DeleteOTAUpdate ListOTAUpdates DescribeJob
     DeleteObject DeleteBucket DeleteRolePolicy DeleteRole
     UpdateCertificate DetachThingPrincipal DeleteCertificate DeletePolicy DeleteThing
-    DescribeThing DescribeCertificate GetPolicy GetRole HeadBucket
+    DescribeThing DescribeCertificate GetPolicy GetRole GetBucketTagging
 """
 STEPS = ("set-up", "repeat", "clean")
 COMMANDS = {"set-up": "all", "repeat": "all", "clean": "clean"}

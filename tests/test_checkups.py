@@ -182,7 +182,23 @@ def running_with_other_content(desk: Desk) -> None:
 
 
 def bucket_of_another_account(desk: Desk) -> None:
+    desk.control.fail("GetBucketTagging", code="AccessDenied", status=403)
     desk.control.fail("HeadBucket", code="403", status=403)
+
+
+def open_bucket(desk: Desk) -> None:
+    desk.s3.delete_public_access_block(Bucket=BUCKET)
+
+
+def open_foreign_bucket(desk: Desk) -> None:
+    foreign_bucket(desk, versioned=True)
+    open_bucket(desk)
+
+
+def publish_bucket(desk: Desk) -> None:
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    open_bucket(desk)
+    desk.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
 
 
 def expired(desk: Desk) -> None:
@@ -274,6 +290,19 @@ MISTAKES: dict[str, Mistake] = {
     ),
     "our role changed": Mistake(
         drift_role, "role", "permissions put right", "invoke role", is_fatal=False, is_set_up=True
+    ),
+    "our bucket opened": Mistake(
+        open_bucket, "bucket", "public access block put right", "invoke bucket", is_fatal=False, is_set_up=True
+    ),
+    "open bucket of somebody else's": Mistake(
+        open_foreign_bucket,
+        "bucket",
+        "not made by this tool; public access is not blocked, access without TLS is not refused",
+        "aws s3api put-public-access-block",
+        is_fatal=False,
+    ),
+    "bucket whose policy lets everybody in": Mistake(
+        publish_bucket, "bucket", "lets everybody in", "aws s3api put-bucket-policy", is_set_up=True
     ),
     "bucket of another account": Mistake(
         bucket_of_another_account, "bucket", "belongs to another AWS account", f"--bucket-name {BUCKET}-2"

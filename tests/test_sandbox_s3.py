@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.conftest import ACCOUNT, REGION, client
 from tests.test_sandbox_registry import refused
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from ota.sandbox.process import Address
+    from tests.sandbox_control import Control
 
 NAME = "lamp-bucket"
 HERE: Any = {"LocationConstraint": REGION}
@@ -223,3 +225,33 @@ def test_a_failure_of_the_sandbox_itself_is_an_internal_failure_of_the_service(
     config = Config(parameter_validation=False, retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
     careless = client("s3", clean_sandbox, config=config)
     assert refused(careless.put_object, Bucket=bucket, Key="", Body=b"x") == ("InternalFailure", 500)
+
+
+def test_a_bucket_policy_is_answered_with_nothing_and_its_conditions_count(s3: S3Client, bucket: str) -> None:
+    everything = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [f"arn:aws:s3:::{bucket}/*"]}
+    for secure, is_refused in (("false", False), ("true", True)):
+        statement = {**everything, "Condition": {"Bool": {"aws:SecureTransport": secure}}}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        answer = s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204
+        if is_refused:
+            with pytest.raises(ClientError, match="403"):
+                s3.head_object(Bucket=bucket, Key="k")
+        else:
+            s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+
+
+def test_a_policy_for_others_says_nothing_of_this_account(s3: S3Client, bucket: str) -> None:
+    other = {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::999999999999:root"}, "Action": "s3:*"}
+    statement = {**other, "Resource": [f"arn:aws:s3:::{bucket}/*"]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+
+
+def test_a_bucket_in_another_region_sends_its_callers_there(control: Control) -> None:
+    elsewhere = client("s3", control.address, region_name="us-west-2")
+    elsewhere.create_bucket(Bucket=NAME, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    followed = client("s3", control.address)
+    followed.put_object(Bucket=NAME, Key="k", Body=b"x")
+    statuses = [(call["operation"], call["status"]) for call in control.calls()]
+    assert statuses[1:] == [("PutObject", 301), ("PutObject", 200)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,6 +43,31 @@ def test_a_missing_thing_is_not_found(iot: IoTClient) -> None:
 def test_a_missing_thing_costs_one_call(iot: IoTClient, control: Control) -> None:
     things.find_thing(iot, NAME)
     assert control.operations() == ["DescribeThing"]
+
+
+ARN = f"arn:aws:iot:eu-west-1:123456789012:thing/{NAME}"
+
+
+def test_a_thing_with_a_certificate_is_found_by_it_alone_in_one_call(iot: IoTClient, control: Control) -> None:
+    made = make_thing(iot)
+    certificate_arn = make_certificate(iot)
+    attached = things.ensure_attached(iot, made, certificate_arn).get()
+    control.clear_calls()
+    found = things.find_thing_by_principals(iot, NAME, ARN)
+    assert control.operations() == ["ListThingPrincipalsV2"]
+    assert found == replace(attached, attributes={})
+
+
+def test_a_thing_without_a_certificate_is_asked_for_itself(iot: IoTClient, control: Control) -> None:
+    made = make_thing(iot).get()
+    control.clear_calls()
+    assert things.find_thing_by_principals(iot, NAME, ARN) == made
+    assert control.operations()[:2] == ["ListThingPrincipalsV2", "DescribeThing"]
+
+
+def test_a_missing_thing_is_not_found_by_principals(iot: IoTClient, control: Control) -> None:
+    assert things.find_thing_by_principals(iot, NAME, ARN) is None
+    assert control.operations() == ["ListThingPrincipalsV2"]
 
 
 def test_a_new_thing_carries_our_marks(iot: IoTClient) -> None:

@@ -1,29 +1,33 @@
-"""S3 as strict as AWS since 2023: names, owners, closed defaults, no ACLs.
+"""S3 as strict as AWS since 2023: names, owners, regions, closed defaults, no ACLs.
 
-moto accepts any name between 3 and 63 characters, opens every account's buckets to all others, and leaves a new
-bucket without its defaults.
+moto accepts any name between 3 and 63 characters, opens every account's buckets to all others, answers in every region,
+leaves a new bucket without its defaults, and takes no notice of the conditions in a bucket's policy. The sandbox stands
+in for AWS over TLS, though it listens without: every request counts as a secure one.
 
-Each function stands in for the method of the same name of moto's ``S3Response`` or ``S3Backend``.
+Each function stands in for the method of the same name of moto's ``S3Response``, ``S3Backend`` or ``FakeBucket``.
 
 Source: S3 User Guide ("Bucket naming rules", "Blocking public access", "Controlling ownership of objects", "Default
-encryption"); S3 API reference (CreateBucket, PutObject, PutBucketPolicy).
+encryption"); S3 API reference (CreateBucket, PutObject, PutBucketPolicy), "Error responses" (PermanentRedirect).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
+from moto.iam.access_control import PermissionResult
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import InvalidBucketName, MalformedXML, MissingBucket, S3AccessDeniedError, S3ClientError
 from moto.s3.models import PublicAccessBlock, S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.s3.utils import bucket_policy_is_public
 
-from . import permissions
+from . import evaluation, permissions
 from .checksums import read_checksum
 from .names import is_bucket_name
+from .policy_patterns import WITH_VARIABLES
 from .sessions import role_of
 
 Method = Callable[..., Any]
@@ -31,6 +35,13 @@ Method = Callable[..., Any]
 _ENFORCED: Any = "BucketOwnerEnforced"  # moto annotates a dict and keeps a string
 _VERSIONING = ("Enabled", "Suspended")
 _LONGEST_KEY = 1024
+_SIGNED_REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/s3/")
+_SECURE = {"aws:SecureTransport": "true"}
+_PERMISSIONS = {
+    evaluation.ALLOWED: PermissionResult.PERMITTED,
+    evaluation.DENIED: PermissionResult.DENIED,
+    evaluation.NOT_ALLOWED: PermissionResult.NEUTRAL,
+}
 _HARMLESS_ACLS = ("private", "bucket-owner-full-control")
 _ACTIONS = {"HeadBucket": "ListBucket", "PutPublicAccessBlock": "PutBucketPublicAccessBlock"}
 
@@ -79,6 +90,22 @@ def backend_methods() -> dict[str, Method]:
     return {**{method.__name__: method for method in own}, **checked}
 
 
+def bucket_methods() -> dict[str, Method]:
+    """The methods for ``FakeBucket``, by name."""
+    return {"get_permission": get_permission}
+
+
+def get_permission(self: Any, action: str, resource: str) -> PermissionResult:
+    """``FakeBucket.get_permission``: what the statements for everybody and for this account say of an action."""
+    if self.policy is None:
+        return PermissionResult.NEUTRAL
+    callers = {"AWS": frozenset({self.account_id, f"arn:aws:iam::{self.account_id}:root"})}
+    policy = evaluation.read_document(self.policy.decode())
+    named = [one for one in policy.statements if evaluation.names_principal(one, callers)]
+    document = json.dumps({"Version": WITH_VARIABLES, "Statement": named})
+    return _PERMISSIONS[evaluation.decide([document], evaluation.Request(action, resource, _SECURE))]
+
+
 def get_bucket(self: Any, bucket_name: str) -> Any:
     """``S3Backend.get_bucket``: this account's own; another account's is refused, no policy can open it here."""
     bucket = self.buckets.get(bucket_name) or self.table_buckets.get(bucket_name)
@@ -109,11 +136,20 @@ def authorize_role(self: Any, bucket_name: str | None = None, key_name: str | No
 
 def _checked(original: Method) -> Method:
     def method(self: Any, request: Any, full_url: str) -> Any:
+        elsewhere = _region_elsewhere(self, request)
+        if elsewhere:
+            return _redirect(self.bucket_name, elsewhere)
         _check_owner(self, request)
         _check_acl(self, request)
-        return original(self, request, full_url)
+        answer = original(self, request, full_url)
+        return (204, {}, "") if _is_moto_word(answer) else answer
 
     return method
+
+
+def _is_moto_word(answer: Any) -> bool:
+    """Whether it is what moto says to PutBucketPolicy, to which S3 answers 204 and nothing."""
+    return bool((answer[-1] if isinstance(answer, tuple) else answer) == "True")
 
 
 def _after_check(original: Method, check: Method) -> Method:
@@ -150,6 +186,24 @@ def _check_key(self: Any, bucket_name: str, key_name: str, *_: Any, **__: Any) -
     self.get_bucket(bucket_name)
     if len(key_name.encode()) > _LONGEST_KEY:
         raise S3ClientError("KeyTooLongError", "Your key is too long")
+
+
+def _region_elsewhere(self: Any, request: Any) -> str | None:
+    """Where the bucket is, when the request was signed for another region. Making one elsewhere is no mistake."""
+    bucket = self.backend.buckets.get(self.bucket_name)
+    signed = _SIGNED_REGION.search(request.headers.get("Authorization") or "")
+    is_making = request.method == "PUT" and not request.args and not request.path.strip("/").count("/")
+    if bucket is None or signed is None or is_making or signed[1] == bucket.region_name:
+        return None
+    return str(bucket.region_name)
+
+
+def _redirect(bucket_name: str, region: str) -> Any:
+    body = (
+        "<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using "
+        f"the specified endpoint.</Message><Bucket>{bucket_name}</Bucket></Error>"
+    )
+    return 301, {"x-amz-bucket-region": region, "Content-Type": "application/xml"}, body
 
 
 def _check_owner(self: Any, request: Any) -> None:

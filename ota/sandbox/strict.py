@@ -4,7 +4,8 @@ Two kinds of change. Methods of moto's are replaced by the functions of the neig
 every call to IoT, IAM and STS is first held against the constraints of its service model.
 
 Source: moto 5.2.5, the classes ``IoTResponse``, ``IAMBackend``, ``IamResponse``, ``TokenResponse``, ``STSBackend``,
-``S3Response``, ``S3Backend`` and ``FakeCertificate``; their methods are found by name, so a contract test holds them.
+``S3Response``, ``S3Backend``, ``FakeBucket`` and ``FakeCertificate``; their methods are found by name, so a contract
+test holds them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from moto.iam.models import IAMBackend
 from moto.iam.responses import IamResponse
 from moto.iot.models import FakeCertificate
 from moto.iot.responses import IoTResponse
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 from moto.s3.responses import S3Response
 from moto.sts.models import STSBackend
 from moto.sts.responses import TokenResponse
@@ -124,6 +125,7 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
         STSBackend: {"get_caller_identity": sessions.identity_method(STSBackend.get_caller_identity)},
         S3Response: buckets.response_methods(),
         S3Backend: buckets.backend_methods(),
+        FakeBucket: buckets.bucket_methods(),
         FakeCertificate: {"compute_cert_id": FakeCertificate.compute_der_cert_id},
     }
     for owner, found in methods.items():

@@ -27,6 +27,7 @@ from ota import (
 )
 from ota.errors import SignatureError
 from ota.findings import Severity, failure_text, of_severity
+from ota.header_notes import Written
 from ota.outcomes import Outcome, Verb
 from ota.threads import side_by_side
 from ota.update_requests import Update, has_same_content
@@ -138,8 +139,8 @@ class SetUp:
         return headers.ensure_header(
             settings.firmware_root,
             settings.target_application,
-            self._run.cloud.data_endpoint,
-            settings.thing_name,
+            Written(self._run.cloud.data_endpoint, settings.thing_name, self._run.cloud.account_name),
+            notes_path=self._run.scope.header_notes_path(settings.firmware_root),
             confirm=self._may_replace_header,
         )
 

@@ -159,6 +159,11 @@ class Cloud:
         return self.caller[0]
 
     @property
+    def account_name(self) -> str:
+        """Which account and region this is, told from the same numbers in the stand-in."""
+        return f"{'sandbox ' if self.is_sandbox else ''}{self.account_id} {self.region}"
+
+    @property
     def caller_arn(self) -> str:
         """Who we are, as an ARN; asked once."""
         return self.caller[1]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import certificates, verification, wanted
+from ota import certificates, headers, verification, wanted
 from ota.command_lines import aim
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
@@ -136,6 +136,10 @@ class Conductor:
             teardown = Teardown(cloud, settings, wanted.certificate_files(settings), is_forced=force)
             rehearsed = rehearsals.take_down(cloud, settings, show) if cloud.is_sandbox else []
             remains = rehearsed + teardown.run(show)
+        if not remains:
+            for path in self.run.scope.header_notes_paths:
+                for outcome in headers.put_back(path, settings.thing_name, cloud.account_name):
+                    show(outcome)
         if local and not remains:
             self.run.report.outcome(_delete_local(settings, is_needed=teardown.keeps_certificate))
         if remains:

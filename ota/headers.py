@@ -3,7 +3,7 @@
 Only the two values change; every other byte of the file stays, whatever its line ends, tabs or encoding, because
 the file is the firmware project's and its diff is read by people. Hence all work is on bytes: comments are blanked
 out in a copy of the same length, the defines are looked for there, and the offsets hold for the original.
-Values that somebody put there by hand are never lost unasked.
+Values that somebody put there by hand are never lost unasked; ``header_notes.py`` tells them from our own.
 
 Source: C11 5.1.1.2 (line splices, then comments, then directives); FreeRTOS/iot-reference-arm-corstone3xx
 ``aws_clientcredential.h`` for the two names and their dummy values.
@@ -15,12 +15,14 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ota.errors import FirmwareError
 from ota.firmware import check_application, has_firmware_tree, header_path, missing_tree_text
+from ota.header_notes import NOTHING, Note, Written, changing_notes, find_note, read_notes, write_notes
 from ota.outcomes import Outcome, Verb
 
 ENDPOINT_DEFINE = "clientcredentialMQTT_BROKER_ENDPOINT"
@@ -69,33 +71,92 @@ def find_header(firmware_root: Path, target_application: str) -> Header | None:
 def ensure_header(
     firmware_root: Path,
     target_application: str,
-    endpoint: str,
-    thing_name: str,
+    wanted: Written,
     *,
+    notes_path: Path,
     confirm: Callable[[str], bool],
 ) -> Outcome[Header]:
     """Make the header name this endpoint and this thing.
 
-    The file's dummy values are replaced without asking. For other values ``confirm`` is asked with a text that
-    shows the old and the new ones; where nobody can answer, it returns False. Without a firmware tree the outcome
-    is *skipped* and says where it looked.
+    The file's dummy values are replaced without asking, and so are those that this tool wrote by its notes. For other
+    values ``confirm`` is asked with a text that shows the old and the new ones; where nobody can answer, it returns
+    False. Without a firmware tree the outcome is *skipped* and says where it looked.
 
     Raises:
-        FirmwareError: as :func:`find_header`; the answer was no; the file could not be written.
+        FirmwareError: as :func:`find_header`; the answer was no; the file or its note could not be written.
     """
     if not has_firmware_tree(firmware_root):
         name = header_path(firmware_root, target_application).name
         return Outcome("header", Verb.SKIPPED, name, missing_tree_text(firmware_root))
     path = check_application(firmware_root, target_application)
-    data = _read(path)
-    found, wanted = _parse(path, data), Header(path, endpoint, thing_name)
-    if found == wanted:
-        return Outcome("header", Verb.REUSED, path.name, f"{thing_name} at {endpoint}", found)
-    new_data = set_values(data, endpoint, thing_name)
-    if is_by_hand(found, wanted) and not confirm(f"{path} was set by hand. Replace {changes(found, wanted)}?"):
-        raise kept_by_hand(found, wanted)
-    _write(path, new_data)
-    return Outcome("header", Verb.CHANGED, path.name, f"{thing_name} at {endpoint}", wanted)
+    header, detail = Header(path, wanted.endpoint, wanted.thing_name), f"{wanted.thing_name} at {wanted.endpoint}"
+    asked = _parse(path, _read(path))
+    if asked == header:
+        return Outcome("header", Verb.REUSED, path.name, detail, asked)
+    set_values(
+        _read(path), wanted.endpoint, wanted.thing_name
+    )  # refuses what cannot be written, before anybody is asked
+    question = f"{path} was set by hand. Replace {changes(asked, header)}?"
+    if is_by_hand(asked, header, find_note(notes_path, path)) and not confirm(question):
+        raise kept_by_hand(asked, header)
+    with changing_notes(notes_path) as notes:
+        data, note = _read(path), notes.get(path.resolve(), NOTHING)
+        found = _parse(path, data)
+        if found != asked and is_by_hand(found, header, note):
+            raise kept_by_hand(found, header)
+        write_notes(notes_path, {**notes, path.resolve(): _note_of(data, found, note, wanted)})
+        _write(path, set_values(data, wanted.endpoint, wanted.thing_name))
+    return Outcome("header", Verb.CHANGED, path.name, detail, header)
+
+
+def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
+    """What becomes of a noted header when this thing is torn down in this account; None where that is not its affair.
+
+    *changed* carries the file's new content, with the original values; *skipped* where the values were changed by hand
+    since, or cannot be read; *absent* where the original values are there already, or the header is gone.
+    """
+    is_ours = (thing_name, account) == (note.written[-1].thing_name, note.written[-1].account)
+    try:
+        data = path.read_bytes()
+        found = _parse(path, data)
+    except FileNotFoundError:
+        return Outcome("header", Verb.ABSENT, path.name, f"{path} is gone") if is_ours else None
+    except (OSError, FirmwareError) as error:
+        return Outcome("header", Verb.SKIPPED, path.name, f"{path} stays: {error}") if is_ours else None
+    if holders := note.holders(found.endpoint, found.thing_name):
+        if (thing_name, account) not in {(one.thing_name, one.account) for one in holders}:
+            return None
+        values = {ENDPOINT_DEFINE: note.endpoint, THING_NAME_DEFINE: note.thing_name}
+        new_data = _set_literals(data, {name: value.encode("latin-1") for name, value in values.items()})
+        return Outcome("header", Verb.CHANGED, path.name, "original values put back", new_data)
+    if not is_ours:
+        return None
+    if _originals(data) == (note.endpoint, note.thing_name):
+        return Outcome("header", Verb.ABSENT, path.name, f"the original values are in {path} already")
+    return Outcome("header", Verb.SKIPPED, path.name, f"{path} was changed by hand since, stays")
+
+
+def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[Any]]:
+    """Put the original values back into every noted header that is still as this tool wrote it for this thing.
+
+    Raises:
+        FirmwareError: a header or the notes cannot be written.
+    """
+    if not read_notes(notes_path):
+        return []
+    outcomes: list[Outcome[Any]] = []
+    with changing_notes(notes_path) as notes:
+        for path, note in list(notes.items()):
+            outcome = judge_return(path, note, thing_name, account)
+            if outcome is None:
+                continue
+            if outcome.verb is Verb.CHANGED:
+                _write(path, outcome.get())
+            if outcome.verb is not Verb.SKIPPED:
+                del notes[path]
+                write_notes(notes_path, notes)
+            outcomes.append(outcome)
+    return outcomes
 
 
 def read_values(data: bytes) -> tuple[str, str]:
@@ -115,11 +176,35 @@ def set_values(data: bytes, endpoint: str, thing_name: str) -> bytes:
     Raises:
         FirmwareError: as :func:`read_values`, or a value that cannot stand between the quotes.
     """
-    values = {ENDPOINT_DEFINE: _literal(endpoint), THING_NAME_DEFINE: _literal(thing_name)}
+    return _set_literals(data, {ENDPOINT_DEFINE: _literal(endpoint), THING_NAME_DEFINE: _literal(thing_name)})
+
+
+def _set_literals(data: bytes, values: Mapping[str, bytes]) -> bytes:
     places = _places(data)
     for name, (start, end) in sorted(places.items(), key=lambda item: item[1], reverse=True):
         data = data[:start] + values[name] + data[end:]
     return data
+
+
+def _originals(data: bytes) -> tuple[str, str]:
+    """Endpoint and thing name byte for byte, as a note keeps them."""
+    places = _places(data)
+    endpoint, thing_name = (data[slice(*places[name])] for name in (ENDPOINT_DEFINE, THING_NAME_DEFINE))
+    return endpoint.decode("latin-1"), thing_name.decode("latin-1")
+
+
+def _note_of(data: bytes, found: Header, note: Note, wanted: Written) -> Note:
+    """The note for a header that is about to hold the wanted values.
+
+    Originals are what stood there before the first value of ours. Of what was written, only what the header may still
+    hold is kept.
+    """
+    is_ours = note.has_written(found.endpoint, found.thing_name)
+    before = ((note.endpoint, note.thing_name), _originals(data))
+    endpoint, thing_name = (before[not ours][place] for place, ours in enumerate(is_ours))
+    either = [one for one in note.written if found.endpoint == one.endpoint or found.thing_name == one.thing_name]
+    still = note.holders(found.endpoint, found.thing_name) or either
+    return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])))
 
 
 def _places(data: bytes) -> dict[str, tuple[int, int]]:
@@ -162,13 +247,14 @@ def _text(value: bytes) -> str:
     return value.decode("ascii", "backslashreplace")
 
 
-def is_by_hand(found: Header, wanted: Header) -> bool:
-    """Whether a value that is to be replaced was put there by somebody."""
+def is_by_hand(found: Header, wanted: Header, note: Note) -> bool:
+    """Whether a value that is to be replaced was put there by somebody else than this tool."""
+    is_endpoint_ours, is_name_ours = note.has_written(found.endpoint, found.thing_name)
     return any(
-        old != new and old not in DUMMIES[name]
-        for name, old, new in (
-            (ENDPOINT_DEFINE, found.endpoint, wanted.endpoint),
-            (THING_NAME_DEFINE, found.thing_name, wanted.thing_name),
+        old != new and not is_ours and old not in DUMMIES[name]
+        for name, old, new, is_ours in (
+            (ENDPOINT_DEFINE, found.endpoint, wanted.endpoint, is_endpoint_ours),
+            (THING_NAME_DEFINE, found.thing_name, wanted.thing_name, is_name_ours),
         )
     )
 

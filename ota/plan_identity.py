@@ -17,6 +17,7 @@ from ota import certificates, headers, policies, things, wanted
 from ota.certificate_files import find_certificate_file
 from ota.errors import OtaError
 from ota.firmware import has_firmware_tree, missing_tree_text
+from ota.header_notes import NOTHING, find_note
 from ota.outcomes import Verb
 from ota.plans import Action, Site, Step, attempt, blocked
 from ota.policy_documents import difference
@@ -185,7 +186,9 @@ def _compare_header(site: Site, found: headers.Header, wanted_header: headers.He
     if found == wanted_header:
         return Step("header", Action.REUSE, name, f"{found.thing_name} at {found.endpoint}")
     lines = _header_lines(found, wanted_header)
-    if not headers.is_by_hand(found, wanted_header) or site.may_replace_header:
+    notes = [find_note(path, found.path) for path in site.header_notes_paths]
+    note = next((one for one in notes if one is not NOTHING), NOTHING)
+    if not headers.is_by_hand(found, wanted_header, note) or site.may_replace_header:
         return Step("header", Action.CHANGE, name, f"{wanted_header.thing_name} at {wanted_header.endpoint}", lines)
     if site.may_replace_header is None:
         return Step("header", Action.ASK, name, "was set by hand: all asks before it replaces these values", lines)

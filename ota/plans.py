@@ -15,6 +15,8 @@ from ota.command_lines import AND, INVOKE, aim
 from ota.errors import CloudError, CredentialsError, OtaError, PermissionDenied, from_boto
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ota.cloud import Cloud
     from ota.settings import Settings
 
@@ -124,6 +126,7 @@ class Site:
         boundary_arn: the permissions boundary that a role gets.
         may_replace_header: whether values that somebody put into the header are replaced; None where somebody at
             a terminal would be asked.
+        header_notes_paths: where the notes of what was written into firmware headers are.
         prefix: how this command line began, for the commands that mend: "invoke sandbox with --thing-name lamp-2".
     """
 
@@ -132,6 +135,7 @@ class Site:
     boundary_arn: str | None = None
     may_replace_header: bool | None = False
     prefix: str = INVOKE
+    header_notes_paths: tuple[Path, ...] = ()
 
     def command(self, command: str) -> str:
         """A remedy as this command line has to give it: on the same settings and the same cloud. Done once or twice."""

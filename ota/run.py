@@ -57,7 +57,12 @@ class Run:
         cloud = cloud or self.cloud
         settings = (settings or self.scope.settings).with_account(cloud.account_id, cloud.region)
         return Site(
-            cloud, settings, self.boundary_arn(settings), self.header_choice(settings), prefix=self.scope.prefix
+            cloud,
+            settings,
+            self.boundary_arn(settings),
+            self.header_choice(settings),
+            prefix=self.scope.prefix,
+            header_notes_paths=self.scope.header_notes_paths,
         )
 
     def boundary_arn(self, settings: Settings) -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ota.settings import Settings
 
 SANDBOX_FOLDER = ".sandbox"
+HEADER_NOTES = Path(".ota/headers.json")
 # Whatever could lead to something of the user's: moved under .sandbox/, or back to the default that follows from there.
 SANDBOX_OVERRIDES = {
     "credentials_path": f"{SANDBOX_FOLDER}/certificates",
@@ -103,6 +104,16 @@ class Scope:
     def lock_path(self) -> Path:
         """What a run locks while it changes something, so that two from one folder take turns."""
         return self.own_path / LOCK_FILE
+
+    @property
+    def header_notes_paths(self) -> tuple[Path, ...]:
+        """Where the notes of what was written into firmware headers are; the sandbox's own headers have their own."""
+        users = self.root_path / HEADER_NOTES
+        return (users, self.sandbox_path / HEADER_NOTES.name) if self.is_sandbox else (users,)
+
+    def header_notes_path(self, firmware_root: Path) -> Path:
+        """Where the notes of the headers in this firmware tree are."""
+        return self.header_notes_paths[-1 if self.owns(firmware_root) else 0]
 
     @property
     def device_path(self) -> Path:

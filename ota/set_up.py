@@ -31,6 +31,7 @@ from ota import (
 from ota.errors import OtaError, SignatureError
 from ota.executions import Execution, find_execution
 from ota.findings import Severity, failure_text, of_severity
+from ota.header_notes import Written
 from ota.outcomes import Outcome, Verb
 from ota.plans import attempt
 from ota.threads import side_by_side
@@ -196,8 +197,8 @@ class SetUp:
         return headers.ensure_header(
             settings.firmware_root,
             settings.target_application,
-            self._run.cloud.data_endpoint,
-            settings.thing_name,
+            Written(self._run.cloud.data_endpoint, settings.thing_name, self._run.cloud.account_name),
+            notes_path=self._run.scope.header_notes_path(settings.firmware_root),
             confirm=self._may_replace_header,
         )
 

@@ -18,6 +18,8 @@ from ota.certificate_records import other_things
 from ota.deletions import Chain, not_ours
 from ota.errors import NotOurs, OtaError, UpdateFailed
 from ota.further_updates import Register
+from ota.header_notes import read_notes
+from ota.headers import judge_return
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
 from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
@@ -30,6 +32,7 @@ from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of
 from ota.update_waits import JOB_BEING_DELETED, Job, find_job
 
+RETURNED = {Verb.CHANGED: Action.CHANGE, Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}
 SKIPPED = {Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}
 
 
@@ -70,8 +73,9 @@ class TeardownPlanner:
         )
         role = self._plan_role(look, staying)
         steps = [*updates, *self._plan_rehearsal(look), bucket, role, *identity]
-        if self._local and not any(step.action is Action.BLOCKED for step in steps):
-            steps.append(self._plan_files())
+        if not any(step.action is Action.BLOCKED for step in steps):
+            steps += self._plan_headers()
+            steps += [self._plan_files()] if self._local else []
         return aimed(self._site, steps)
 
     def _look(self) -> _Look:
@@ -217,6 +221,13 @@ class TeardownPlanner:
 
     def _not_ours(self, tags: Mapping[str, str] | None) -> str:
         return not_ours(tags or {}, self._settings.thing_name)
+
+    def _plan_headers(self) -> list[Step]:
+        """The headers that this tool wrote for the thing; and what becomes of their values."""
+        name, account = self._settings.thing_name, self._site.cloud.account_name
+        notes = [one for path in self._site.header_notes_paths for one in read_notes(path).items()]
+        judged = [judge_return(path, note, name, account) for path, note in notes]
+        return [Step("header", RETURNED[outcome.verb], outcome.name, outcome.detail) for outcome in judged if outcome]
 
     def _plan_files(self) -> Step:
         settings = self._settings

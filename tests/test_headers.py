@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.errors import FirmwareError
-from ota.headers import Header, ensure_header, find_header, read_values, set_values
+from ota.header_notes import Written, read_notes
+from ota.headers import Header, ensure_header, find_header, put_back, read_values, set_values
 from ota.outcomes import Verb
 
 ENDPOINT = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
+OTHER_ENDPOINT = "sandbox-ats.iot.eu-west-1.amazonaws.com"
+ACCOUNT, OTHER_ACCOUNT = "123456789012 eu-west-1", "sandbox 123456789012 eu-west-1"
 DUMMY_ENDPOINT, DUMMY_NAME = "dummy.endpointid.amazonaws.com", "dummy_thingname"
 HEADER = "applications/keyword_detection/configs/aws_configs/aws_clientcredential.h"
 
@@ -42,8 +47,19 @@ def nobody(question: str) -> bool:
     raise AssertionError(f"asked: {question}")
 
 
-def ensure(tree: Path, confirm: Callable[[str], bool] = nobody, name: str = "lamp-1"):  # type: ignore[no-untyped-def]
-    return ensure_header(tree, "keyword-detection", ENDPOINT, name, confirm=confirm)
+def ensure(  # type: ignore[no-untyped-def]
+    tree: Path, confirm: Callable[[str], bool] = nobody, name: str = "lamp-1", endpoint: str = ENDPOINT
+):
+    wanted = Written(endpoint, name, OTHER_ACCOUNT if endpoint == OTHER_ENDPOINT else ACCOUNT)
+    return ensure_header(tree, "keyword-detection", wanted, notes_path=notes_of(tree), confirm=confirm)
+
+
+def notes_of(tree: Path) -> Path:
+    return tree / ".ota" / "headers.json"
+
+
+def put_back_all(tree: Path, name: str, account: str = "") -> list[tuple[Verb, str]]:
+    return [(one.verb, one.detail) for one in put_back(notes_of(tree), name, account or ACCOUNT)]
 
 
 # Text in, text out
@@ -335,7 +351,9 @@ def test_without_a_tree_it_is_skipped_and_says_where_it_looked(tmp_path: Path) -
 
 def test_an_unknown_application_is_refused(tree: Path) -> None:
     for call in (
-        lambda: ensure_header(tree, "nonesuch", ENDPOINT, "x", confirm=nobody),
+        lambda: ensure_header(
+            tree, "nonesuch", Written(ENDPOINT, "x", ACCOUNT), notes_path=notes_of(tree), confirm=nobody
+        ),
         lambda: find_header(tree, "x"),
     ):
         with pytest.raises(FirmwareError, match="set target_application to one of: keyword-detection"):
@@ -366,12 +384,26 @@ def test_a_link_stays_a_link(tree: Path, tmp_path: Path) -> None:
     assert [path.name for path in real.parent.iterdir()] == ["credentials.h"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("syncs_before", "words"),
+    [
+        (0, r"headers\.json cannot be written \(No space left on device\)"),
+        (1, "No space left on device; it is as it was"),
+    ],
+    ids=["the note", "the header"],
+)
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, syncs_before: int, words: str
+) -> None:
+    left = [syncs_before]
+
     def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(FirmwareError, match="No space left on device; it is as it was"):
+    with pytest.raises(FirmwareError, match=words):
         ensure(tree)
     assert (tree / HEADER).read_text() == text()
     assert [path.name for path in (tree / HEADER).parent.iterdir()] == ["aws_clientcredential.h"]
@@ -383,3 +415,137 @@ def test_a_header_that_cannot_be_read_is_named(tree: Path) -> None:
     (tree / HEADER).symlink_to("/proc/self/mem")
     with pytest.raises(FirmwareError, match=r"aws_clientcredential\.h cannot be read: Input/output error"):
         find_header(tree, "keyword-detection")
+
+
+# What this tool wrote, and what stood there before
+
+
+def test_ten_things_one_after_the_other_are_never_asked_about(tree: Path) -> None:
+    for number in range(10):
+        assert ensure(tree, name=f"lamp-{number}").verb is Verb.CHANGED
+        assert ensure(tree, name=f"lamp-{number}", endpoint=OTHER_ENDPOINT).verb is Verb.CHANGED
+    assert len(read_notes(notes_of(tree))[(tree / HEADER).resolve()].written) == 2
+    assert put_back_all(tree, "lamp-9", OTHER_ACCOUNT) == [(Verb.CHANGED, "original values put back")]
+    assert (tree / HEADER).read_text() == text()
+
+
+def test_the_note_is_its_owners_alone(tree: Path) -> None:
+    ensure(tree)
+    assert notes_of(tree).stat().st_mode & 0o7777 == 0o600
+    assert notes_of(tree).parent.stat().st_mode & 0o7777 == 0o700
+    assert [path.name for path in notes_of(tree).parent.iterdir()] == ["headers.json"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"[]", b'{"x": {}}', b'{"x": {"endpoint": "", "thing_name": ""}}', b"\xff"]
+)
+def test_without_the_note_values_count_as_set_by_hand(tree: Path, content: bytes | None) -> None:
+    ensure(tree)
+    notes_of(tree).unlink() if content is None else notes_of(tree).write_bytes(content)
+    with pytest.raises(FirmwareError, match="was set by hand"):
+        ensure(tree, confirm=lambda _: False, name="lamp-2")
+    assert put_back_all(tree, "lamp-1") == []
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "thing_name"), [(ENDPOINT, "mine"), ("my.broker", "lamp-1"), ("my.broker", "mine")]
+)
+def test_what_is_changed_by_hand_since_is_asked_about_and_stays(tree: Path, endpoint: str, thing_name: str) -> None:
+    ensure(tree)
+    (tree / HEADER).write_text(text(endpoint, thing_name))
+    with pytest.raises(FirmwareError, match="was set by hand"):
+        ensure(tree, confirm=lambda _: False, name="lamp-2", endpoint=OTHER_ENDPOINT)
+    ((verb, detail),) = put_back_all(tree, "lamp-1")
+    assert verb is Verb.SKIPPED
+    assert detail.endswith("was changed by hand since, stays")
+    assert (tree / HEADER).read_text() == text(endpoint, thing_name)
+
+
+def test_values_by_hand_that_were_given_up_come_back_byte_for_byte(tree: Path) -> None:
+    original = text("my.broker", "l\\x41mp").encode().replace(b"mp", b"\xe4mp")
+    (tree / HEADER).write_bytes(original)
+    ensure(tree, confirm=lambda _: True)
+    ensure(tree, name="lamp-2")
+    assert put_back_all(tree, "lamp-2")[0][0] is Verb.CHANGED
+    assert (tree / HEADER).read_bytes() == original
+    assert not notes_of(tree).exists()
+    assert put_back_all(tree, "lamp-2") == []
+
+
+def test_a_header_is_put_back_for_its_own_thing_and_account_only(tree: Path) -> None:
+    ensure(tree)
+    ensure(tree, name="lamp-2", endpoint=OTHER_ENDPOINT)
+    assert put_back_all(tree, "lamp-1") == []
+    assert put_back_all(tree, "lamp-2") == []
+    assert put_back_all(tree, "lamp-1", OTHER_ACCOUNT) == []
+    assert (tree / HEADER).read_text() == text(OTHER_ENDPOINT, "lamp-2")
+
+
+def test_a_header_that_is_gone_or_as_it_was_is_said_once(tree: Path) -> None:
+    ensure(tree)
+    (tree / HEADER).write_text(text())
+    assert [verb for verb, _ in put_back_all(tree, "lamp-1")] == [Verb.ABSENT]
+    ensure(tree)
+    shutil.rmtree(tree / "applications")
+    assert put_back_all(tree, "lamp-1") == [(Verb.ABSENT, f"{tree.resolve() / HEADER} is gone")]
+    assert put_back_all(tree, "lamp-1") == []
+
+
+def test_a_header_that_cannot_be_understood_stays_with_its_note(tree: Path) -> None:
+    ensure(tree)
+    (tree / HEADER).write_text("")
+    assert [verb for verb, _ in put_back_all(tree, "lamp-1")] == [Verb.SKIPPED]
+    (tree / HEADER).write_text(text(ENDPOINT, "lamp-1"))
+    assert [verb for verb, _ in put_back_all(tree, "lamp-1")] == [Verb.CHANGED]
+    assert (tree / HEADER).read_text() == text()
+
+
+def test_a_note_whose_header_was_never_written_does_no_harm(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = Path.replace
+
+    def cut_off(path: Path, target: Path) -> Path:
+        if target.name == "aws_clientcredential.h":
+            raise OSError(errno.EIO, "cut off")
+        return replace(path, target)
+
+    for before in (text(), text(ENDPOINT, "lamp-1")):
+        assert (tree / HEADER).read_text() == before
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", cut_off)
+            with pytest.raises(FirmwareError, match="cut off"):
+                ensure(tree, name="lamp-2")
+        assert put_back_all(tree, "lamp-2") in ([], [(Verb.ABSENT, put_back_text(tree))])
+        ensure(tree)
+    ensure(tree, name="lamp-3")
+    assert put_back_all(tree, "lamp-3")[0][0] is Verb.CHANGED
+    assert (tree / HEADER).read_text() == text()
+
+
+def put_back_text(tree: Path) -> str:
+    return f"the original values are in {(tree / HEADER).resolve()} already"
+
+
+def test_runs_beside_one_another_lose_no_note(tmp_path: Path) -> None:
+    notes_path = tmp_path / ".ota" / "headers.json"
+    trees = [tmp_path / f"tree-{number}" for number in range(16)]
+    for tree in trees:
+        (tree / HEADER).parent.mkdir(parents=True)
+        (tree / HEADER).write_text(text())
+    wanted = Written(ENDPOINT, "lamp", ACCOUNT)
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda tree: ensure_header(tree, "keyword-detection", wanted, notes_path=notes_path, confirm=nobody),
+                trees,
+            )
+        )
+    assert len(read_notes(notes_path)) == len(trees)
+    assert [one.verb for one in put_back(notes_path, "lamp", ACCOUNT)] == [Verb.CHANGED] * len(trees)
+    assert {(tree / HEADER).read_text() for tree in trees} == {text()}
+
+
+def test_notes_that_cannot_be_written_leave_the_header_as_it_was(tree: Path) -> None:
+    (tree / ".ota").touch()
+    with pytest.raises(FirmwareError, match=r"\.ota/headers\.json cannot be written"):
+        ensure(tree)
+    assert (tree / HEADER).read_text() == text()

@@ -99,7 +99,7 @@ class TestWholeLoop:
         again = project.run_here("sandbox", "all").done()
         assert {verb for _, verb in again.verbs} == {"reused"}
         cleaned = project.run_here("sandbox", "clean").done()
-        assert {verb for _, verb in cleaned.verbs} == {"deleted"}
+        assert {verb for _, verb in cleaned.verbs} == {"deleted", "changed"}
         assert account.there() == set()
 
     def test_the_first_line_names_the_sandbox(self, project: Project) -> None:

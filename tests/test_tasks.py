@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from ota.sandbox import process
 from ota.sandbox.process import Address
 from tests.account import BUCKET, EVERYTHING, JOB, MARKS, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.conftest import ACCOUNT, REGION, client
@@ -238,7 +239,8 @@ class TestAgain:
 
     def test_clean_says_what_is_gone(self, story: Story) -> None:
         nouns = ["update", "bucket", "role", "certificate", "policy", "thing"]
-        assert story.clean.verbs == [(noun, "deleted") for noun in nouns]
+        assert story.clean.verbs == [*((noun, "deleted") for noun in nouns), ("header", "changed")]
+        assert story.project.header_path.read_bytes() == story.header_before
         assert story.there_after_clean == set()
 
     def test_clean_leaves_the_files_here(self, story: Story) -> None:
@@ -311,6 +313,58 @@ class TestFirmware:
         result = project.run_here("thing").done()
         assert ("header", "changed") in result.verbs
         assert b'"lamp"' in project.header_path.read_bytes()
+
+    def test_values_that_the_tool_wrote_are_no_values_by_hand_and_clean_puts_back_what_was_there(
+        self, project: Project
+    ) -> None:
+        before = project.header_path.read_bytes()
+        for name in ("lamp", "lamp-2", "lamp-3"):
+            assert ("header", "changed") in project.run_here("with", "--thing-name", name, "thing").done().verbs
+        assert "lamp-3" in project.header_path.read_text()
+        plan = json.loads(project.run_here("clean", "--plan", "--json").out)
+        assert "header" not in {step["noun"] for step in plan["steps"]}
+        assert "header" not in dict(project.run_here("clean").done().verbs)
+        mine = ("with", "--thing-name", "lamp-3", "clean")
+        written = project.header_path.read_bytes()
+        (step,) = [
+            one
+            for one in json.loads(project.run_here(*mine, "--plan", "--json").out)["steps"]
+            if one["noun"] == "header"
+        ]
+        assert (step["action"], step["name"]) == ("change", "aws_clientcredential.h")
+        assert project.header_path.read_bytes() == written
+        (line,) = [one for one in project.run_here(*mine).done().outcomes if one[0] == "header"]
+        assert line[1] == "changed"
+        assert "original values put back" in line[2]
+        assert project.header_path.read_bytes() == before
+        assert "header" not in dict(project.run_here(*mine).done().verbs)
+
+    def test_the_sandbox_and_aws_write_one_header_in_turn(self, project: Project) -> None:
+        before = project.header_path.read_bytes()
+        in_sandbox = ("sandbox", "with", "--firmware-root", "firmware", "--thing-name", "lamp-s")
+        try:
+            for words in (("thing",), (*in_sandbox, "thing"), ("thing",)):
+                assert ("header", "changed") in project.run_here(*words).done().verbs
+            written = project.header_path.read_bytes()
+            assert "header" not in dict(project.run_here(*in_sandbox, "clean").done().verbs)
+            assert project.header_path.read_bytes() == written
+        finally:
+            process.stop(project.root_path / ".sandbox")
+        assert ("header", "changed") in project.run_here("clean").done().verbs
+        assert project.header_path.read_bytes() == before
+
+    @pytest.mark.parametrize("gone", ["header", "tree"])
+    def test_clean_works_where_the_header_is_gone(self, project: Project, gone: str) -> None:
+        project.run_here("thing").done()
+        project.header_path.unlink() if gone == "header" else shutil.rmtree(project.firmware_path)
+        assert ("header", "absent") in project.run_here("clean").done().verbs
+
+    def test_clean_leaves_a_header_that_was_changed_by_hand_since(self, project: Project) -> None:
+        project.run_here("thing").done()
+        by_hand = project.header_path.read_bytes().replace(b'"lamp"', b'"mine"')
+        project.header_path.write_bytes(by_hand)
+        assert ("header", "skipped") in project.run_here("clean").done().verbs
+        assert project.header_path.read_bytes() == by_hand
 
     def test_the_refusal_names_the_setting_that_means_yes(self, project: Project) -> None:
         project.header_path.write_bytes(project.header_path.read_bytes().replace(DUMMY_THING, b"my_own_thing"))

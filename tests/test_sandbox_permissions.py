@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from moto.iam.models import iam_backends
 
-from ota.sandbox.evaluation import Request, is_granted
-from ota.sandbox.permissions import check_assume, is_allowed
+from ota.sandbox.policy.evaluation import Request, is_granted
+from ota.sandbox.policy.permissions import check_assume, is_allowed
 
 ACCOUNT = "111122223333"
 SOURCE = f"arn:aws:iot:eu-west-1:{ACCOUNT}:otaupdate/u"

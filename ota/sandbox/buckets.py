@@ -21,9 +21,9 @@ from moto.s3.models import PublicAccessBlock, S3Backend, s3_backends
 from moto.s3.responses import S3Response
 from moto.s3.utils import bucket_policy_is_public
 
-from . import permissions
 from .checksums import read_checksum
 from .names import is_bucket_name
+from .policy import permissions
 from .sessions import role_of
 
 Method = Callable[..., Any]

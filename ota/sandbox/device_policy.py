@@ -17,9 +17,9 @@ from typing import Any
 
 from moto.iot.models import iot_backends
 
-from . import evaluation
 from .callers import Caller, certificate_state, connection_context, find_thing, group_arns
-from .conditions import meets_condition
+from .policy import evaluation
+from .policy.conditions import meets_condition
 from .policy_questions import Question, Statement, explain
 
 CONNECT, PUBLISH, SUBSCRIBE, RECEIVE = "iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"

@@ -24,7 +24,7 @@ from moto.iam.exceptions import (
 from moto.iam.models import IAMBackend
 from moto.iam.policy_validation import IAMTrustPolicyDocumentValidator
 
-from .evaluation import read_document
+from .policy.evaluation import read_document
 
 _TRUST_CHARACTERS = 2048
 _INLINE_CHARACTERS = 10240

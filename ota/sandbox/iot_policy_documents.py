@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .conditions import is_operator
+from .policy.conditions import is_operator
 from .refusals import Refusal
 
 _LONGEST = 2048

@@ -9,16 +9,7 @@ from functools import partial
 
 from .job_events import tell_execution, tell_job
 from .job_queues import watched
-from .job_types import (
-    CANCELED,
-    COMPLETED,
-    CONTINUOUS,
-    IN_PROGRESS,
-    QUEUED,
-    SNAPSHOT,
-    Execution,
-    Job,
-)
+from .job_types import CANCELED, COMPLETED, CONTINUOUS, IN_PROGRESS, QUEUED, SNAPSHOT, Execution, Job
 from .registry_view import has_thing, is_group, things_of
 from .state import Event, Region
 

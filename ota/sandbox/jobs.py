@@ -14,14 +14,7 @@ from . import job_progress, tags
 from .errors import AwsError, already_exists, invalid_request
 from .job_limits import check_limits
 from .job_schedules import begin, read_schedule
-from .job_types import (
-    CONTINUOUS,
-    IN_PROGRESS,
-    SCHEDULED,
-    SNAPSHOT,
-    Job,
-    Reply,
-)
+from .job_types import CONTINUOUS, IN_PROGRESS, SCHEDULED, SNAPSHOT, Job, Reply
 from .job_views import find_job
 from .presigned_urls import split_url
 from .registry_view import check_target, find_object, things_of

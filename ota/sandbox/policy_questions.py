@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import evaluation
 from .callers import Caller
+from .policy import evaluation
 from .policy_patterns import listed, variable_names
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")

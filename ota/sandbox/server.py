@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from . import renderings
-from .control import Control
 from .extension import create_app
-from .faults import Faults, Record
+from .http.control import Control
+from .http.faults import Faults, Record
 from .http_server import DropConnection, run_application
 from .job_progress import follow_registry
 from .operations import SERVICES, Call, identify, rewind

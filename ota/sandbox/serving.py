@@ -10,9 +10,9 @@ from moto.core.routing import get_service_router
 
 from .authority import CA_NAME, open_authority
 from .broker import Broker
-from .control import Control
 from .extension import install, reset_clouds
-from .faults import Faults
+from .http.control import Control
+from .http.faults import Faults
 from .http_server import listen
 from .server import Application
 from .state import Sandbox

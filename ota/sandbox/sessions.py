@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from moto.core.responses import ActionResult
 
 from .iamroles import CALLER_NAME
-from .permissions import check_trust, find_role
+from .policy.permissions import check_trust, find_role
 from .refusals import Refusal
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.iam.exceptions import NoSuchEntity
 
-from . import evaluation
 from .iamroles import CALLER_NAME
-from .permissions import boundary_of, policies_of
+from .policy import evaluation
+from .policy.permissions import boundary_of, policies_of
 from .refusals import Refusal
 
 _ENTITY = re.compile(r"arn:[a-z-]+:iam::(\d{12}):(user|role|group)/(?:.*/)?(.+)")

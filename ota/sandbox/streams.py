@@ -15,7 +15,7 @@ from . import tags
 from .errors import AwsError, already_exists, invalid_request, not_found
 from .job_types import IN_PROGRESS, Reply
 from .pages import cut_page
-from .permissions import check_assume, is_allowed
+from .policy.permissions import check_assume, is_allowed
 from .registry_view import find_object, has_bucket
 from .state import Region
 

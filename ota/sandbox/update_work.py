@@ -17,7 +17,7 @@ from . import job_documents, job_endings, jobs, streams, tags
 from .errors import AwsError
 from .job_documents import OtaFile
 from .job_types import DELETION_IN_PROGRESS
-from .permissions import check_assume, is_allowed
+from .policy.permissions import check_assume, is_allowed
 from .presigned_urls import placeholder
 from .state import Event, Region
 

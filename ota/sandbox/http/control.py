@@ -27,15 +27,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import AwsError
+from ota.sandbox.errors import AwsError
+from ota.sandbox.state import Sandbox
+
 from .faults import Faults
-from .state import Sandbox
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from .broker import Broker
-    from .request_ids import Answer
+    from ota.sandbox.broker import Broker
+    from ota.sandbox.request_ids import Answer
 
 
 class Control:

@@ -18,8 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ota import ownership
-from ota.sandbox import __main__, process, serving
-from ota.sandbox.process import Address
+from ota.sandbox import __main__, process
+from ota.sandbox.process import Address, serving
 from tests.conftest import ACCOUNT, REGION
 from tests.hand_made import POLICY_DOCUMENT, signing_request
 from tests.project import REPOSITORY_PATH
@@ -79,8 +79,8 @@ def main(directory: str, *numbers: str) -> int:
 def _fill(directory: Path, counts: Counts) -> None:
     from moto.iot.models import iot_backends
 
-    from ota.sandbox import attachments, certificates, iotpolicies, registry
-    from ota.sandbox.authority import open_authority
+    from ota.sandbox.moto import attachments, certificates, iotpolicies, registry
+    from ota.sandbox.moto.authority import open_authority
 
     backend = iot_backends[ACCOUNT][REGION]
     issue = certificates.issuing_methods(open_authority(directory))["create_certificate_from_csr"]

@@ -14,11 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ota.sandbox.authority import Authority, certificate_pem, make_authority
-from ota.sandbox.broker import Broker, listen
-from ota.sandbox.connections import Limits
+from ota.sandbox.jobs.state import Sandbox
+from ota.sandbox.moto.authority import Authority, certificate_pem, make_authority
+from ota.sandbox.mqtt.broker import Broker, listen
+from ota.sandbox.mqtt.connections import Limits
 from ota.sandbox.process import Address
-from ota.sandbox.state import Sandbox
 from tests import raw_mqtt
 from tests.mqtt_world import ALLOW_ALL, Device, make_device, refusals, replace_policy, self_signed, write_files
 from tests.raw_mqtt import Files, RawClient, tls_context

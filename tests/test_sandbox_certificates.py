@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from ota.sandbox.authority import CA_NAME, open_authority
+from ota.sandbox.moto.authority import CA_NAME, open_authority
 from tests.conftest import ACCOUNT, REGION
 from tests.test_sandbox_registry import refused
 

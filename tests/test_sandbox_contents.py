@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ota.sandbox.contents import Contents
-from ota.sandbox.state import Region, Sandbox
-from ota.sandbox.stream_data import StreamError, get_blocks
-from ota.sandbox.streams import StreamFile, add_stream
+from ota.sandbox.jobs.contents import Contents
+from ota.sandbox.jobs.state import Region, Sandbox
+from ota.sandbox.jobs.stream_data import StreamError, get_blocks
+from ota.sandbox.jobs.streams import StreamFile, add_stream
 
 ACCOUNT = "555566667777"
 REQUEST = {"f": 0, "l": 256}

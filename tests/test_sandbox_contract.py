@@ -17,7 +17,7 @@ from moto.iot.responses import IoTResponse
 from moto.moto_server import werkzeug_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 
-from ota.sandbox import extension
+from ota.sandbox.jobs import extension
 from ota.sandbox.process import Address
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, THING, Kept, World, make_world, trust_document

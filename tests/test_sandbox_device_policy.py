@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from moto.iot.models import FakeCertificate, iot_backends
 
-from ota.sandbox.authority import certificate_pem, make_authority
-from ota.sandbox.callers import Caller, certificate_facts
-from ota.sandbox.device_policy import Decision, decide
+from ota.sandbox.moto.authority import certificate_pem, make_authority
+from ota.sandbox.policy.callers import Caller, certificate_facts
+from ota.sandbox.policy.device_policy import Decision, decide
 from ota.sandbox.process import Address
 from tests.mqtt_world import ARN, THING_NAME, least_policy, make_device, refusals, replace_policy
 from tests.sandbox_control import Control

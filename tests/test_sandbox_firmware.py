@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.sandbox.firmware_tree import lay_out
+from ota.sandbox.firmware import lay_out
 
 HEADER = "applications/keyword_detection/configs/aws_configs/aws_clientcredential.h"
 SCRIPT = "tools/scripts/build.sh"

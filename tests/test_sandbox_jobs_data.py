@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.sandbox import job_endings, jobs, jobs_data
-from ota.sandbox.job_types import Reply
-from ota.sandbox.jobs_requests import JobsError
-from ota.sandbox.state import Event, Region, Sandbox
+from ota.sandbox.jobs import job_endings, jobs, jobs_data
+from ota.sandbox.jobs.job_types import Reply
+from ota.sandbox.jobs.jobs_requests import JobsError
+from ota.sandbox.jobs.state import Event, Region, Sandbox
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, SIGNATURE, THING, World, file_entry

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ota.sandbox import mqtt_packets
-from ota.sandbox.mqtt_packets import (
+from ota.sandbox.mqtt import mqtt_packets
+from ota.sandbox.mqtt.mqtt_packets import (
     Acknowledge,
     Connect,
     Disconnect,
@@ -23,9 +23,9 @@ from ota.sandbox.mqtt_packets import (
     Unsubscribe,
     UnsupportedVersionError,
 )
-from ota.sandbox.mqtt_parser import Parser
-from ota.sandbox.mqtt_reader import MAX_REMAINING_BYTES
-from ota.sandbox.mqtt_topics import Subscriptions, find_problem, matches
+from ota.sandbox.mqtt.mqtt_parser import Parser
+from ota.sandbox.mqtt.mqtt_reader import MAX_REMAINING_BYTES
+from ota.sandbox.mqtt.mqtt_topics import Subscriptions, find_problem, matches
 from tests import raw_mqtt
 from tests.raw_mqtt import connect_packet, packet, publish_packet, subscribe_packet, text, unsubscribe_packet
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from ota.sandbox import shortcuts, strict
-from ota.sandbox.names import find_violations, is_bucket_name
+from ota.sandbox.moto import shortcuts, strict
+from ota.sandbox.moto.names import find_violations, is_bucket_name
 
 BUCKETS = [
     ("lamp-bucket", True),

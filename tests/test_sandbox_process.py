@@ -23,13 +23,14 @@ from typing import Any
 
 import pytest
 
-from ota.sandbox import authority, locks, process
-from ota.sandbox.errors import SandboxError
-from ota.sandbox.process import Address
+from ota.sandbox import process
+from ota.sandbox.moto import authority
+from ota.sandbox.process import Address, SandboxError, locks
+from ota.sandbox.process.lifecycle import GAVE_WAY_STATUS
 from tests.conftest import client
 from tests.sandbox_control import Control
 
-ROOT = Path(process.__file__).resolve().parents[2]
+ROOT = Path(process.__file__).resolve().parents[3]
 PRINT_PID = "from ota.sandbox import process; print(process.start({!r}).pid)"
 
 
@@ -112,7 +113,7 @@ def test_second_start_reuses_the_running_process_and_reset_empties_it(running: A
 def test_second_process_for_a_directory_gives_way(running: Address, place: Path) -> None:
     command = [sys.executable, "-m", "ota.sandbox", "--directory", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=30)
-    assert done.returncode == process.GAVE_WAY_STATUS
+    assert done.returncode == GAVE_WAY_STATUS
     assert "Another sandbox serves" in done.stderr
     assert process.read_address(place) == running
 
@@ -337,7 +338,7 @@ def test_a_full_disk_is_thought_of_and_leaves_nothing_that_keeps_the_next_from_s
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
         "from ota.sandbox import process\n"
-        "from ota.sandbox.errors import SandboxError\n"
+        "from ota.sandbox.process import SandboxError\n"
         "try:\n"
         f"    process.start({str(directory)!r})\n"
         "except SandboxError as error:\n"

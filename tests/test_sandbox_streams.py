@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ota.sandbox.jobs.state import Region, Sandbox
+from ota.sandbox.jobs.stream_data import StreamError, describe, get_blocks
+from ota.sandbox.jobs.streams import StreamFile, add_stream
 from ota.sandbox.process import Address
-from ota.sandbox.state import Region, Sandbox
-from ota.sandbox.stream_data import StreamError, describe, get_blocks
-from ota.sandbox.streams import StreamFile, add_stream
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, Kept, World, make_world, role_document
 

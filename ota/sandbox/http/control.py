@@ -27,16 +27,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota.sandbox.errors import AwsError
-from ota.sandbox.state import Sandbox
+from ota.sandbox.jobs.state import Sandbox
+from ota.sandbox.moto.errors import AwsError
 
 from .faults import Faults
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from ota.sandbox.broker import Broker
-    from ota.sandbox.request_ids import Answer
+    from ota.sandbox.mqtt.broker import Broker
+
+    from .request_ids import Answer
 
 
 class Control:

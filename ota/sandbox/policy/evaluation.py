@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from ota.sandbox.policy_patterns import WITH_VARIABLES, expand, listed, matches
-
 from .conditions import meets_condition
+from .policy_patterns import WITH_VARIABLES, expand, listed, matches
 
 ALLOWED, DENIED, NOT_ALLOWED = "allowed", "explicitDeny", "implicitDeny"
 

@@ -1,0 +1,187 @@
+"""S3 as strict as AWS since 2023: names, owners, closed defaults, no ACLs.
+
+moto accepts any name between 3 and 63 characters, opens every account's buckets to all others, and leaves a new
+bucket without its defaults.
+
+Each function stands in for the method of the same name of moto's ``S3Response`` or ``S3Backend``.
+
+Source: S3 User Guide ("Bucket naming rules", "Blocking public access", "Controlling ownership of objects", "Default
+encryption"); S3 API reference (CreateBucket, PutObject, PutBucketPolicy).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.s3.exceptions import InvalidBucketName, MalformedXML, MissingBucket, S3AccessDeniedError, S3ClientError
+from moto.s3.models import PublicAccessBlock, S3Backend, s3_backends
+from moto.s3.responses import S3Response
+from moto.s3.utils import bucket_policy_is_public
+
+from ota.sandbox.policy import permissions
+
+from .checksums import read_checksum
+from .names import is_bucket_name
+from .sessions import role_of
+
+Method = Callable[..., Any]
+
+_ENFORCED: Any = "BucketOwnerEnforced"  # moto annotates a dict and keeps a string
+_VERSIONING = ("Enabled", "Suspended")
+_LONGEST_KEY = 1024
+_HARMLESS_ACLS = ("private", "bucket-owner-full-control")
+_ACTIONS = {"HeadBucket": "ListBucket", "PutPublicAccessBlock": "PutBucketPublicAccessBlock"}
+
+
+def response_methods() -> dict[str, Method]:
+    """The methods for ``S3Response``, by name; to be asked for before the class is touched."""
+    return {
+        "_bucket_response": _checked(S3Response._bucket_response),
+        "_key_response": _checked(S3Response._key_response),
+        "_get_checksum": read_checksum,
+        "_authenticate_and_authorize_s3_action": authorize_role,
+    }
+
+
+def backend_methods() -> dict[str, Method]:
+    """The methods for ``S3Backend``, by name; to be asked for before the class is touched."""
+    create, delete = S3Backend.create_bucket, S3Backend.delete_bucket
+
+    def create_bucket(self: Any, bucket_name: str, *args: Any, **kwargs: Any) -> Any:
+        if not is_bucket_name(bucket_name):
+            raise InvalidBucketName
+        owner = s3_backends.bucket_accounts.get(bucket_name)
+        if owner is not None and owner[1] != self.account_id:
+            raise _taken(bucket_name)
+        bucket = create(self, bucket_name, *args, **kwargs)
+        bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
+        bucket.ownership_rule = _ENFORCED
+        bucket.encryption = _sse_s3()
+        return bucket
+
+    def delete_bucket(self: Any, bucket_name: str) -> Any:
+        bucket = self.get_bucket(bucket_name)
+        deleted = None if bucket.multiparts else delete(self, bucket_name)  # None: BucketNotEmpty
+        if deleted is not None:
+            self.tagger.delete_all_tags_for_resource(bucket.arn)  # moto would give them to the next of this name
+        return deleted
+
+    own: tuple[Method, ...] = (create_bucket, delete_bucket, get_bucket, delete_bucket_encryption)
+    checks: dict[str, Method] = {
+        "put_bucket_policy": _check_policy,
+        "put_bucket_versioning": _check_versioning,
+        "list_objects_v2": _check_token,
+        "put_object": _check_key,
+    }
+    checked = {name: _after_check(getattr(S3Backend, name), check) for name, check in checks.items()}
+    return {**{method.__name__: method for method in own}, **checked}
+
+
+def get_bucket(self: Any, bucket_name: str) -> Any:
+    """``S3Backend.get_bucket``: this account's own; another account's is refused, no policy can open it here."""
+    bucket = self.buckets.get(bucket_name) or self.table_buckets.get(bucket_name)
+    if bucket is not None:
+        return bucket
+    if bucket_name in s3_backends.bucket_accounts:
+        raise S3AccessDeniedError
+    raise MissingBucket(bucket=bucket_name)
+
+
+def delete_bucket_encryption(self: Any, bucket_name: str) -> None:
+    """``S3Backend.delete_bucket_encryption``: back to the default; no bucket is without."""
+    self.get_bucket(bucket_name).encryption = _sse_s3()
+
+
+def authorize_role(self: Any, bucket_name: str | None = None, key_name: str | None = None) -> None:
+    """Temporary credentials may do what their role may; every other caller of the sandbox is an administrator."""
+    iam_backend = iam_backends[self.current_account]["aws"]
+    role_arn = role_of(iam_backend, self.get_access_key())
+    if role_arn is None:
+        return
+    operation = self._get_action()
+    path = f"{bucket_name or '*'}/{key_name}" if key_name else bucket_name or "*"
+    action = f"s3:{_ACTIONS.get(operation, operation)}"
+    if not permissions.is_allowed(self.current_account, role_arn, action, f"arn:aws:s3:::{path}"):
+        raise S3AccessDeniedError
+
+
+def _checked(original: Method) -> Method:
+    def method(self: Any, request: Any, full_url: str) -> Any:
+        _check_owner(self, request)
+        _check_acl(self, request)
+        return original(self, request, full_url)
+
+    return method
+
+
+def _after_check(original: Method, check: Method) -> Method:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check(self, *args, **kwargs)
+        return original(self, *args, **kwargs)
+
+    return method
+
+
+def _check_policy(self: Any, bucket_name: str, policy: bytes) -> None:
+    try:
+        json.loads(policy)
+    except ValueError as error:
+        text = "Policies must be valid JSON and the first byte must be '{'"
+        raise S3ClientError("MalformedPolicy", text) from error
+    block = self.get_bucket(bucket_name).public_access_block
+    if block and block.block_public_policy and bucket_policy_is_public(policy):
+        raise S3AccessDeniedError
+
+
+def _check_versioning(self: Any, bucket_name: str, status: str) -> None:
+    self.get_bucket(bucket_name)
+    if status not in _VERSIONING:
+        raise MalformedXML
+
+
+def _check_token(self: Any, *_: Any, continuation_token: str | None = None, **__: Any) -> None:
+    if continuation_token and continuation_token not in self._pagination_tokens:
+        raise S3ClientError("InvalidArgument", "The continuation token provided is incorrect")
+
+
+def _check_key(self: Any, bucket_name: str, key_name: str, *_: Any, **__: Any) -> None:
+    self.get_bucket(bucket_name)
+    if len(key_name.encode()) > _LONGEST_KEY:
+        raise S3ClientError("KeyTooLongError", "Your key is too long")
+
+
+def _check_owner(self: Any, request: Any) -> None:
+    expected = request.headers.get("x-amz-expected-bucket-owner")
+    owner = s3_backends.bucket_accounts.get(self.bucket_name)
+    if expected and owner and owner[1] != expected:
+        raise S3AccessDeniedError
+
+
+def _check_acl(self: Any, request: Any) -> None:
+    acl = request.headers.get("x-amz-acl")
+    grants = any(name.lower().startswith("x-amz-grant-") for name, _ in request.headers.items())
+    if not grants and acl in (None, *_HARMLESS_ACLS):
+        return
+    bucket = self.backend.buckets.get(self.bucket_name)
+    present = bucket.ownership_rule if bucket else None
+    if (request.headers.get("x-amz-object-ownership") or present or _ENFORCED) == _ENFORCED:
+        raise S3ClientError("AccessControlListNotSupported", "The bucket does not allow ACLs")
+
+
+def _sse_s3() -> dict[str, Any]:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
+    return {"Rule": rule}
+
+
+def _taken(bucket_name: str) -> S3ClientError:
+    """BucketAlreadyExists, but not moto's own class, which moto would take for a bucket of the caller."""
+    error = S3ClientError(
+        "BucketAlreadyExists",
+        "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
+        "Please select a different name and try again.",
+    )
+    vars(error)["bucket_name"] = bucket_name
+    return error

@@ -79,7 +79,7 @@ def main(directory: str, *numbers: str) -> int:
 def _fill(directory: Path, counts: Counts) -> None:
     from moto.iot.models import iot_backends
 
-    from ota.sandbox.moto import attachments, certificates, iotpolicies, registry
+    from ota.sandbox.moto import certificates, iot_policies, things
     from ota.sandbox.moto.authority import open_authority
 
     backend = iot_backends[ACCOUNT][REGION]
@@ -90,15 +90,15 @@ def _fill(directory: Path, counts: Counts) -> None:
 
     for number in range(counts.things):
         attributes = ownership.marks(name_of(number)) if is_ours(number) else {}
-        call(registry.create_thing, thingName=name_of(number), attributePayload={"attributes": attributes})
+        call(things.create_thing, thingName=name_of(number), attributePayload={"attributes": attributes})
     for number in range(counts.certificates):
         made = call(issue, certificateSigningRequest=signing_request(), setAsActive=True)
         if number < counts.attached:
             attachment = {"thingName": name_of(number), "principal": made["certificateArn"]}
-            call(attachments.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
+            call(things.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
     for number in range(counts.policies):
         tags = ownership.mark_tags("bulk") if is_ours(number) else []
-        call(iotpolicies.create_policy, policyName=name_of(number), policyDocument=POLICY_DOCUMENT, tags=tags)
+        call(iot_policies.create_policy, policyName=name_of(number), policyDocument=POLICY_DOCUMENT, tags=tags)
 
 
 if __name__ == "__main__":

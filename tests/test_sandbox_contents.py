@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ota.sandbox.jobs.contents import Contents
+from ota.sandbox.jobs.model import StreamFile
 from ota.sandbox.jobs.state import Region, Sandbox
-from ota.sandbox.jobs.stream_data import StreamError, get_blocks
-from ota.sandbox.jobs.streams import StreamFile, add_stream
+from ota.sandbox.jobs.streams import StreamError, add_stream, get_blocks
+from ota.sandbox.moto.lookups import ContentCache
 
 ACCOUNT = "555566667777"
 REQUEST = {"f": 0, "l": 256}
@@ -25,7 +25,7 @@ def reading(content: bytes, log: list[bytes]) -> Callable[[], bytes]:
 
 def test_a_content_is_read_once_for_its_name() -> None:
     log: list[bytes] = []
-    contents = Contents()
+    contents = ContentCache()
     for _ in range(3):
         assert contents.get(("b", "k", "v1"), reading(b"one", log)) == b"one"
         assert contents.get(("b", "k", "v2"), reading(b"two", log)) == b"two"
@@ -34,7 +34,7 @@ def test_a_content_is_read_once_for_its_name() -> None:
 
 def test_what_was_asked_for_longest_ago_makes_room() -> None:
     log: list[bytes] = []
-    contents = Contents(max_bytes=8)
+    contents = ContentCache(max_bytes=8)
     for name in ("aaaa", "bbbb", "aaaa", "cccc", "aaaa", "bbbb"):
         contents.get(name, reading(name.encode(), log))
     assert log == [b"aaaa", b"bbbb", b"cccc", b"bbbb"]
@@ -42,7 +42,7 @@ def test_what_was_asked_for_longest_ago_makes_room() -> None:
 
 def test_what_is_larger_than_all_the_room_is_given_and_not_kept() -> None:
     log: list[bytes] = []
-    contents = Contents(max_bytes=8)
+    contents = ContentCache(max_bytes=8)
     contents.get("small", reading(b"s", log))
     for _ in range(2):
         assert contents.get("large", reading(b"x" * 9, log)) == b"x" * 9

@@ -17,7 +17,7 @@ from moto.iot.responses import IoTResponse
 from moto.moto_server import werkzeug_app
 from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 
-from ota.sandbox.jobs import extension
+from ota.sandbox.jobs import operations
 from ota.sandbox.process import Address
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, THING, Kept, World, make_world, trust_document
@@ -84,13 +84,13 @@ def test_buckets_keep_versions_content_and_etag() -> None:
 def test_added_operations_bear_the_names_that_moto_looks_for() -> None:
     """Moto's own method where it has one; the model's operation in any case."""
     models = Session()
-    for service, operations in (
-        ("iot", extension.IOT_OPERATIONS),
-        (extension.JOBS_DATA, extension.JOBS_DATA_OPERATIONS),
+    for service, table in (
+        ("iot", operations.IOT_OPERATIONS),
+        (operations.JOBS_DATA, operations.JOBS_DATA_OPERATIONS),
     ):
         known = set(models.get_service_model(service).operation_names)
-        assert set(operations) <= known
-    replaced = [name for name in extension.IOT_OPERATIONS if hasattr(IoTResponse, camelcase_to_underscores(name))]
+        assert set(table) <= known
+    replaced = [name for name in operations.IOT_OPERATIONS if hasattr(IoTResponse, camelcase_to_underscores(name))]
     assert {"CreateJob", "DescribeJobExecution", "ListJobs", "GetJobDocument"} <= set(replaced)
     assert camelcase_to_underscores("CreateOTAUpdate") == "create_ota_update"
 
@@ -148,7 +148,7 @@ def test_every_operation_in_use_answers(
     assert answer["ResponseMetadata"]["HTTPStatusCode"] < 300
 
 
-@pytest.mark.parametrize("operation", sorted(extension.IOT_OPERATIONS))
+@pytest.mark.parametrize("operation", sorted(operations.IOT_OPERATIONS))
 def test_every_added_operation_is_reached_over_http(operation: str, kept_clients: Callable[[str], Any]) -> None:
     """With names of nothing: an answer or a refusal of AWS's kind, never "not implemented" and never a failure."""
     iot = kept_clients("iot")

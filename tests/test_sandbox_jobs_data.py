@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.sandbox.jobs import job_endings, jobs, jobs_data
-from ota.sandbox.jobs.job_types import Reply
-from ota.sandbox.jobs.jobs_requests import JobsError
-from ota.sandbox.jobs.state import Event, Region, Sandbox
+from ota.sandbox.jobs import data_plane, jobs
+from ota.sandbox.jobs.data_plane import JobsError
+from ota.sandbox.jobs.model import Event, Reply
+from ota.sandbox.jobs.state import Region, Sandbox
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, SIGNATURE, THING, World, file_entry
@@ -169,14 +169,14 @@ def test_second_job_is_told_as_notify_alone(region: Region) -> None:
 
 def test_starting_the_first_job_and_new_details_are_silent(region: Region) -> None:
     create(region, "j1")
-    started = jobs_data.start_next(region, "a", {})
+    started = data_plane.start_next(region, "a", {})
     assert started.events == []
     assert list(started.body["execution"]) == [
         "jobId", "status", "queuedAt", "startedAt", "lastUpdatedAt", "versionNumber", "executionNumber", "jobDocument",
     ]  # fmt: skip
     progress = {"status": "IN_PROGRESS", "statusDetails": {"receive": "1/25"}}
-    assert jobs_data.update(region, "a", "j1", progress).events == []
-    again = jobs_data.start_next(region, "a", {})
+    assert data_plane.update(region, "a", "j1", progress).events == []
+    again = data_plane.start_next(region, "a", {})
     assert list(again.body["execution"])[:3] == ["jobId", "status", "statusDetails"]
     assert again.body["execution"]["versionNumber"] == 3
 
@@ -184,14 +184,14 @@ def test_starting_the_first_job_and_new_details_are_silent(region: Region) -> No
 def test_end_of_the_first_job_brings_the_next_one_forward(region: Region) -> None:
     create(region, "j1")
     create(region, "j2")
-    events = jobs_data.update(region, "a", "j1", {"status": "SUCCEEDED"}).events
+    events = data_plane.update(region, "a", "j1", {"status": "SUCCEEDED"}).events
     assert topics(events) == ["notify", "notify-next"]
     assert events[1].payload["execution"]["jobId"] == "j2"
 
 
 def test_emptied_queue_is_told_with_nothing_but_the_time(region: Region) -> None:
     create(region, "j1")
-    events = jobs_data.update(region, "a", "j1", {"status": "SUCCEEDED"}).events
+    events = data_plane.update(region, "a", "j1", {"status": "SUCCEEDED"}).events
     assert topics(events) == ["notify", "notify-next"]
     assert events[0].payload["jobs"] == {}
     assert list(events[1].payload) == ["timestamp"]
@@ -200,10 +200,10 @@ def test_emptied_queue_is_told_with_nothing_but_the_time(region: Region) -> None
 def test_what_is_in_progress_comes_before_older_jobs(region: Region) -> None:
     create(region, "j1")
     create(region, "j2")
-    events = jobs_data.update(region, "a", "j2", {"status": "IN_PROGRESS"}).events
+    events = data_plane.update(region, "a", "j2", {"status": "IN_PROGRESS"}).events
     assert topics(events) == ["notify-next"]
-    assert jobs_data.start_next(region, "a", {}).body["execution"]["jobId"] == "j2"
-    pending = jobs_data.get_pending(region, "a").body
+    assert data_plane.start_next(region, "a", {}).body["execution"]["jobId"] == "j2"
+    pending = data_plane.get_pending(region, "a").body
     assert [one["jobId"] for one in pending["inProgressJobs"]] == ["j2"]
     assert [one["jobId"] for one in pending["queuedJobs"]] == ["j1"]
 
@@ -216,8 +216,8 @@ def test_notification_lists_at_most_ten(region: Region) -> None:
 def test_deleted_and_cancelled_jobs_leave_the_queue(region: Region) -> None:
     create(region, "j1")
     create(region, "j2")
-    assert topics(job_endings.cancel_job(region, {"jobId": "j2"}).events) == ["notify"]
-    assert topics(job_endings.delete_job(region, {"jobId": "j1", "force": True}).events) == ["notify", "notify-next"]
+    assert topics(jobs.cancel_job(region, {"jobId": "j2"}).events) == ["notify"]
+    assert topics(jobs.delete_job(region, {"jobId": "j1", "force": True}).events) == ["notify", "notify-next"]
 
 
 @pytest.mark.parametrize(
@@ -240,36 +240,36 @@ def test_deleted_and_cancelled_jobs_leave_the_queue(region: Region) -> None:
 def test_wrong_updates_have_their_codes_and_change_nothing(region: Region, request_: dict[str, Any], code: str) -> None:
     create(region, "j1")
     with pytest.raises(JobsError) as caught:
-        jobs_data.update(region, "a", "j1", request_)
+        data_plane.update(region, "a", "j1", request_)
     assert caught.value.code == code
     assert (caught.value.state is not None) == (code == "VersionMismatch")
-    assert jobs_data.describe(region, "a", "j1", {}).body["execution"]["versionNumber"] == 1
+    assert data_plane.describe(region, "a", "j1", {}).body["execution"]["versionNumber"] == 1
 
 
 def test_version_mismatch_is_worded_as_captured_from_aws(region: Region) -> None:
     create(region, "j1")
     with pytest.raises(JobsError) as caught:
-        jobs_data.update(region, "a", "j1", {"status": "IN_PROGRESS", "expectedVersion": 99})
+        data_plane.update(region, "a", "j1", {"status": "IN_PROGRESS", "expectedVersion": 99})
     assert caught.value.message == "Expected version 99 but found version 1"
     assert caught.value.state == {"status": "QUEUED", "versionNumber": 1}
 
 
 def test_expected_version_may_be_text_as_devices_in_c_send_it(region: Region) -> None:
     create(region, "j1")
-    jobs_data.start_next(region, "a", {})
-    jobs_data.update(region, "a", "j1", {"status": "SUCCEEDED", "expectedVersion": "2"})
+    data_plane.start_next(region, "a", {})
+    data_plane.update(region, "a", "j1", {"status": "SUCCEEDED", "expectedVersion": "2"})
     assert region.jobs["j1"].status == "COMPLETED"
 
 
 def test_rejecting_is_for_jobs_that_have_not_started(region: Region) -> None:
     create(region, "j1")
     create(region, "j2")
-    jobs_data.start_next(region, "a", {})
+    data_plane.start_next(region, "a", {})
     with pytest.raises(JobsError) as caught:
-        jobs_data.update(region, "a", "j1", {"status": "REJECTED"})
+        data_plane.update(region, "a", "j1", {"status": "REJECTED"})
     assert caught.value.code == "InvalidStateTransition"
     assert caught.value.state == {"status": "IN_PROGRESS", "versionNumber": 2}
-    jobs_data.update(region, "a", "j2", {"status": "REJECTED"})
+    data_plane.update(region, "a", "j2", {"status": "REJECTED"})
     assert region.jobs["j2"].status == "COMPLETED"
 
 
@@ -277,14 +277,14 @@ def test_step_timer_is_replaced_cancelled_and_ends_the_execution(region: Region)
     create(region, "j1")
     told: list[Event] = []
     region.sandbox.listeners.append(lambda _account, _region, event: told.append(event))
-    jobs_data.start_next(region, "a", {"stepTimeoutInMinutes": 1})
-    jobs_data.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": 10})
+    data_plane.start_next(region, "a", {"stepTimeoutInMinutes": 1})
+    data_plane.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": 10})
     region.sandbox.move_clock(120)
     assert region.jobs["j1"].status == "IN_PROGRESS"
-    jobs_data.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": -1})
+    data_plane.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": -1})
     region.sandbox.move_clock(1200)
     assert region.jobs["j1"].status == "IN_PROGRESS"
-    jobs_data.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": 1})
+    data_plane.update(region, "a", "j1", {"status": "IN_PROGRESS", "stepTimeoutInMinutes": 1})
     region.sandbox.move_clock(61)
     assert region.jobs["j1"].find("a").status == "TIMED_OUT"  # type: ignore[union-attr]
     assert topics(told) == ["notify", "notify-next"]
@@ -292,7 +292,7 @@ def test_step_timer_is_replaced_cancelled_and_ends_the_execution(region: Region)
 
 def test_start_next_takes_details_with_it(region: Region) -> None:
     create(region, "j1")
-    execution = jobs_data.start_next(region, "a", {"statusDetails": {"step": "1"}}).body["execution"]
+    execution = data_plane.start_next(region, "a", {"statusDetails": {"step": "1"}}).body["execution"]
     assert execution["statusDetails"] == {"step": "1"}
 
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ota.sandbox.mqtt import mqtt_packets
-from ota.sandbox.mqtt.mqtt_packets import (
+from ota.sandbox.mqtt import packets
+from ota.sandbox.mqtt.packets import (
     Acknowledge,
     Connect,
     Disconnect,
@@ -23,9 +23,8 @@ from ota.sandbox.mqtt.mqtt_packets import (
     Unsubscribe,
     UnsupportedVersionError,
 )
-from ota.sandbox.mqtt.mqtt_parser import Parser
-from ota.sandbox.mqtt.mqtt_reader import MAX_REMAINING_BYTES
-from ota.sandbox.mqtt.mqtt_topics import Subscriptions, find_problem, matches
+from ota.sandbox.mqtt.parser import MAX_REMAINING_BYTES, Parser
+from ota.sandbox.mqtt.topics import Subscriptions, find_problem, matches
 from tests import raw_mqtt
 from tests.raw_mqtt import connect_packet, packet, publish_packet, subscribe_packet, text, unsubscribe_packet
 
@@ -199,13 +198,13 @@ def test_ten_thousand_damaged_packets_are_packets_or_malformed() -> None:
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        pytest.param(mqtt_packets.encode_connack(7), "20020007", id="connack"),
-        pytest.param(mqtt_packets.encode_puback(258), "40020102", id="puback"),
-        pytest.param(mqtt_packets.encode_suback(7, [0, 1, 128]), "90050007000180", id="suback"),
-        pytest.param(mqtt_packets.encode_unsuback(8), "b0020008", id="unsuback"),
-        pytest.param(mqtt_packets.PINGRESP_BYTES, "d000", id="pingresp"),
-        pytest.param(mqtt_packets.encode_publish(Message("é", b"x")), "30050002c3a978", id="publish-0"),
-        pytest.param(mqtt_packets.encode_publish(Message("a", b"", 1, True, 9)), "33050001610009", id="publish-1"),
+        pytest.param(packets.encode_connack(7), "20020007", id="connack"),
+        pytest.param(packets.encode_puback(258), "40020102", id="puback"),
+        pytest.param(packets.encode_suback(7, [0, 1, 128]), "90050007000180", id="suback"),
+        pytest.param(packets.encode_unsuback(8), "b0020008", id="unsuback"),
+        pytest.param(packets.PINGRESP_BYTES, "d000", id="pingresp"),
+        pytest.param(packets.encode_publish(Message("é", b"x")), "30050002c3a978", id="publish-0"),
+        pytest.param(packets.encode_publish(Message("a", b"", 1, True, 9)), "33050001610009", id="publish-1"),
     ],
 )
 def test_an_answer_has_the_bytes_of_the_standard(raw: bytes, expected: str) -> None:
@@ -214,7 +213,7 @@ def test_an_answer_has_the_bytes_of_the_standard(raw: bytes, expected: str) -> N
 
 @pytest.mark.parametrize("length", [0, 127, 128, 16383, 16384, 2097151, 2097152])
 def test_a_length_is_written_as_it_is_read(length: int) -> None:
-    digits = mqtt_packets.encode_length(length)
+    digits = packets.encode_length(length)
     assert sum((digit & 127) << 7 * place for place, digit in enumerate(digits)) == length
     assert [digit > 127 for digit in digits] == [True] * (len(digits) - 1) + [False]
 

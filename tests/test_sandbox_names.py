@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
-from ota.sandbox.moto import shortcuts, strict
-from ota.sandbox.moto.names import find_violations, is_bucket_name
+from ota.sandbox.moto import install, speedups
+from ota.sandbox.moto.constraints import find_violations, is_bucket_name
 
 BUCKETS = [
     ("lamp-bucket", True),
@@ -102,12 +102,12 @@ def test_all_violations_come_in_one_sentence() -> None:
 
 
 def test_everything_that_is_replaced_exists_in_moto() -> None:
-    replaced = [*strict.replacements(), *shortcuts.replacements()]
+    replaced = [*install.replacements(), *speedups.replacements()]
     assert [f"{owner.__name__}.{name}" for owner, name, _ in replaced if not hasattr(owner, name)] == []
 
 
 def test_what_is_added_is_missing_in_moto_and_an_operation_of_the_model() -> None:
-    for owner, name, _ in strict.additions():
+    for owner, name, _ in install.additions():
         operations = {camelcase_to_underscores(one) for one in get_service_model("iam").operation_names}
         assert name in operations
-        assert name not in vars(owner) or vars(owner)[name].__module__ == "ota.sandbox.simulations"
+        assert name not in vars(owner) or vars(owner)[name].__module__ == "ota.sandbox.moto.iam"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from ota.sandbox.jobs.model import StreamFile
 from ota.sandbox.jobs.state import Region, Sandbox
-from ota.sandbox.jobs.stream_data import StreamError, describe, get_blocks
-from ota.sandbox.jobs.streams import StreamFile, add_stream
+from ota.sandbox.jobs.streams import StreamError, add_stream, describe, get_blocks
 from ota.sandbox.process import Address
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, Kept, World, make_world, role_document

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ota.sandbox.jobs.state import Sandbox
-from ota.sandbox.moto.errors import AwsError
+from ota.sandbox.moto.responses import AwsError
 
 from .faults import Faults
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ota.sandbox.mqtt.broker import Broker
 
-    from .request_ids import Answer
+    from .answers import Answer
 
 
 class Control:

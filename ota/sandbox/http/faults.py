@@ -11,7 +11,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ota.sandbox.moto.errors import AwsError
+from ota.sandbox.moto.responses import AwsError
 
 ACTIONS = ("error", "drop-before", "drop-after", "hold")
 KINDS = ("throttling", "access-denied", "expired-token")

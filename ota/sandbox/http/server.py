@@ -1,117 +1,114 @@
-"""The application: records each call, injects faults where told to, and lets moto with its extensions answer.
+"""The HTTP side: a threaded WSGI server that keeps connections open and answers in one piece.
 
-Moto's processing is serialised by the sandbox's lock, for its dictionaries are not made for threads; what waits
-(latency, a withheld answer) waits outside of it.
+Werkzeug's own handler closes every connection and writes headers and body apart, which on a kept connection costs a
+client 40 ms of delayed acknowledgement for each call. Here the body is read before the application sees it and the
+answer leaves in one write.
 
-Source: moto's ``create_backend_app``, one WSGI application for each service.
+Source: moto's ``MotoRequestHandler`` (which headers an application gets); RFC 9112 sections 6 and 9.
 """
 
 from __future__ import annotations
 
+import io
 import logging
-import time
-from collections.abc import Callable, Iterable
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from http.client import responses as reasons
+from typing import TYPE_CHECKING, Any
 
-from ota.sandbox.jobs.extension import create_app
-from ota.sandbox.jobs.job_progress import follow_registry
-from ota.sandbox.jobs.presigned_urls import is_expired
-from ota.sandbox.jobs.state import Sandbox
+from moto.moto_server.werkzeug_app import MotoRequestHandler
+from werkzeug.serving import BaseWSGIServer, make_server
 
-from . import renderings
-from .control import Control
-from .faults import Faults, Record
-from .http_server import DropConnection, run_application
-from .operations import SERVICES, Call, identify, rewind
-from .request_ids import stamped
+from .answers import new_request_id
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-    from .request_ids import Answer
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
 
-class Application:
-    """The WSGI application of the whole sandbox."""
+class DropConnection(Exception):
+    """Raised by the application to close the connection without an answer."""
 
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        faults: Faults,
-        control: Control,
-        *,
-        region: str,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._sandbox = sandbox
-        self._faults = faults
-        self._control = control
-        self._region = region
-        self._sleep = sleep
-        self._backends = lru_cache(maxsize=None)(create_app)
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request whose body is already in memory."""
-        with self._control.busy():
-            status, headers, body = self._answer(environ)
-        start_response(status, headers)
-        return [body]
+class Handler(MotoRequestHandler):
+    """One connection: reads whole requests, writes whole answers."""
 
-    def _answer(self, environ: WSGIEnvironment) -> Answer:
-        if environ["PATH_INFO"].startswith("/_sandbox/"):
-            return self._control.answer(environ)
-        if self._faults.latency_s:
-            self._sleep(self._faults.latency_s)
-        with self._sandbox.lock:
-            call = identify(environ, self._region)
-        record = self._faults.record(call.service, call.operation)
-        return stamped(call.service, self._answer_call(environ, call, record), self._sandbox.now())
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
-    def _answer_call(self, environ: WSGIEnvironment, call: Call, record: Record) -> Answer:
-        rule = self._faults.match(call.service, call.operation)
-        if rule is not None and rule.action == "drop-before":
-            raise DropConnection
-        if rule is not None and rule.action == "error":
-            answer = renderings.refusal(call, rule.error)
-        else:
-            answer = self._process(environ, call)
-        record.status = int(answer[0].split(None, 1)[0])
-        if rule is not None and rule.action == "hold":
-            self._faults.hold(rule)
-        if rule is not None and rule.action == "drop-after":
-            raise DropConnection
-        return answer
+    def run_wsgi(self) -> None:
+        """Serve one request."""
+        if self.headers.get("Expect", "").strip().lower() == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        environ = self.make_environ()
+        _read_body(environ)
+        try:
+            status, headers, body = run_application(self.server.app, environ)
+        except DropConnection:
+            self.close_connection = True
+            return
+        except Exception:
+            log.exception("%s %s failed inside the sandbox", self.command, self.path)
+            status, headers, body = _internal_failure()
+        self._answer(status, headers, body)
 
-    def _process(self, environ: WSGIEnvironment, call: Call) -> Answer:
-        if call.service not in SERVICES:
-            return renderings.refusal(call, renderings.not_in_sandbox(call))
-        if not call.operation and call.service != "s3":
-            return renderings.refusal(call, renderings.UNKNOWN_OPERATION)
-        if call.service == "s3" and is_expired(environ.get("QUERY_STRING", ""), self._sandbox.now()):
-            return renderings.refusal(call, renderings.URL_EXPIRED)
-        with self._sandbox.lock:
-            self._sandbox.run_due()
-            rewind(environ)
-            try:
-                answer = run_application(self._backends(call.service), environ)
-            except NotImplementedError:
-                return renderings.refusal(call, renderings.not_in_sandbox(call))
-            except Exception:
-                log.exception("%s %s failed inside the sandbox", call.service, call.operation)
-                return renderings.refusal(call, renderings.INTERNAL_FAILURE)
-            if int(answer[0][:3]) < 400:
-                self._follow(call)
-        if answer[0].startswith("500"):  # a page that Flask makes of a traceback, which it has logged
-            return renderings.refusal(call, renderings.INTERNAL_FAILURE)
-        return renderings.in_aws_form(call, answer)
+    def log_request(self, *_: Any) -> None:
+        """Calls are recorded by the application; nothing goes to the log."""
 
-    def _follow(self, call: Call) -> None:
-        """What a call to moto means for the objects of this room."""
-        if call.service == "iam" and "RoleName" in call.params and not call.operation.startswith(("Get", "List")):
-            self._sandbox.iam_changes[call.params["RoleName"]] = self._sandbox.now()
-        if call.service == "iot" and call.method != "GET":
-            for region in self._sandbox.regions():
-                self._sandbox.publish(region, follow_registry(region))
+    def _answer(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
+        code = int(status.split(None, 1)[0])
+        head = [f"HTTP/1.1 {code} {reasons.get(code, 'Unknown')}"]
+        names = {name.lower() for name, _ in headers}
+        head += [f"{name}: {value}" for name, value in headers if name.lower() != "transfer-encoding"]
+        if "content-length" not in names and code not in {204, 304}:
+            head.append(f"Content-Length: {len(body)}")
+        if self.close_connection:
+            head.append("Connection: close")
+        text = "\r\n".join(head) + "\r\n\r\n"
+        self.wfile.write(text.encode("latin-1") + (b"" if self.command == "HEAD" else body))
+
+
+def listen(application: WSGIApplication, port: int) -> BaseWSGIServer:
+    """A server on 127.0.0.1, bound and not yet serving; port 0 picks a free one."""
+    return make_server("127.0.0.1", port, application, threaded=True, request_handler=Handler)
+
+
+def run_application(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]], bytes]:
+    """Call a WSGI application and collect its answer: status line, headers, whole body."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
+        started[:] = [(status, headers)]
+        return lambda _data: None
+
+    chunks: Iterable[bytes] = app(environ, start_response)
+    body = b"".join(chunks)
+    close = getattr(chunks, "close", None)
+    if close is not None:
+        close()
+    status, headers = started[0]
+    return status, list(headers), body
+
+
+def _read_body(environ: WSGIEnvironment) -> None:
+    stream = environ["wsgi.input"]
+    if environ.get("wsgi.input_terminated"):
+        body = stream.read()
+        environ.pop("HTTP_TRANSFER_ENCODING", None)
+        environ["CONTENT_LENGTH"] = str(len(body))
+    else:
+        body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+
+
+def _internal_failure() -> tuple[str, list[tuple[str, str]], bytes]:
+    body = b'{"message":"The sandbox failed on this call; its log, sandbox.log, has the traceback."}'
+    return (
+        "500 Internal Server Error",
+        [
+            ("Content-Type", "application/json"),
+            ("x-amzn-ErrorType", "InternalFailureException"),
+            ("x-amzn-RequestId", new_request_id()),
+        ],
+        body,
+    )

@@ -1,25 +1,39 @@
-"""Jobs as an operator makes and changes them.
+"""Jobs for an operator: create, describe, list, update, cancel, delete.
 
-Owned wholly here, because moto's jobs take unknown targets, count no versions and vanish at once.
+Implemented here, because moto's jobs accept unknown targets, count no versions and vanish at once.
 
-Source: AWS IoT API reference, CreateJob, UpdateJob, AssociateTargetsWithJob; AWS IoT Device Management quotas for jobs.
+Source: AWS IoT API reference, CreateJob, DescribeJob, ListJobs, GetJobDocument, UpdateJob, AssociateTargetsWithJob,
+CancelJob, DeleteJob, PresignedUrlConfig, TimeoutConfig, JobExecutionsRolloutConfig; AWS IoT Device Management quotas
+for jobs.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from ota.sandbox.moto import tags
-from ota.sandbox.moto.errors import AwsError, already_exists, invalid_request
-from ota.sandbox.moto.registry_view import check_target, find_object, things_of
+from ota.sandbox.moto.lookups import check_target, find_object, is_group, things_of
+from ota.sandbox.moto.responses import AwsError, already_exists, cut_page, invalid_request, not_found
 
-from . import job_progress
-from .job_limits import check_limits
-from .job_schedules import begin, read_schedule
-from .job_types import CONTINUOUS, IN_PROGRESS, SCHEDULED, SNAPSHOT, Job, Reply
-from .job_views import find_job
+from . import progress
+from .model import (
+    CANCELED,
+    COMPLETED,
+    CONTINUOUS,
+    DELETION_IN_PROGRESS,
+    IN_PROGRESS,
+    SCHEDULED,
+    SNAPSHOT,
+    Event,
+    Job,
+    Reply,
+)
+from .notifications import tell_job, watched
 from .presigned_urls import split_url
+from .progress import begin, read_schedule
 from .state import Region
 
 MAX_TARGETS = 100
@@ -82,7 +96,7 @@ def associate_targets_with_job(region: Region, params: dict[str, Any]) -> Reply:
     job.last_updated_at = region.now()
     known = set(job.executions) | set(job.waiting)
     job.waiting += [name for name in things_of(region, targets) if name not in known]
-    return Reply(_brief(job), job_progress.roll_out(region, job))
+    return Reply(_brief(job), progress.roll_out(region, job))
 
 
 def _check_targets(region: Region, targets: list[str]) -> None:
@@ -122,3 +136,158 @@ def _fetch(region: Region, source: Any) -> str:
 
 def _brief(job: Job) -> dict[str, Any]:
     return {"jobArn": job.arn, "jobId": job.job_id, "description": job.config.get("description")}
+
+
+MAX_DELETIONS = 10
+
+
+def cancel_job(region: Region, params: dict[str, Any]) -> Reply:
+    """CancelJob: without ``force`` executions in progress go on."""
+    job = find_job(region, params["jobId"])
+    if job.status not in {IN_PROGRESS, SCHEDULED}:
+        raise AwsError("InvalidStateTransitionException", f"Job {job.job_id} is {job.status} and can not be canceled.")
+    job.reason_code = params.get("reasonCode")
+    events = progress.cancel(region, job, comment=params.get("comment"), force=bool(params.get("force")))
+    return Reply({"jobArn": job.arn, "jobId": job.job_id, "description": job.config.get("description")}, events)
+
+
+def delete_job(region: Region, params: dict[str, Any]) -> Reply:
+    """DeleteJob: the job is DELETION_IN_PROGRESS for a while, then gone with its executions."""
+    job = find_job(region, params["jobId"])
+    if job.status == DELETION_IN_PROGRESS:
+        return Reply()
+    if job.status not in {COMPLETED, CANCELED} and not params.get("force"):
+        message = f"Job {job.job_id} is {job.status}; only a completed or canceled job can be deleted without force."
+        raise AwsError("InvalidStateTransitionException", message)
+    deletions = [one for one in region.jobs.values() if one.status == DELETION_IN_PROGRESS]
+    if len(deletions) >= MAX_DELETIONS:
+        raise AwsError("LimitExceededException", f"{MAX_DELETIONS} jobs are being deleted already.")
+    return Reply(events=begin_deletion(region, job))
+
+
+def begin_deletion(region: Region, job: Job) -> list[Event]:
+    """Take the job out of its things' queues now, and away after the pauses that AWS takes for it."""
+    things = [execution.thing_name for execution in job.latest()]
+    with watched(region, things) as events:
+        job.status = DELETION_IN_PROGRESS
+        job.waiting = []
+    events += tell_job(region, job, "deletion_in_progress")
+    region.later(2 * region.sandbox.pause_s, partial(_remove, region, job))
+    return events
+
+
+def _remove(region: Region, job: Job) -> list[Event]:
+    if region.jobs.get(job.job_id) is job:
+        del region.jobs[job.job_id]
+        tags.drop(region.account_id, region.name, job.arn)
+        return tell_job(region, job, "deleted")
+    return []
+
+
+_COUNTS = {
+    "CANCELED": "numberOfCanceledThings",
+    "SUCCEEDED": "numberOfSucceededThings",
+    "FAILED": "numberOfFailedThings",
+    "REJECTED": "numberOfRejectedThings",
+    "QUEUED": "numberOfQueuedThings",
+    "IN_PROGRESS": "numberOfInProgressThings",
+    "REMOVED": "numberOfRemovedThings",
+    "TIMED_OUT": "numberOfTimedOutThings",
+}
+
+
+def describe_job(region: Region, params: dict[str, Any]) -> Reply:
+    """DescribeJob."""
+    job = find_job(region, params["jobId"])
+    seen = {
+        "jobArn": job.arn,
+        "jobId": job.job_id,
+        "targetSelection": job.selection,
+        "status": job.status,
+        "forceCanceled": job.force_canceled,
+        "reasonCode": job.reason_code,
+        "comment": job.comment,
+        "targets": job.targets,
+        "createdAt": job.created_at,
+        "lastUpdatedAt": job.last_updated_at,
+        "completedAt": job.completed_at,
+        "jobProcessDetails": _process_details(job),
+        "isConcurrent": job.selection == CONTINUOUS,
+        **{name: value for name, value in job.config.items() if name != "documentSource"},
+    }
+    body: dict[str, Any] = {"job": {name: value for name, value in seen.items() if value is not None}}
+    if "documentSource" in job.config:
+        body["documentSource"] = job.config["documentSource"]
+    return Reply(body)
+
+
+def get_job_document(region: Region, params: dict[str, Any]) -> Reply:
+    """GetJobDocument: the stored text, placeholders unresolved."""
+    return Reply({"document": find_job(region, params["jobId"]).document})
+
+
+def list_jobs(region: Region, params: dict[str, Any]) -> Reply:
+    """ListJobs, newest first."""
+    group = params.get("thingGroupName")
+    found = [
+        job
+        for job in reversed(list(region.jobs.values()))
+        if params.get("status") in {None, job.status}
+        and params.get("targetSelection") in {None, job.selection}
+        and (group is None or region.arn(f"thinggroup/{group}") in job.targets)
+    ]
+    page, token = cut_page(found, params.get("maxResults"), params.get("nextToken"))
+    return Reply({"jobs": [_summary(job) for job in page], "nextToken": token})
+
+
+def find_job(region: Region, job_id: str) -> Job:
+    """The job, or ResourceNotFoundException."""
+    job = region.jobs.get(job_id)
+    if job is None:
+        raise not_found(f"Job {job_id} does not exist.")
+    return job
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "jobArn": job.arn,
+        "jobId": job.job_id,
+        "targetSelection": job.selection,
+        "status": job.status,
+        "createdAt": job.created_at,
+        "lastUpdatedAt": job.last_updated_at,
+        "completedAt": job.completed_at,
+        "isConcurrent": job.selection == CONTINUOUS,
+    }
+
+
+def _process_details(job: Job) -> dict[str, Any]:
+    statuses = [execution.status for execution in job.latest()]
+    counts: dict[str, Any] = {name: statuses.count(status) for status, name in _COUNTS.items()}
+    if job.waiting:
+        counts["processingTargets"] = [target for target in job.targets if is_group(target)] or job.targets
+    return counts
+
+
+PRESIGNED_SECONDS = (60, 3600)
+TIMEOUT_MINUTES = (1, 10080)
+ROLLOUT_PER_MINUTE = (1, 1000)
+
+
+def check_limits(
+    presigned: Mapping[str, Any] | None, timeout: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None
+) -> None:
+    """InvalidRequestException for a URL's lifetime, a time limit or a rollout rate out of range."""
+    _check("expiresInSec", presigned, PRESIGNED_SECONDS)
+    _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
+    _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)
+    exponential = (rollout or {}).get("exponentialRate")
+    _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
+    if exponential and not exponential.get("rateIncreaseCriteria"):
+        raise invalid_request("rateIncreaseCriteria must have numberOfNotifiedThings or numberOfSucceededThings.")
+
+
+def _check(name: str, config: Mapping[str, Any] | None, limits: tuple[int, int]) -> None:
+    value = (config or {}).get(name)
+    if value is not None and not limits[0] <= value <= limits[1]:
+        raise invalid_request(f"{name} must be from {limits[0]} to {limits[1]}, not {value}.")

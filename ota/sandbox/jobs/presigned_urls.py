@@ -13,7 +13,7 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from ota.sandbox.moto.errors import invalid_request
+from ota.sandbox.moto.responses import invalid_request
 
 from .state import Region
 

@@ -17,15 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-from .contents import Contents
+from ota.sandbox.moto.lookups import AwsRegion, ContentCache
 
-if TYPE_CHECKING:
-    from .job_types import Job
-    from .streams import Stream
-    from .updates import Update
-
+from .model import Event, Job, Stream, Update
 
 log = logging.getLogger(__name__)
 
@@ -45,34 +40,20 @@ EVENT_KINDS = (
 )
 
 
-@dataclass(frozen=True)
-class Event:
-    """A message that AWS IoT publishes by itself: topic without wildcard, JSON-able payload."""
-
-    topic: str
-    payload: dict[str, Any]
-
-
 Later = Callable[[], list[Event]]
 Listener = Callable[[str, str, Event], None]
 
 
 @dataclass
-class Region:
+class Region(AwsRegion):
     """Everything of one account in one region that moto does not keep."""
 
-    account_id: str
-    name: str
     sandbox: Sandbox
     updates: dict[str, Update] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
     event_kinds: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(EVENT_KINDS, False))
     events_changed_at: float | None = None
-
-    def arn(self, resource: str) -> str:
-        """The ARN of ``resource``, such as ``job/AFR_OTA-x``."""
-        return f"arn:aws:iot:{self.name}:{self.account_id}:{resource}"
 
     def now(self) -> float:
         """Epoch seconds by the sandbox's clock."""
@@ -94,7 +75,7 @@ class Sandbox:
         self.iam_delay_s = 0.0
         self.iam_changes: dict[str, float] = {}
         self.lost_blocks: dict[int, int] = {}
-        self.contents = Contents()
+        self.contents = ContentCache()
         self._clock = clock
         self._ahead_s = 0.0
         self._regions: dict[tuple[str, str], Region] = {}

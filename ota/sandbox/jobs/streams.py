@@ -1,57 +1,29 @@
 """Streams: files of S3 that a device reads block by block over MQTT.
 
-A stream is bound to what its objects were when it was made. Which version that was, and its ETag, is kept, so that a
-later upload to the same key is told from the file that was meant.
+A stream is bound to the versions that its objects had when it was made. That version and its ETag are kept, so that a
+later upload to the same key is not taken for the file that was meant. Requests and answers of devices carry the short
+names of the protocol with Python's own bytes; JSON and CBOR are the envelope of MQTT.
 
-Source: AWS IoT API reference, CreateStream and its neighbours; AWS IoT Developer Guide, "MQTT-based file delivery".
+Source: AWS IoT API reference, CreateStream, UpdateStream, DescribeStream, ListStreams, DeleteStream; AWS IoT Developer
+Guide, "Using AWS IoT MQTT-based file delivery in devices" and its error codes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ota.sandbox.moto import tags
-from ota.sandbox.moto.errors import AwsError, already_exists, invalid_request, not_found
-from ota.sandbox.moto.pages import cut_page
-from ota.sandbox.moto.registry_view import find_object, has_bucket
+from ota.sandbox.moto.lookups import find_object, has_bucket
+from ota.sandbox.moto.responses import AwsError, already_exists, cut_page, invalid_request, not_found
 from ota.sandbox.policy.permissions import check_assume, is_allowed
 
-from .job_types import IN_PROGRESS, Reply
+from .model import IN_PROGRESS, Reply, Stream, StreamFile
 from .state import Region
 
 MAX_FILE_BYTES = 24 * 1024 * 1024
 MAX_VERSION = 65535
 SERVICE = "iot.amazonaws.com"
-
-
-@dataclass(frozen=True)
-class StreamFile:
-    """One file: the location as it was given, and the object it stood for then."""
-
-    file_id: int
-    location: dict[str, str]
-    version_id: str | None
-    etag: str
-    size_bytes: int
-
-
-@dataclass
-class Stream:
-    """A stream as it is now; ``version`` counts its changes from 1."""
-
-    stream_id: str
-    arn: str
-    role_arn: str
-    files: tuple[StreamFile, ...]
-    created_at: float
-    last_updated_at: float
-    description: str | None = None
-    version: int = 1
-
-    def find(self, file_id: int) -> StreamFile | None:
-        """The file with this number."""
-        return next((one for one in self.files if one.file_id == file_id), None)
 
 
 def create_stream(region: Region, params: dict[str, Any]) -> Reply:
@@ -201,3 +173,138 @@ def _brief(stream: Stream) -> dict[str, Any]:
         "streamVersion": stream.version,
         "description": stream.description,
     }
+
+
+MAX_BYTES = 131072
+MIN_BLOCK, MAX_BLOCK = 256, 131072
+MAX_OFFSET = 98304
+MAX_BLOCKS = 98304
+MAX_BITMAP = 12288
+MAX_FILE_ID = 255
+MAX_TOKEN_BYTES = 64
+
+
+class StreamError(Exception):
+    """A refusal, by its code (``VersionMismatch`` …) and sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+def describe(region: Region, stream_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"c"?, "s": version, "d"?, "r": [{"f": file id, "z": bytes}]}``."""
+    token = _token(request)
+    stream = _find(region, stream_id)
+    description = {"d": stream.description} if stream.description else {}
+    files = [{"f": one.file_id, "z": one.size_bytes} for one in stream.files]
+    return {**token, "s": stream.version, **description, "r": files}
+
+
+def get_blocks(region: Region, stream_id: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The blocks asked for, one answer each: ``{"c"?, "f", "l": payload bytes, "i": block index, "p": bytes}``.
+
+    ``b`` in the request is the bitmap as bytes. At most 128 KiB come of one request. Blocks that tests have declared
+    lost are left out.
+    """
+    token = _token(request)
+    stream = _find(region, stream_id)
+    _check_version(stream, request.get("s"))
+    file = _file(stream, request)
+    size = _whole(request, "l", MIN_BLOCK, MAX_BLOCK, "BlockSizeOutOfBounds", "The block size is out of bounds")
+    wanted = _wanted(request, size)
+    content = _content(region, file)
+    count = -(-len(content) // size)
+    present = [index for index in wanted if index < count]
+    if not present:
+        raise StreamError("OffsetOutOfBounds", "The data requested is out of the range of data available.")
+    parts = ((index, content[index * size : (index + 1) * size]) for index in present)
+    return [
+        {**token, "f": file.file_id, "l": len(part), "i": index, "p": part}
+        for index, part in _capped(parts)
+        if not _is_lost(region, index)
+    ]
+
+
+def _wanted(request: Mapping[str, Any], size: int) -> list[int]:
+    offset = _whole(request, "o", 0, MAX_OFFSET, "OffsetOutOfBounds", "The block offset is out of bounds", default=0)
+    most = MAX_BYTES // size
+    number = _whole(
+        request, "n", 0, MAX_BLOCKS, "BlockCountLimitExceeded", "The number of blocks is out of bounds", default=most
+    )
+    bitmap = request.get("b")
+    if bitmap is None:
+        return list(range(offset, offset + number))
+    if not isinstance(bitmap, bytes) or len(bitmap) > MAX_BITMAP:
+        raise StreamError("BlockBitmapLimitExceeded", "The block bitmap is out of bounds")
+    bits = [8 * byte + bit for byte in range(len(bitmap)) for bit in range(8) if bitmap[byte] >> bit & 1]
+    return [offset + bit for bit in bits][:number]
+
+
+def _capped(parts: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    total = 0
+    for index, part in parts:
+        total += len(part)
+        if total > MAX_BYTES:
+            return
+        yield index, part
+
+
+def _content(region: Region, file: StreamFile) -> bytes:
+    bucket, key = file.location["bucket"], file.location["key"]
+    latest = find_object(region.account_id, bucket, key)
+    if latest is None:
+        raise StreamError("ResourceNotFound", f"The file {file.file_id} of the stream can not be read")
+    if latest.etag != file.etag:
+        raise StreamError("ETagMismatch", "The ETag of the stream is not that of the latest version of the object")
+    name = (region.account_id, bucket, key, latest.version_id, latest.etag)
+    return region.sandbox.contents.get(name, latest.read)
+
+
+def _find(region: Region, stream_id: str) -> Stream:
+    stream = region.streams.get(stream_id)
+    if stream is None:
+        raise StreamError("ResourceNotFound", f"Stream {stream_id} does not exist")
+    return stream
+
+
+def _file(stream: Stream, request: Mapping[str, Any]) -> StreamFile:
+    number = _whole(request, "f", 0, MAX_FILE_ID, "InvalidRequest", "The file id is out of bounds")
+    file = stream.find(number)
+    if file is None:
+        raise StreamError("ResourceNotFound", f"Stream {stream.stream_id} has no file {number}")
+    return file
+
+
+def _check_version(stream: Stream, version: object) -> None:
+    if version is not None and version != stream.version:
+        raise StreamError("VersionMismatch", f"Stream version {version} is not the current version {stream.version}")
+
+
+def _token(request: Mapping[str, Any]) -> dict[str, str]:
+    token = request.get("c")
+    if token is None:
+        return {}
+    if not isinstance(token, str) or len(token.encode()) > MAX_TOKEN_BYTES:
+        raise StreamError("InvalidRequest", f"The client token must be text of at most {MAX_TOKEN_BYTES} bytes")
+    return {"c": token}
+
+
+def _whole(
+    request: Mapping[str, Any], name: str, least: int, most: int, code: str, message: str, default: int | None = None
+) -> int:
+    value = request.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise StreamError("InvalidRequest", f"{name} must be a whole number")
+    if not least <= value <= most:
+        raise StreamError(code, message)
+    return value
+
+
+def _is_lost(region: Region, index: int) -> bool:
+    lost = region.sandbox.lost_blocks
+    if not lost.get(index):
+        return False
+    lost[index] -= 1
+    return True

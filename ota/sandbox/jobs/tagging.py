@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ota.sandbox.moto import tags
-from ota.sandbox.moto.errors import invalid_request, not_found
-from ota.sandbox.moto.pages import cut_page
-from ota.sandbox.moto.registry_view import has_taggable
+from ota.sandbox.moto.lookups import has_taggable
+from ota.sandbox.moto.responses import cut_page, invalid_request, not_found
 
-from .job_types import Reply
+from .model import Reply
 from .state import Region
 
 

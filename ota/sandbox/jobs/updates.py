@@ -1,27 +1,26 @@
-"""OTA updates as an operator sees them: create, look, list, delete.
+"""OTA updates for an operator: create, describe, list, delete.
 
-What is wrong with the request itself is refused at once; what is wrong with role, bucket, image or target shows later,
-as CREATE_FAILED with ``errorInfo`` (``update_work``), as on AWS.
+An invalid request is refused at once; a problem of the role, bucket, image or target shows later, as CREATE_FAILED with
+``errorInfo`` (``update_service``), as on AWS.
 
-Source: AWS IoT API reference, CreateOTAUpdate, GetOTAUpdate, ListOTAUpdates, DeleteOTAUpdate; FreeRTOS User Guide,
-"Creating an OTA update with the AWS CLI". Where AWS documents no behaviour, the code says so.
+Source: AWS IoT API reference, CreateOTAUpdate, GetOTAUpdate, ListOTAUpdates, DeleteOTAUpdate, OTAUpdateFile,
+CustomCodeSigning; FreeRTOS User Guide, "Creating an OTA update with the AWS CLI"; AWS IoT Device Management quotas for
+jobs. Where AWS documents no behaviour, the code says so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ota.sandbox.moto import tags
-from ota.sandbox.moto.errors import already_exists, invalid_request, not_found
-from ota.sandbox.moto.pages import cut_page
+from ota.sandbox.moto.responses import AwsError, already_exists, cut_page, invalid_request, not_found
 
-from .job_types import CANCELED, COMPLETED, DELETION_IN_PROGRESS, SNAPSHOT, Reply
+from .jobs import check_limits
+from .model import CANCELED, COMPLETED, DELETION_IN_PROGRESS, SNAPSHOT, Reply, Update
 from .presigned_urls import DEFAULT_SECONDS
 from .state import Region
-from .update_checks import JOB_PREFIX, check_request
-from .update_work import begin, begin_deletion
+from .update_service import begin, begin_deletion
 
 _RETURNED = (
     "description",
@@ -32,41 +31,6 @@ _RETURNED = (
     "targetSelection",
     "additionalParameters",
 )
-
-
-@dataclass
-class Update:
-    """An OTA update as it is now.
-
-    Attributes:
-        request: what the caller gave, completed by the defaults.
-        made_stream: the stream that the service made for it, None before or without MQTT.
-        stream_ids: every stream it sends, its own and the caller's.
-        error: ``{"code", "message"}`` of a creation or deletion that failed.
-    """
-
-    update_id: str
-    arn: str
-    job_id: str
-    job_arn: str
-    request: dict[str, Any]
-    created_at: float
-    modified_at: float
-    status: str = "CREATE_PENDING"
-    made_stream: str | None = None
-    stream_ids: frozenset[str] = frozenset()
-    error: dict[str, str] | None = None
-
-    @property
-    def role_arn(self) -> str:
-        """The service role."""
-        return str(self.request["roleArn"])
-
-    def become(self, status: str, now: float, error: dict[str, str] | None = None) -> None:
-        """Go over to ``status``."""
-        self.status = status
-        self.error = error
-        self.modified_at = now
 
 
 def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
@@ -159,3 +123,64 @@ def _completed(params: dict[str, Any]) -> dict[str, Any]:
     }
     given = {name: value for name, value in params.items() if value is not None and name != "tags"}
     return {**defaults, **given}
+
+
+JOB_PREFIX = "AFR_OTA-"
+MAX_JOB_ID = 64
+MAX_FILES = 50
+MAX_TARGETS = 100
+
+
+def check_request(params: dict[str, Any], job_id: str) -> None:
+    """InvalidRequestException or LimitExceededException for what AWS does not take."""
+    if len(job_id) > MAX_JOB_ID:
+        most = MAX_JOB_ID - len(JOB_PREFIX)
+        raise invalid_request(
+            f"The otaUpdateId is too long: its job is {job_id}, and a job id has at most {MAX_JOB_ID} "
+            f"characters, which leaves {most}."
+        )
+    protocols = params.get("protocols") or []
+    if len(set(protocols)) < len(protocols):
+        raise invalid_request("protocols must not name a protocol twice.")
+    if len(params["targets"]) > MAX_TARGETS:
+        raise AwsError("LimitExceededException", f"An OTA update can have at most {MAX_TARGETS} targets.")
+    if not params["roleArn"].startswith("arn:aws:iam::") or ":role/" not in params["roleArn"]:
+        raise invalid_request(f"roleArn {params['roleArn']} is not the ARN of a role.")
+    check_limits(
+        params.get("awsJobPresignedUrlConfig"),
+        params.get("awsJobTimeoutConfig"),
+        params.get("awsJobExecutionsRolloutConfig"),
+    )
+    if len(params["files"]) > MAX_FILES:
+        raise invalid_request(f"An OTA update can have at most {MAX_FILES} files.")
+    for number, file in enumerate(params["files"]):
+        _check_location(f"files[{number}]", file.get("fileLocation") or {})
+        _check_signing(f"files[{number}]", file)
+    streams = {(file["fileLocation"].get("stream") or {}).get("streamId") for file in params["files"]}
+    if len(streams) > 1:
+        raise invalid_request("The files of an OTA update must come from one stream, or all from S3.")
+
+
+def _check_location(where: str, location: dict[str, Any]) -> None:
+    s3_location, stream = location.get("s3Location"), location.get("stream")
+    if bool(s3_location) == bool(stream):
+        raise invalid_request(f"{where}.fileLocation needs either a stream or an s3Location.")
+    if s3_location and not (s3_location.get("bucket") and s3_location.get("key")):
+        raise invalid_request(f"{where}.fileLocation.s3Location needs bucket and key.")
+    if stream and (not stream.get("streamId") or stream.get("fileId") is None):
+        raise invalid_request(f"{where}.fileLocation.stream needs streamId and fileId.")
+
+
+def _check_signing(where: str, file: dict[str, Any]) -> None:
+    if not file.get("fileName"):
+        raise invalid_request(f"{where} needs a fileName.")
+    signing = file.get("codeSigning") or {}
+    if signing.get("awsSignerJobId") or signing.get("startSigningJobParameter"):
+        raise invalid_request("The sandbox does not have AWS Signer; give the signature as customCodeSigning.")
+    custom = signing.get("customCodeSigning") or {}
+    if not (custom.get("signature") or {}).get("inlineDocument"):
+        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs a signature.")
+    if not (custom.get("certificateChain") or {}).get("certificateName"):
+        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs a certificateChain with a certificateName.")
+    if not custom.get("hashAlgorithm") or not custom.get("signatureAlgorithm"):
+        raise invalid_request(f"{where}.codeSigning.customCodeSigning needs hashAlgorithm and signatureAlgorithm.")

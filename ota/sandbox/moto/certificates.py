@@ -27,8 +27,7 @@ from .authority import (
     private_key_pem,
     public_key_pem,
 )
-from .pages import cut_page
-from .refusals import Refusal, invalid_request
+from .responses import AwsError, cut_page, invalid_request
 
 _SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "AWS IoT Certificate")])
 _SETTABLE = ("ACTIVE", "INACTIVE", "REVOKED", "REGISTER_INACTIVE")
@@ -106,7 +105,7 @@ def delete_certificate(self: Any) -> ActionResult:
     found = backend.describe_certificate(self.params["certificateId"])
     if found.status == "ACTIVE":
         message = f"Certificate must be deactivated (not ACTIVE) before deletion. Id: {found.certificate_id}"
-        raise Refusal("CertificateStateException", message)
+        raise AwsError("CertificateStateException", message)
     if any(principal == found.arn for principal, _ in backend.principal_things):
         raise _conflict(f"Things must be detached before deletion (arn: {found.arn})")
     attached = [pair for pair in backend.principal_policies if pair[0] == found.arn]
@@ -136,7 +135,7 @@ def _registered(self: Any, ca_id: str | None) -> dict[str, str]:
     try:
         load_certificate(pem)
     except BadRequestError as error:
-        raise Refusal("CertificateValidationException", str(error)) from error
+        raise AwsError("CertificateValidationException", str(error)) from error
     status = "ACTIVE" if self.params.get("setAsActive") else self.params.get("status") or "INACTIVE"
     certificate = _store(self.iot_backend, pem, status, ca_id)
     return {"certificateArn": certificate.arn, "certificateId": certificate.certificate_id}
@@ -145,7 +144,7 @@ def _registered(self: Any, ca_id: str | None) -> dict[str, str]:
 def _store(backend: Any, pem: str, status: str, ca_id: str | None) -> Any:
     certificate = FakeCertificate(pem, status, backend.account_id, backend.region_name, ca_id)
     if certificate.certificate_id in backend.certificates:
-        raise Refusal(
+        raise AwsError(
             "ResourceAlreadyExistsException",
             "The certificate is already provisioned or registered",
             resourceId=certificate.certificate_id,
@@ -155,5 +154,5 @@ def _store(backend: Any, pem: str, status: str, ca_id: str | None) -> Any:
     return certificate
 
 
-def _conflict(message: str) -> Refusal:
-    return Refusal("DeleteConflictException", message)
+def _conflict(message: str) -> AwsError:
+    return AwsError("DeleteConflictException", message)

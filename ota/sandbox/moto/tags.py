@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from moto.core.base_backend import BackendDict, BaseBackend
 
-from .errors import AwsError, invalid_request
+from .responses import AwsError, invalid_request
 
 MAX_TAGS = 50
 

@@ -22,15 +22,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ota.sandbox.jobs.state import Event, Sandbox
+from ota.sandbox.jobs.model import Event
+from ota.sandbox.jobs.state import Sandbox
 from ota.sandbox.moto.authority import Authority
 from ota.sandbox.policy.callers import Caller, certificate_state
 
-from .broker_tls import ServerTls, find_caller
 from .connections import Connection, Limits
-from .lifecycle_events import NOT_AUTHORIZED
-from .message_router import Router
-from .mqtt_refusals import RefusalLog
+from .refusal_log import RefusalLog
+from .router import Router
+from .sessions import NOT_AUTHORIZED
+from .tls import ServerTls, find_caller
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Broker:
         self._thread.join()
 
     def recent_refusals(self, client_id: str | None = None) -> list[dict[str, Any]]:
-        """What was refused lately, oldest first, with ``mqtt_refusals.Refusal``'s fields."""
+        """What was refused lately, oldest first, with ``refusal_log.Refusal``'s fields."""
         return self._refusals.recent(client_id)
 
     def client_count(self) -> int:

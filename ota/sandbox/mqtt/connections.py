@@ -13,19 +13,15 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ota.sandbox.policy.callers import Caller
 
-from . import lifecycle_events
-from . import mqtt_packets as packets
-from .mqtt_packets import MalformedPacketError, Message, UnsupportedVersionError
-from .mqtt_parser import Parser
-
-if TYPE_CHECKING:
-    from .lifecycle_events import Session
-    from .message_router import Router
+from . import packets, sessions
+from .packets import MalformedPacketError, Message, UnsupportedVersionError
+from .parser import Parser
+from .router import Router
+from .sessions import Client
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +42,7 @@ class Limits:
     unsent_bytes: int = 8 * 1024 * 1024
 
 
-class Connection:
+class Connection(Client):
     """A client's connection. Every method runs in the broker's thread."""
 
     def __init__(
@@ -57,6 +53,7 @@ class Connection:
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
+        super().__init__(caller)
         self._reader, self._writer = streams
         self._router = router
         self._limits = limits
@@ -65,12 +62,7 @@ class Connection:
         self._patience_s: float | None = None
         self._packet_ids: set[int] = set()
         self._last_packet_id = 0
-        self.caller = caller
         self.is_connected = False
-        self.filters: set[str] = set()
-        self.will: Message | None = None
-        self.session: Session | None = None
-        self.end_reason = lifecycle_events.LOST
 
     async def serve(self) -> None:
         """Handle the client's packets until it leaves or has to leave."""
@@ -79,7 +71,7 @@ class Connection:
         except MalformedPacketError as error:
             if isinstance(error, UnsupportedVersionError):
                 self._writer.write(error.refusal)
-            self.end_reason = lifecycle_events.CLIENT_ERROR
+            self.end_reason = sessions.CLIENT_ERROR
             self.refuse("mqtt", "packet", f"malformed MQTT: {error}")
         except OSError as error:
             log.debug("%s: %s", self.caller.client_id, error)
@@ -94,14 +86,14 @@ class Connection:
         numbered = (replace(one, packet_id=self._take_packet_id()) if one.qos else one for one in messages)
         self._writer.write(b"".join(packets.encode_publish(one) for one in numbered))
         if self._writer.transport.get_write_buffer_size() > self._limits.unsent_bytes:
-            self.drop("mqtt", "connection", "the client does not read what it is sent", lifecycle_events.BY_SERVER)
+            self.drop("mqtt", "connection", "the client does not read what it is sent", sessions.BY_SERVER)
 
     def refuse(self, action: str, resource: str, why: str) -> None:
         """Note that something of this client's was not allowed."""
         self._router.note(self.caller, action, resource, why)
 
     def drop(self, action: str, resource: str, why: str, reason: str) -> None:
-        """Note why, and end the connection at once; ``reason`` is one of ``lifecycle_events``."""
+        """Note why, and end the connection at once; ``reason`` is one of ``sessions``."""
         self.refuse(action, resource, why)
         self.end_reason = reason
         self._writer.transport.abort()
@@ -120,7 +112,7 @@ class Connection:
         """End the connection when its keep-alive, or the time for its CONNECT, has run out."""
         if self._clock() > self._deadline:
             missing = "packet within one and a half times the keep-alive" if self.is_connected else "CONNECT in time"
-            self.drop("mqtt", "connection", f"no {missing}", lifecycle_events.SILENT)
+            self.drop("mqtt", "connection", f"no {missing}", sessions.SILENT)
 
     async def _serve(self) -> None:
         parser = Parser()
@@ -157,7 +149,7 @@ class Connection:
         elif isinstance(packet, packets.Acknowledge):
             self._packet_ids.discard(packet.packet_id)
         else:
-            self.will, self.end_reason = None, lifecycle_events.BY_CLIENT
+            self.will, self.end_reason = None, sessions.BY_CLIENT
 
     def _connect(self, packet: packets.Connect) -> bool:
         if self.is_connected:
@@ -196,7 +188,7 @@ class Connection:
             granted = [one for one, code in zip(packet.filters, codes, strict=True) if code < 2]
             self._router.follow_subscribe(self, granted)
         if codes is None:
-            self.end_reason = lifecycle_events.CLIENT_ERROR
+            self.end_reason = sessions.CLIENT_ERROR
         return codes is not None
 
     def _take_packet_id(self) -> int:

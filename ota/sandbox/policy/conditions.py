@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from .policy_patterns import expand, listed, literal, matches
+from .patterns import expand, listed, literal, matches
 
 
 def meets_condition(statement: Mapping[str, Any], context: Mapping[str, str], *, variables: bool = True) -> bool:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from .conditions import meets_condition
-from .policy_patterns import WITH_VARIABLES, expand, listed, matches
+from .patterns import WITH_VARIABLES, expand, listed, matches
 
 ALLOWED, DENIED, NOT_ALLOWED = "allowed", "explicitDeny", "implicitDeny"
 

@@ -10,11 +10,11 @@ from typing import IO, TYPE_CHECKING
 
 from moto.core.routing import get_service_router
 
+from ota.sandbox.http.application import Application
 from ota.sandbox.http.control import Control
 from ota.sandbox.http.faults import Faults
-from ota.sandbox.http.http_server import listen
-from ota.sandbox.http.server import Application
-from ota.sandbox.jobs.extension import install, reset_clouds
+from ota.sandbox.http.server import listen
+from ota.sandbox.jobs.operations import install, reset_clouds
 from ota.sandbox.jobs.state import Sandbox
 from ota.sandbox.moto.authority import CA_NAME, open_authority
 from ota.sandbox.mqtt.broker import Broker

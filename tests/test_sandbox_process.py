@@ -26,7 +26,7 @@ import pytest
 from ota.sandbox import process
 from ota.sandbox.moto import authority
 from ota.sandbox.process import Address, SandboxError, locks
-from ota.sandbox.process.lifecycle import GAVE_WAY_STATUS
+from ota.sandbox.process.lifecycle import ALREADY_SERVED_STATUS
 from tests.conftest import client
 from tests.sandbox_control import Control
 
@@ -113,7 +113,7 @@ def test_second_start_reuses_the_running_process_and_reset_empties_it(running: A
 def test_second_process_for_a_directory_gives_way(running: Address, place: Path) -> None:
     command = [sys.executable, "-m", "ota.sandbox", "--directory", str(place)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=30)
-    assert done.returncode == GAVE_WAY_STATUS
+    assert done.returncode == ALREADY_SERVED_STATUS
     assert "Another sandbox serves" in done.stderr
     assert process.read_address(place) == running
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from .process import locks
-from .process.lifecycle import DEFAULT_IDLE_S, DEFAULT_PAUSE_S, DEFAULT_REGION, GAVE_WAY_STATUS, NO_MOTO_STATUS
+from .process.lifecycle import ALREADY_SERVED_STATUS, DEFAULT_IDLE_S, DEFAULT_PAUSE_S, DEFAULT_REGION, NO_MOTO_STATUS
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     with locks.serving(directory) as lock:
         if lock is None:
             sys.stderr.write(f"Another sandbox serves {directory}.\n")
-            return GAVE_WAY_STATUS
+            return ALREADY_SERVED_STATUS
         try:
             import moto.server  # noqa: F401 - the one import that tells whether the extra is installed
         except ImportError as error:

@@ -1,7 +1,7 @@
-"""Lay the miniature firmware tree where the sandbox keeps its things.
+"""A miniature firmware tree, and its copy into a folder.
 
-The copy belongs to whoever works with it: the header is rewritten, versions are raised, applications are added. So
-laying it again only fills what is missing, and never compares contents.
+Users change their copy: the header is rewritten, versions are raised, applications are added. So copying again only
+adds missing files, and never compares contents.
 
 Source: the folders beside this file; their README says what stands for what.
 """
@@ -14,15 +14,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# What a build in the package's own copy would leave, a private key above all, is nobody else's.
+# Only these are copied: a build inside the package itself would leave other files, such as a private key.
 _PARTS = ("README.md", "applications", "tools")
 
 
 def lay_out(target_directory: Path) -> tuple[Path, ...]:
-    """Copy the tree to this folder, made if need be; files that are there stay as they are.
+    """Copy the tree to this folder, created if missing; existing files are not changed.
 
     Returns the files that were written, relative to ``target_directory``: all of them the first time, none when
-    nothing was missing. Scripts are executable, whatever an installer made of the packaged ones.
+    nothing was missing. Scripts are made executable, because an installer may have dropped that bit.
     """
     source = Path(__file__).parent
     missing = [path for path in _files(source) if not os.path.lexists(target_directory / path)]
@@ -41,7 +41,7 @@ def _files(source: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """In one step, so that two runs at once do not meet half a script; and with the time of now, as a fresh file."""
+    """Copy atomically, so that a run at the same time does not see half a script; with the current time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     temporary = Path(name)

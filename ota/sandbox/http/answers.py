@@ -45,7 +45,7 @@ _EXPIRED: dict[str, tuple[str, int, str]] = {
     "iot-jobs-data": ("ExpiredTokenException", 403, "The security token included in the request is expired"),
     "s3": ("ExpiredToken", 400, "The provided token has expired."),
 }
-# Where the action that a policy must allow is not called as the operation is.
+# Operations whose IAM action has another name.
 _IOT_ACTIONS = {"ListThingPrincipalsV2": "ListThingPrincipals", "ListPrincipalThingsV2": "ListPrincipalThings"}
 _S3_ACTIONS = {
     "HeadBucket": "ListBucket",
@@ -88,7 +88,7 @@ def refusal(call: Call, error: dict[str, Any]) -> Answer:
 
 
 def not_in_sandbox(call: Call) -> dict[str, Any]:
-    """The refusal of an operation that AWS has and the sandbox has not; 501 is never retried."""
+    """The refusal of an operation that the sandbox does not support; SDKs do not retry 501."""
     message = f"The sandbox does not have {call.service}:{call.operation or '*'}."
     return {"code": "NotImplementedException", "status": 501, "message": message}
 
@@ -134,7 +134,7 @@ def _denied(call: Call) -> str:
 
 
 def _action(call: Call) -> str:
-    """The action that IAM judges for this operation; deleting one version of an object is one of its own."""
+    """The IAM action of this operation; deleting one version of an object has its own."""
     if call.service != "s3":
         return _IOT_ACTIONS.get(call.operation, call.operation)
     if call.operation == "DeleteObject" and "versionId" in call.params:
@@ -187,19 +187,19 @@ _IN_BODY = re.compile(rb"<RequestId>[^<]*</RequestId>")
 
 
 def new_request_id() -> str:
-    """An id as IoT, IAM and STS give it: a UUID."""
+    """An id in the form of IoT, IAM and STS: a UUID."""
     return str(uuid.uuid4())
 
 
 def new_s3_request_id() -> str:
-    """An id as S3 gives it: 16 capital letters and digits."""
+    """An id in the form of S3: 16 capital letters and digits."""
     return uuid.uuid4().hex[:16].upper()
 
 
 def stamped(service: str, answer: Answer, now: float) -> Answer:
     """The answer (status line, headers, body) with request id and time; ``now`` in epoch seconds.
 
-    An id in the body, which IAM, STS and S3's refusals have, is the one in the header.
+    The id in the body, where IAM, STS and S3's refusals have one, is the same as in the header.
     """
     status, headers, body = answer
     name = "x-amz-request-id" if service == "s3" else "x-amzn-RequestId"

@@ -1,7 +1,7 @@
-"""The application: records each call, injects faults where told to, and lets moto with its extensions answer.
+"""The WSGI application: records each call, injects faults, and lets moto with its additions answer.
 
-Moto's processing is serialised by the sandbox's lock, for its dictionaries are not made for threads; what waits
-(latency, a withheld answer) waits outside of it.
+moto's processing is serialised by the sandbox's lock, because its dictionaries are not thread-safe; injected latency
+and withheld answers wait without the lock.
 
 Source: moto's ``create_backend_app``, one WSGI application for each service.
 """
@@ -104,12 +104,12 @@ class Application:
                 return answers.refusal(call, answers.INTERNAL_FAILURE)
             if int(answer[0][:3]) < 400:
                 self._follow(call)
-        if answer[0].startswith("500"):  # a page that Flask makes of a traceback, which it has logged
+        if answer[0].startswith("500"):  # Flask's page for a traceback, which it has logged
             return answers.refusal(call, answers.INTERNAL_FAILURE)
         return answers.in_aws_form(call, answer)
 
     def _follow(self, call: Call) -> None:
-        """What a call to moto means for the objects of this room."""
+        """Apply the consequences of a call to moto: time of IAM changes, membership of job targets."""
         if call.service == "iam" and "RoleName" in call.params and not call.operation.startswith(("Get", "List")):
             self._sandbox.iam_changes[call.params["RoleName"]] = self._sandbox.now()
         if call.service == "iot" and call.method != "GET":

@@ -1,7 +1,7 @@
-"""Which operation of which service a request is, before anything handles it.
+"""Identifies the service and operation of a request before it is handled.
 
-The record of calls, the faults and the refusals go by AWS's operation names. botocore's models tell them: by verb, path
-and query for REST services, by ``Action`` for query services.
+Recorded calls, faults and refusals use AWS's operation names. They come from botocore's models: by verb, path and query
+for REST services, by ``Action`` for query services.
 
 Source: botocore's service models, through moto's routers; "Signature Version 4" of the AWS General Reference for the
 credential scope that names service and region.
@@ -28,7 +28,7 @@ _SIGNING_NAMES = {"execute-api": "iot"}
 
 @dataclass(frozen=True)
 class Call:
-    """One request as AWS would name it. ``operation`` is "" when no operation fits; ``method`` is the HTTP verb."""
+    """One request. ``operation`` is AWS's name, "" when none matches; ``method`` is the HTTP verb."""
 
     service: str
     operation: str
@@ -48,7 +48,7 @@ def identify(environ: WSGIEnvironment, default_region: str) -> Call:
 
 
 def rewind(environ: WSGIEnvironment) -> None:
-    """Make the body readable once more."""
+    """Make the body readable again."""
     environ["wsgi.input"].seek(0)
 
 

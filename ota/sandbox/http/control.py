@@ -1,18 +1,18 @@
-"""The sandbox's own endpoints under ``/_sandbox/``: look, reset, stop, and let things go wrong on purpose.
+"""The sandbox's control endpoints under ``/_sandbox/``: inspect, reset, stop, inject faults.
 
 | path | GET | POST (JSON body) | DELETE |
 |---|---|---|---|
-| health | pid, directory, seconds of processor time, now and when it began to serve, number of resets | | |
-| calls | the calls so far, in order | | forget them |
-| faults | the rules in force | add a rule (``faults.Rule``) | no rules any more |
-| release | | let withheld answers go | |
+| health | pid, directory, processor time in seconds (now and at the start of serving), number of resets | | |
+| calls | the recorded calls, in order | | delete them |
+| faults | the active rules | add a rule (``faults.Rule``) | delete all rules |
+| release | | send withheld answers | |
 | latency | | ``{"seconds": s}`` added to each call | |
-| pause | | ``{"seconds": s}``: how long asynchronous states last, until reset | |
-| clock | | ``{"advance_s": s}`` goes by at once | |
+| pause | | ``{"seconds": s}``: duration of asynchronous states, until reset | |
+| clock | | ``{"advance_s": s}``: move the clock ahead | |
 | iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
 | lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
-| refusals | what the MQTT broker refused lately (``mqtt_refusals.Refusal``) | | |
-| reset | | forget everything | |
+| refusals | the last refusals of the MQTT broker (``mqtt.refusal_log.Refusal``) | | |
+| reset | | delete all state | |
 | stop | | end the process | |
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Answers the control endpoints and knows how long nobody has called."""
+    """Answers the control endpoints and measures how long the sandbox has been idle."""
 
     def __init__(
         self, sandbox: Sandbox, faults: Faults, broker: Broker, directory: Path, reset_clouds: Callable[[], None]
@@ -60,7 +60,7 @@ class Control:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """While a request is being answered the sandbox is not idle."""
+        """Mark the sandbox as not idle while a request is answered."""
         with self._counting:
             self._busy += 1
         try:

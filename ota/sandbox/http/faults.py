@@ -1,7 +1,7 @@
-"""What happens to a call on its way: recorded, delayed, refused, dropped, or its answer withheld.
+"""Recorded calls and injected faults: latency, refusals, dropped connections, withheld answers.
 
-Tests use these to count calls, to price round trips, and to meet every failure at every call: throttling, missing
-permission, expired credentials, a broken connection, and a client that is killed between AWS's work and AWS's answer.
+Tests use these to count calls, to measure round trips, and to inject every failure at every call: throttling, missing
+permission, expired credentials, a broken connection, and a client that is killed before it gets AWS's answer.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Record:
 
 @dataclass
 class Rule:
-    """Which calls meet what. ``operation`` "*" is any; ``service`` "" is any.
+    """A fault for matching calls. ``operation`` "*" is any; ``service`` "" is any.
 
     Attributes:
-        nth: the first matching call to meet it, from 1.
-        times: how many matching calls in a row meet it, from ``nth`` on; 0 means all of them.
+        nth: the first matching call that gets the fault, from 1.
+        times: how many matching calls in a row get it, from ``nth`` on; 0 means all of them.
         action: "error", "drop-before" or "drop-after" processing, or "hold": process, then withhold the answer.
         error: ``{"kind": one of KINDS}`` in the service's own form, or ``{"code", "status", "message"}``.
     """
@@ -52,7 +52,7 @@ class Rule:
             raise AwsError("InvalidRequestException", f"unknown action {self.action!r}; one of {', '.join(ACTIONS)}")
 
     def meets(self, service: str, operation: str) -> bool:
-        """Count a call that matches; True when it is one of those that meet the rule."""
+        """Count a matching call; True when it gets the fault."""
         if self.operation not in {"*", operation} or self.service not in {"", service}:
             return False
         self.seen += 1
@@ -61,7 +61,7 @@ class Rule:
 
 
 class Faults:
-    """The rules in force, the calls so far, and the latency of each call in seconds."""
+    """The active rules, the recorded calls, and the latency of each call in seconds."""
 
     def __init__(self) -> None:
         self.latency_s = 0.0
@@ -72,26 +72,26 @@ class Faults:
         self._changed = threading.Condition()
 
     def record(self, service: str, operation: str) -> Record:
-        """Note that a call has arrived."""
+        """Record a call."""
         with self._changed:
             self._calls.append(Record(service, operation))
             return self._calls[-1]
 
     def match(self, service: str, operation: str) -> Rule | None:
-        """The first rule that this call meets; every rule counts it."""
+        """The first rule whose fault this call gets; every matching rule counts it."""
         with self._changed:
             met = [rule for rule in self._rules if rule.meets(service, operation)]
         return met[0] if met else None
 
     def hold(self, rule: Rule) -> None:
-        """Wait until the rule is released or cleared."""
+        """Wait until the rule is released or deleted."""
         with self._changed:
             rule.holding += 1
             self._changed.wait_for(lambda: rule.id in self._released or rule not in self._rules)
             rule.holding -= 1
 
     def add(self, fields: dict[str, Any]) -> int:
-        """Put a rule in force; its number."""
+        """Add a rule; returns its id."""
         with self._changed:
             rule = Rule(**fields)
             rule.id = next(self._ids)
@@ -99,24 +99,24 @@ class Faults:
             return rule.id
 
     def release(self) -> None:
-        """Let every withheld answer go."""
+        """Send every withheld answer."""
         with self._changed:
             self._released.update(rule.id for rule in self._rules)
             self._changed.notify_all()
 
     def clear_rules(self) -> None:
-        """No rules any more; withheld answers go out."""
+        """Delete all rules; withheld answers are sent."""
         with self._changed:
             self._rules.clear()
             self._changed.notify_all()
 
     def clear_calls(self) -> None:
-        """Forget the calls so far."""
+        """Delete the recorded calls."""
         with self._changed:
             self._calls.clear()
 
     def reset(self) -> None:
-        """As at the start."""
+        """Delete rules and calls, and set the latency to zero."""
         self.clear_rules()
         self.clear_calls()
         self.latency_s = 0.0
@@ -127,6 +127,6 @@ class Faults:
             return [asdict(record) for record in self._calls]
 
     def rules(self) -> list[dict[str, Any]]:
-        """The rules in force, with how often each was met by name and how many answers it withholds."""
+        """The active rules, with the number of matching calls and of answers withheld by each."""
         with self._changed:
             return [asdict(rule) for rule in self._rules]

@@ -1,8 +1,7 @@
-"""The HTTP side: a threaded WSGI server that keeps connections open and answers in one piece.
+"""A threaded WSGI server with keep-alive connections that sends each answer in one write.
 
-Werkzeug's own handler closes every connection and writes headers and body apart, which on a kept connection costs a
-client 40 ms of delayed acknowledgement for each call. Here the body is read before the application sees it and the
-answer leaves in one write.
+Werkzeug's own handler closes every connection and writes headers and body separately, which on a keep-alive connection
+costs a client 40 ms of delayed acknowledgement for each call. Here the request's body is read completely first.
 
 Source: moto's ``MotoRequestHandler`` (which headers an application gets); RFC 9112 sections 6 and 9.
 """
@@ -53,7 +52,7 @@ class Handler(MotoRequestHandler):
         self._answer(status, headers, body)
 
     def log_request(self, *_: Any) -> None:
-        """Calls are recorded by the application; nothing goes to the log."""
+        """Log nothing; the application records calls."""
 
     def _answer(self, status: str, headers: list[tuple[str, str]], body: bytes) -> None:
         code = int(status.split(None, 1)[0])

@@ -1,1 +1,1 @@
-"""Jobs, job executions, OTA updates and streams: what the sandbox keeps of them, and what happens to them."""
+"""Jobs, job executions, OTA updates and streams: a model of them, and the operations on it."""

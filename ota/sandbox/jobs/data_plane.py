@@ -18,7 +18,7 @@ from ota.sandbox.moto.lookups import has_thing
 
 from . import progress
 from .model import IN_PROGRESS, QUEUED, Event, Execution, Reply
-from .notifications import delivered_document, describe_execution, find_next, pending, summarize, watched
+from .notifications import collect_notifications, delivered_document, describe_execution, find_next, pending, summarize
 from .state import Region
 
 NEXT = "$next"
@@ -37,13 +37,13 @@ def get_pending(region: Region, thing_name: str) -> Reply:
 
 
 def start_next(region: Region, thing_name: str, request: Mapping[str, Any]) -> Reply:
-    """Start the front of the queue; one in progress comes back unchanged, and no ``execution`` when none is pending."""
+    """Start the next pending execution; one in progress is unchanged; no ``execution`` when none is pending."""
     _check_thing(region, thing_name)
     details, minutes = read_details(request), read_step_minutes(request, cancels=False)
     execution = find_next(region, thing_name)
     if execution is None:
         return Reply()
-    with watched(region, [thing_name]) as events:
+    with collect_notifications(region, [thing_name]) as events:
         if execution.status == QUEUED:
             if details is not None:
                 execution.details = details
@@ -52,7 +52,7 @@ def start_next(region: Region, thing_name: str, request: Mapping[str, Any]) -> R
 
 
 def describe(region: Region, thing_name: str, job_id: str, request: Mapping[str, Any]) -> Reply:
-    """One pending execution, or with ``$next`` the front of the queue; nothing changes."""
+    """One pending execution, or the next one for ``$next``; changes nothing."""
     _check_thing(region, thing_name)
     document = read_flag(request, "includeJobDocument", default=True)
     if job_id == NEXT:
@@ -69,7 +69,7 @@ def describe(region: Region, thing_name: str, job_id: str, request: Mapping[str,
 def update(region: Region, thing_name: str, job_id: str, request: Mapping[str, Any]) -> Reply:
     """Set an execution's status and details; the version rises by one.
 
-    The reply carries ``executionState`` and ``jobDocument`` only where asked for.
+    The reply has ``executionState`` and ``jobDocument`` only when requested.
     """
     _check_thing(region, thing_name)
     status, details = read_status(request), read_details(request)
@@ -79,7 +79,7 @@ def update(region: Region, thing_name: str, job_id: str, request: Mapping[str, A
     execution = _find(region, thing_name, job_id, read_number(request, "executionNumber"))
     _check_version(execution, read_number(request, "expectedVersion"))
     _check_transition(execution, status)
-    with watched(region, [thing_name]) as events:
+    with collect_notifications(region, [thing_name]) as events:
         if details is not None:
             execution.details = details
         _apply(region, execution, status, minutes)
@@ -90,7 +90,7 @@ def update(region: Region, thing_name: str, job_id: str, request: Mapping[str, A
 
 
 def execution_state(execution: Execution) -> dict[str, Any]:
-    """Status, details where there are any, and version."""
+    """Status, version, and details if any."""
     details = {"statusDetails": dict(execution.details)} if execution.details else {}
     return {"status": execution.status, **details, "versionNumber": execution.version}
 
@@ -128,11 +128,11 @@ def _set_step_timer(region: Region, execution: Execution, minutes: int | None) -
 
 
 def _time_out(region: Region, execution: Execution) -> list[Event]:
-    """An entry of the agenda: nothing happens when the timer has been replaced or the execution is over."""
+    """Scheduled; does nothing when the timer has been replaced or the execution has ended."""
     ends_at = execution.times_out_at
     if execution.status != IN_PROGRESS or ends_at is None or ends_at > region.now():
         return []
-    with watched(region, [execution.thing_name]) as events:
+    with collect_notifications(region, [execution.thing_name]) as events:
         execution.change("TIMED_OUT", region.now())
     return [*events, *progress.after_change(region, execution)]
 
@@ -175,7 +175,7 @@ class JobsError(Exception):
 
     Args:
         code: InvalidRequest, ResourceNotFound, VersionMismatch, InvalidStateTransition or TerminalStateReached.
-        message: the sentence for the log.
+        message: a sentence for the device's log.
         state: ``executionState``, with VersionMismatch and InvalidStateTransition.
     """
 
@@ -187,7 +187,7 @@ class JobsError(Exception):
 
 
 def read_status(request: Mapping[str, Any]) -> str:
-    """The status that a device may set."""
+    """The requested status, which must be one that a device may set."""
     status = request.get("status")
     if status not in _DEVICE_STATUSES:
         raise JobsError("InvalidRequest", f"status must be one of {', '.join(_DEVICE_STATUSES)}")
@@ -195,7 +195,7 @@ def read_status(request: Mapping[str, Any]) -> str:
 
 
 def read_details(request: Mapping[str, Any]) -> dict[str, str] | None:
-    """``statusDetails``, None where there are none."""
+    """``statusDetails``, or None."""
     details = request.get("statusDetails")
     if details is None:
         return None
@@ -208,7 +208,7 @@ def read_details(request: Mapping[str, Any]) -> dict[str, str] | None:
 
 
 def read_step_minutes(request: Mapping[str, Any], *, cancels: bool) -> int | None:
-    """``stepTimeoutInMinutes``; -1 only where it cancels a timer that runs."""
+    """``stepTimeoutInMinutes``; -1, which cancels a running timer, only where ``cancels``."""
     minutes = read_number(request, "stepTimeoutInMinutes")
     if minutes is None or 1 <= minutes <= MAX_STEP_MINUTES or (cancels and minutes == -1):
         return minutes
@@ -216,7 +216,7 @@ def read_step_minutes(request: Mapping[str, Any], *, cancels: bool) -> int | Non
 
 
 def read_number(request: Mapping[str, Any], name: str) -> int | None:
-    """A whole number; devices in C send it as text."""
+    """An integer, which devices in C send as text."""
     value = request.get(name)
     if value is None:
         return None
@@ -228,7 +228,7 @@ def read_number(request: Mapping[str, Any], name: str) -> int | None:
 
 
 def read_flag(request: Mapping[str, Any], name: str, *, default: bool) -> bool:
-    """True or false."""
+    """A boolean."""
     value = request.get(name, default)
     if not isinstance(value, bool):
         raise JobsError("InvalidRequest", f"{name} must be true or false")

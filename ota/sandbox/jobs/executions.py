@@ -1,4 +1,4 @@
-"""Job executions as an operator sees them: describe, list, cancel, delete.
+"""Job executions for an operator: describe, list, cancel, delete.
 
 Source: AWS IoT API reference, DescribeJobExecution, ListJobExecutionsForJob, ListJobExecutionsForThing,
 CancelJobExecution, DeleteJobExecution.
@@ -14,7 +14,7 @@ from ota.sandbox.moto.responses import AwsError, cut_page, not_found
 from . import progress
 from .jobs import find_job
 from .model import CANCELED, IN_PROGRESS, Execution, Job, Reply
-from .notifications import seconds_left, tell_execution, watched
+from .notifications import collect_notifications, seconds_left, tell_execution
 from .state import Region
 
 
@@ -65,7 +65,7 @@ def list_job_executions_for_thing(region: Region, params: dict[str, Any]) -> Rep
 
 
 def cancel_job_execution(region: Region, params: dict[str, Any]) -> Reply:
-    """CancelJobExecution: one in progress needs ``force``."""
+    """CancelJobExecution: needs ``force`` while in progress."""
     execution = _find(region, params)
     expected = params.get("expectedVersion")
     if expected is not None and expected != execution.version:
@@ -73,7 +73,7 @@ def cancel_job_execution(region: Region, params: dict[str, Any]) -> Reply:
         raise AwsError("VersionConflictException", message)
     if execution.is_over or (execution.status == IN_PROGRESS and not params.get("force")):
         raise _wrong_state(execution, "canceled")
-    with watched(region, [execution.thing_name]) as events:
+    with collect_notifications(region, [execution.thing_name]) as events:
         if params.get("statusDetails") is not None:
             execution.details = dict(params["statusDetails"])
         execution.force_canceled = execution.status == IN_PROGRESS
@@ -82,12 +82,12 @@ def cancel_job_execution(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def delete_job_execution(region: Region, params: dict[str, Any]) -> Reply:
-    """DeleteJobExecution: one that is not over needs ``force``."""
+    """DeleteJobExecution: needs ``force`` unless terminal."""
     job = find_job(region, params["jobId"])
     execution = _find(region, params)
     if not execution.is_over and not params.get("force"):
         raise _wrong_state(execution, "deleted")
-    with watched(region, [execution.thing_name]) as events:
+    with collect_notifications(region, [execution.thing_name]) as events:
         _take_out(job, execution)
     return Reply(events=[*events, *tell_execution(region, execution, "deleted")])
 

@@ -31,7 +31,7 @@ from .model import (
     Job,
     Reply,
 )
-from .notifications import tell_job, watched
+from .notifications import collect_notifications, tell_job
 from .presigned_urls import split_url
 from .progress import begin, read_schedule
 from .state import Region
@@ -142,7 +142,7 @@ MAX_DELETIONS = 10
 
 
 def cancel_job(region: Region, params: dict[str, Any]) -> Reply:
-    """CancelJob: without ``force`` executions in progress go on."""
+    """CancelJob: without ``force`` executions in progress continue."""
     job = find_job(region, params["jobId"])
     if job.status not in {IN_PROGRESS, SCHEDULED}:
         raise AwsError("InvalidStateTransitionException", f"Job {job.job_id} is {job.status} and can not be canceled.")
@@ -152,7 +152,7 @@ def cancel_job(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def delete_job(region: Region, params: dict[str, Any]) -> Reply:
-    """DeleteJob: the job is DELETION_IN_PROGRESS for a while, then gone with its executions."""
+    """DeleteJob: DELETION_IN_PROGRESS for a while, then deleted with its executions."""
     job = find_job(region, params["jobId"])
     if job.status == DELETION_IN_PROGRESS:
         return Reply()
@@ -166,9 +166,9 @@ def delete_job(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def begin_deletion(region: Region, job: Job) -> list[Event]:
-    """Take the job out of its things' queues now, and away after the pauses that AWS takes for it."""
+    """Remove the job from its things' queues now, and delete it after the pauses of AWS."""
     things = [execution.thing_name for execution in job.latest()]
-    with watched(region, things) as events:
+    with collect_notifications(region, things) as events:
         job.status = DELETION_IN_PROGRESS
         job.waiting = []
     events += tell_job(region, job, "deletion_in_progress")
@@ -222,7 +222,7 @@ def describe_job(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def get_job_document(region: Region, params: dict[str, Any]) -> Reply:
-    """GetJobDocument: the stored text, placeholders unresolved."""
+    """GetJobDocument: the stored document, with its placeholders."""
     return Reply({"document": find_job(region, params["jobId"]).document})
 
 
@@ -277,7 +277,7 @@ ROLLOUT_PER_MINUTE = (1, 1000)
 def check_limits(
     presigned: Mapping[str, Any] | None, timeout: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None
 ) -> None:
-    """InvalidRequestException for a URL's lifetime, a time limit or a rollout rate out of range."""
+    """Refuse a URL's lifetime, a timeout or a rollout rate out of range, which the service models leave out."""
     _check("expiresInSec", presigned, PRESIGNED_SECONDS)
     _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
     _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)

@@ -1,4 +1,4 @@
-"""Jobs, job executions, streams and OTA updates as data; every module of this room depends on it, and it on none.
+"""Jobs, job executions, streams and OTA updates as data; the other modules of this room depend on it.
 
 Source: AWS IoT Developer Guide, "Jobs and job execution states"; botocore's ``iot`` model, Job, JobExecution,
 StreamInfo and OTAUpdateInfo.
@@ -40,7 +40,7 @@ class Execution:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can change it any more."""
+        """Whether its status is terminal."""
         return self.status in TERMINAL
 
     @property
@@ -50,7 +50,7 @@ class Execution:
         return min(limits, default=None)
 
     def change(self, status: str, now: float) -> None:
-        """Go over to ``status``; the version rises by one."""
+        """Set ``status``; the version rises by one."""
         self.status = status
         self.version += 1
         self.last_updated_at = now
@@ -60,7 +60,7 @@ class Execution:
 
 @dataclass
 class Job:
-    """One job. ``config`` is what the caller gave (rollout, abort, timeout …); ``waiting`` the things not yet told."""
+    """One job. ``config`` has rollout, abort, timeout …; ``waiting`` are the things without an execution yet."""
 
     job_id: str
     arn: str
@@ -92,7 +92,7 @@ class Job:
 
 @dataclass(frozen=True)
 class StreamFile:
-    """One file: the location as it was given, and the object it stood for then."""
+    """One file: the location as it was given, and the object version at that time."""
 
     file_id: int
     location: dict[str, str]
@@ -103,7 +103,7 @@ class StreamFile:
 
 @dataclass
 class Stream:
-    """A stream as it is now; ``version`` counts its changes from 1."""
+    """A stream. ``version`` counts its changes from 1."""
 
     stream_id: str
     arn: str
@@ -121,13 +121,13 @@ class Stream:
 
 @dataclass
 class Update:
-    """An OTA update as it is now.
+    """An OTA update.
 
     Attributes:
-        request: what the caller gave, completed by the defaults.
-        made_stream: the stream that the service made for it, None before or without MQTT.
-        stream_ids: every stream it sends, its own and the caller's.
-        error: ``{"code", "message"}`` of a creation or deletion that failed.
+        request: the request with defaults filled in.
+        made_stream: the stream that the service created for it; None until then, and without MQTT.
+        stream_ids: the streams that send its files: the one created for it, or the caller's.
+        error: ``{"code", "message"}`` of a failed creation or deletion.
     """
 
     update_id: str
@@ -148,7 +148,7 @@ class Update:
         return str(self.request["roleArn"])
 
     def become(self, status: str, now: float, error: dict[str, str] | None = None) -> None:
-        """Go over to ``status``."""
+        """Set ``status``."""
         self.status = status
         self.error = error
         self.modified_at = now
@@ -164,7 +164,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an operation answers, and what AWS IoT publishes because of it, in order."""
+    """The answer of an operation, and the events that AWS IoT publishes because of it, in order."""
 
     body: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)

@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"\$\{aws:iot:s3-presigned-url(?:-v2)?:(https?://[^}]+
 
 @dataclass(frozen=True)
 class Queue:
-    """Which executions are pending, as (job id, number), and which of them is next."""
+    """The pending executions, as (job id, number), and the next of them."""
 
     members: frozenset[tuple[str, int]]
     front: tuple[str, int] | None
@@ -50,13 +50,13 @@ def pending(region: Region, thing_name: str) -> list[Execution]:
 
 
 def find_next(region: Region, thing_name: str) -> Execution | None:
-    """The front of the queue."""
+    """The first pending execution, or None."""
     return next(iter(pending(region, thing_name)), None)
 
 
 @contextmanager
-def watched(region: Region, thing_names: Iterable[str]) -> Iterator[list[Event]]:
-    """Collect what the device must be told of whatever happens to these things' queues inside the block."""
+def collect_notifications(region: Region, thing_names: Iterable[str]) -> Iterator[list[Event]]:
+    """Collect the notifications about changes to these things' queues inside the ``with`` block."""
     before = {name: _look(region, name) for name in thing_names}
     events: list[Event] = []
     yield events
@@ -67,7 +67,7 @@ def watched(region: Region, thing_names: Iterable[str]) -> Iterator[list[Event]]
 def describe_execution(
     region: Region, execution: Execution, *, document: bool = True, thing_name: bool = False
 ) -> dict[str, Any]:
-    """An execution as the device sees it; whole seconds, the document as an object, empty members left out."""
+    """An execution for the device: times in whole seconds, the document as an object, empty members left out."""
     seen: dict[str, Any] = {"jobId": execution.job_id}
     if thing_name:
         seen["thingName"] = execution.thing_name
@@ -158,7 +158,7 @@ _ENDED = {
 
 
 def update_event_configurations(region: Region, params: dict[str, Any]) -> Reply:
-    """UpdateEventConfigurations: kinds that are not named stay as they are."""
+    """UpdateEventConfigurations: kinds that are not listed keep their value."""
     for kind, wanted in (params.get("eventConfigurations") or {}).items():
         region.event_kinds[kind] = bool(wanted.get("Enabled"))
     region.events_changed_at = region.now()
@@ -166,14 +166,14 @@ def update_event_configurations(region: Region, params: dict[str, Any]) -> Reply
 
 
 def describe_event_configurations(region: Region, params: dict[str, Any]) -> Reply:
-    """DescribeEventConfigurations: every kind that the model knows."""
+    """DescribeEventConfigurations: every kind of the model."""
     del params
     found = {kind: {"Enabled": enabled} for kind, enabled in region.event_kinds.items()}
     return Reply({"eventConfigurations": found, "lastModifiedDate": region.events_changed_at})
 
 
 def tell_job(region: Region, job: Job, operation: str) -> list[Event]:
-    """The job was ``completed``, ``canceled``, ``deleted``, or one of the latter two has begun (``…_in_progress``)."""
+    """The event for ``operation``: completed, canceled, deleted, cancellation_in_progress or deletion_in_progress."""
     if not region.event_kinds.get("JOB"):
         return []
     statuses = [one.status for one in job.latest()]
@@ -194,7 +194,7 @@ def tell_job(region: Region, job: Job, operation: str) -> list[Event]:
 
 
 def tell_execution(region: Region, execution: Execution, operation: str | None = None) -> list[Event]:
-    """The execution came to its end, or is deleted."""
+    """The event for an execution that ended, or whose ``operation`` is ``deleted``."""
     if not region.event_kinds.get("JOB_EXECUTION"):
         return []
     done = operation or execution.status.lower()

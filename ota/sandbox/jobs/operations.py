@@ -1,8 +1,8 @@
-"""Everything that is hung into moto, in this one place: methods on its IoT responses, and a jobs data plane.
+"""Adds the operations of this room to moto: methods on its IoT responses, and the jobs data plane as a service.
 
-Moto finds the handler of an operation by its snake_case name on the service's response class. An attribute set there
-from outside is all an added or replaced operation needs: no fork, no copied code. A contract test holds what is
-touched here to the pinned version.
+moto finds the handler of an operation by its snake_case name on the service's response class, so an added or replaced
+operation is an attribute that is set there: no fork, no copied code. A contract test compares what is used here with
+the pinned version.
 
 Source: moto 5.2.5, ``moto/core/responses.py`` (``call_action``) and ``moto/moto_server/werkzeug_app.py``.
 """
@@ -77,7 +77,7 @@ JOBS_DATA_OPERATIONS: Mapping[str, Operation] = {
         region, params["thingName"], params["jobId"], params
     ),
 }
-# How a refusal of the device's protocol is called over HTTP. No document tells VersionMismatch's.
+# The exception over HTTP for each code of the device's protocol. VersionMismatch's is not documented.
 _HTTP_CODES = {
     "InvalidRequest": "InvalidRequestException",
     "ResourceNotFound": "ResourceNotFoundException",
@@ -88,14 +88,14 @@ _HTTP_CODES = {
 
 
 class JobsDataResponse(BaseResponse):
-    """The jobs data plane as a service of moto's."""
+    """The jobs data plane as a service in moto."""
 
     def __init__(self) -> None:
         super().__init__(service_name=JOBS_DATA)
 
 
 def install(sandbox: Sandbox, directory: Path) -> None:
-    """Hang the sandbox's operations into moto. ``directory`` holds the CA that signs device certificates."""
+    """Install the sandbox's operations in moto. ``directory`` holds the CA that signs device certificates."""
     for name, operation in IOT_OPERATIONS.items():
         setattr(IoTResponse, camelcase_to_underscores(name), _method(sandbox, name, operation))
     for name, operation in JOBS_DATA_OPERATIONS.items():
@@ -150,7 +150,7 @@ def _params(response: Any, model: OperationModel) -> dict[str, Any]:
 
 
 def _for_http(operation: Operation) -> Operation:
-    """The device's view in HTTP's envelope: the document as text, errors as exceptions of the model."""
+    """A data plane operation for HTTP: the document as text, errors as exceptions of the model."""
 
     def run(region: Region, params: dict[str, Any]) -> Reply:
         try:
@@ -175,7 +175,7 @@ def _with_text(body: Any) -> Any:
 
 
 def _with_dates(shape: Any, value: Any) -> Any:
-    """Epoch seconds as moments where the model has timestamps; None left out."""
+    """Epoch seconds as datetimes where the model has timestamps; None left out."""
     if shape is None or value is None:
         return value
     if shape.type_name == "timestamp":

@@ -1,4 +1,4 @@
-"""URLs that let a device fetch an image from the sandbox's S3 without credentials, for a while.
+"""Presigned URLs, by which a device downloads an image from the sandbox's S3 without credentials for a limited time.
 
 Source: AWS IoT Developer Guide, "Managing jobs", presigned URLs (the placeholder names the object by its S3 URL);
 "Authenticating Requests: Using Query Parameters" of the S3 API reference.
@@ -22,7 +22,7 @@ AUTH_SCHEME = "aws.s3.presigned"
 
 
 def placeholder(region: Region, bucket: str, key: str, version_id: str | None) -> str:
-    """What a job's document carries in the place of a URL until a device asks for it."""
+    """The placeholder in a job document that becomes a URL when a device asks for the document."""
     version = f"?versionId={version_id}" if version_id else ""
     return f"${{aws:iot:s3-presigned-url:https://s3.{region.name}.amazonaws.com/{bucket}/{quote(key)}{version}}}"
 
@@ -46,7 +46,7 @@ def split_url(url: str) -> tuple[str, str, str | None]:
 
 
 def presign(region: Region, url: str, seconds: int) -> str:
-    """A URL of the sandbox that gives the object of ``url`` to anybody for ``seconds``."""
+    """A URL of the sandbox by which anybody can download the object of ``url`` for ``seconds``."""
     bucket, key, version_id = split_url(url)
     params = {"versionId": version_id} if version_id else {}
     request = AWSRequest("GET", f"{region.sandbox.endpoint_url}/{bucket}/{quote(key)}", params=params)
@@ -56,7 +56,7 @@ def presign(region: Region, url: str, seconds: int) -> str:
 
 
 def is_expired(query: str, now: float) -> bool:
-    """Whether the query of a request is that of a presigned URL whose time is over at ``now``, in epoch seconds."""
+    """Whether a request's query is of a presigned URL that has expired at ``now``, in epoch seconds."""
     values = parse_qs(query)
     try:
         signed_at = datetime.strptime(values["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)

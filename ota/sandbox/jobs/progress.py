@@ -14,19 +14,19 @@ from ota.sandbox.moto.lookups import has_thing, is_group, things_of
 from ota.sandbox.moto.responses import invalid_request
 
 from .model import CANCELED, COMPLETED, CONTINUOUS, IN_PROGRESS, QUEUED, SCHEDULED, SNAPSHOT, Event, Execution, Job
-from .notifications import tell_execution, tell_job, watched
+from .notifications import collect_notifications, tell_execution, tell_job
 from .state import Region
 
 ROLLOUT_STEP_S = 60.0
 
 
 def roll_out(region: Region, job: Job) -> list[Event]:
-    """Queue the job on as many waiting things as its rate allows in a minute; the rest follow each minute."""
+    """Create executions for as many waiting things as the rate allows for a minute; repeat each minute for the rest."""
     if job.status != IN_PROGRESS:
         return []
     rate = _rate(job)
     batch, job.waiting = job.waiting[:rate], job.waiting[rate:]
-    with watched(region, batch) as events:
+    with collect_notifications(region, batch) as events:
         for thing_name in batch:
             _queue(region, job, thing_name)
     if job.waiting:
@@ -35,7 +35,7 @@ def roll_out(region: Region, job: Job) -> list[Event]:
 
 
 def after_change(region: Region, execution: Execution) -> list[Event]:
-    """What follows for the job when one of its executions has changed: another try, an abort, completion."""
+    """The consequences of an execution's change for its job: retry, abort, completion."""
     job = region.jobs.get(execution.job_id)
     if job is None or not execution.is_over:
         return []
@@ -46,10 +46,10 @@ def after_change(region: Region, execution: Execution) -> list[Event]:
 
 
 def cancel(region: Region, job: Job, *, comment: str | None, force: bool) -> list[Event]:
-    """Cancel what is queued; with ``force`` also what is in progress."""
+    """Cancel queued executions; with ``force`` also those in progress."""
     ends = {QUEUED, IN_PROGRESS} if force else {QUEUED}
     concerned = [one for one in job.latest() if one.status in ends]
-    with watched(region, [one.thing_name for one in concerned]) as events:
+    with collect_notifications(region, [one.thing_name for one in concerned]) as events:
         for execution in concerned:
             execution.force_canceled = force
             execution.change(CANCELED, region.now())
@@ -62,7 +62,7 @@ def cancel(region: Region, job: Job, *, comment: str | None, force: bool) -> lis
 
 
 def follow_registry(region: Region) -> list[Event]:
-    """Continuous jobs reach things that joined a group; executions of things that left or are gone are REMOVED."""
+    """Add things that joined a group to continuous jobs; executions of things that left or are gone become REMOVED."""
     events: list[Event] = []
     for job in list(region.jobs.values()):
         if job.status == IN_PROGRESS:
@@ -73,7 +73,7 @@ def follow_registry(region: Region) -> list[Event]:
 def _follow(region: Region, job: Job) -> list[Event]:
     members = set(things_of(region, job.targets)) if job.selection == CONTINUOUS else None
     gone = [one for one in job.latest() if not one.is_over and not _still_target(region, one.thing_name, members)]
-    with watched(region, [one.thing_name for one in gone]) as events:
+    with collect_notifications(region, [one.thing_name for one in gone]) as events:
         for execution in gone:
             execution.change("REMOVED", region.now())
     events += [event for one in gone for event in tell_execution(region, one)]
@@ -121,7 +121,7 @@ def _retry(region: Region, job: Job, execution: Execution) -> list[Event]:
     ]
     if job.status != IN_PROGRESS or execution.retry_attempt >= max(allowed, default=0):
         return []
-    with watched(region, [execution.thing_name]) as events:
+    with collect_notifications(region, [execution.thing_name]) as events:
         _queue(region, job, execution.thing_name, execution.retry_attempt + 1)
     return events
 
@@ -150,14 +150,14 @@ Schedule = tuple[float | None, float | None]
 
 
 def read_schedule(region: Region, config: dict[str, Any]) -> Schedule:
-    """Seconds until the job starts and until it ends, where it has a schedule."""
+    """Seconds until the job starts and until it ends, None where not scheduled."""
     if config.get("maintenanceWindows"):
         raise invalid_request("The sandbox does not have maintenance windows.")
     return _seconds_until(region, config.get("startTime")), _seconds_until(region, config.get("endTime"))
 
 
 def begin(region: Region, job: Job, schedule: Schedule) -> list[Event]:
-    """Roll the job out now, or put its start and its end on the agenda."""
+    """Roll the job out now, or schedule its start and its end."""
     start_s, end_s = schedule
     if end_s is not None:
         behaviour = job.config["schedulingConfig"].get("endBehavior", "STOP_ROLLOUT")

@@ -1,11 +1,11 @@
-"""What the sandbox knows beyond moto, and its clock: OTA updates, streams, jobs, and what is due when.
+"""The state that moto does not have: jobs, OTA updates and streams of each region, the clock, and scheduled work.
 
-One :class:`Sandbox` for the process, one :class:`Region` for each account and region. What AWS does later is an entry
-in the agenda, run when its time has come: by the ticking thread and before each request, so that a pause of zero means
-"finished before the next call". Moto stays the keeper of things, groups, buckets and roles; it is asked when needed.
+There is one :class:`Sandbox` for the process and one :class:`Region` for each account and region. Asynchronous work is
+an entry of the agenda. It runs when it is due: in the ticking thread and before each request, so that a pause of zero
+means "finished before the next call". Things, groups, buckets and roles stay in moto and are looked up there.
 
-The logic in the neighbouring modules takes a :class:`Region` and plain dicts and returns plain dicts and events, so
-that HTTP and, later, an MQTT broker in the same process share it.
+The operations in the other modules take a :class:`Region` and plain dicts and return plain dicts and events, so that
+the HTTP server and the MQTT broker share them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .model import Event, Job, Stream, Update
 
 log = logging.getLogger(__name__)
 
-# What UpdateEventConfigurations can turn on; of these the sandbox has the events of jobs.
+# The kinds of events for UpdateEventConfigurations; the sandbox publishes those of jobs and job executions.
 EVENT_KINDS = (
     "THING",
     "THING_GROUP",
@@ -46,7 +46,7 @@ Listener = Callable[[str, str, Event], None]
 
 @dataclass
 class Region(AwsRegion):
-    """Everything of one account in one region that moto does not keep."""
+    """The state of one account in one region that moto does not have."""
 
     sandbox: Sandbox
     updates: dict[str, Update] = field(default_factory=dict)
@@ -60,12 +60,12 @@ class Region(AwsRegion):
         return self.sandbox.now()
 
     def later(self, delay_s: float, what: Later) -> None:
-        """Do ``what`` after ``delay_s`` seconds and publish the events it returns."""
+        """Run ``what`` after ``delay_s`` seconds and publish the events it returns."""
         self.sandbox.schedule(self, delay_s, what)
 
 
 class Sandbox:
-    """The whole stand-in: regions, clock, agenda and the listeners to its events."""
+    """The state of the whole sandbox: regions, clock, agenda and the listeners to its events."""
 
     def __init__(self, *, pause_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
         self.pause_s = self._default_pause_s = pause_s
@@ -88,7 +88,7 @@ class Sandbox:
         return self._clock() + self._ahead_s
 
     def move_clock(self, seconds: float) -> None:
-        """Let ``seconds`` go by at once and do what has become due."""
+        """Move the clock ahead by ``seconds`` and run what has become due."""
         with self._changed:
             self._ahead_s += seconds
             self.run_due()
@@ -103,29 +103,29 @@ class Sandbox:
         return iter(list(self._regions.values()))
 
     def schedule(self, region: Region, delay_s: float, what: Later) -> None:
-        """Put ``what`` on the agenda."""
+        """Add ``what`` to the agenda."""
         with self._changed:
             heapq.heappush(self._agenda, (self.now() + delay_s, next(self._order), region, what))
             self._changed.notify()
 
     def run_due(self) -> None:
-        """Do everything whose time has come, in order, and publish what it causes."""
+        """Run everything that is due, in order, and publish the events it returns."""
         with self.lock:
             while self._agenda and self._agenda[0][0] <= self.now():
                 _, _, region, what = heapq.heappop(self._agenda)
                 try:
                     self.publish(region, what())
-                except Exception:  # one entry's failure must not take the next one, or a stranger's call, with it
+                except Exception:  # one entry's failure must not stop the next one or fail another client's call
                     log.exception("an entry of the agenda failed")
 
     def publish(self, region: Region, events: list[Event]) -> None:
-        """Hand the events to every listener, in order."""
+        """Pass the events to every listener, in order."""
         for event in events:
             for listener in self.listeners:
                 listener(region.account_id, region.name, event)
 
     def reset(self) -> None:
-        """Forget everything but the settings; what was due no longer is."""
+        """Delete all state and the agenda, and restore the default settings."""
         with self.lock:
             self._regions.clear()
             self._agenda.clear()
@@ -137,7 +137,7 @@ class Sandbox:
             self._ahead_s = 0.0
 
     def tick_forever(self) -> None:
-        """Do what becomes due even when no request comes; runs in a thread of its own."""
+        """Run what becomes due even when no request comes; runs in a thread of its own."""
         while True:
             with self._changed:
                 self.run_due()

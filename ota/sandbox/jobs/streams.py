@@ -39,7 +39,7 @@ def create_stream(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def update_stream(region: Region, params: dict[str, Any]) -> Reply:
-    """UpdateStream: what is given replaces what was; the version rises by one."""
+    """UpdateStream: replaces the given members; the version rises by one."""
     stream = find_stream(region, params["streamId"])
     role_arn = params.get("roleArn") or stream.role_arn
     if params.get("files"):
@@ -75,7 +75,7 @@ def list_streams(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def delete_stream(region: Region, params: dict[str, Any]) -> Reply:
-    """DeleteStream: not while an OTA update in progress sends it."""
+    """DeleteStream: refused while an OTA update in progress uses it."""
     stream = find_stream(region, params["streamId"])
     user = _user_of(region, stream.stream_id)
     if user is not None:
@@ -85,11 +85,11 @@ def delete_stream(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def bind_files(region: Region, files: list[dict[str, Any]], role_arn: str, source_arn: str) -> tuple[StreamFile, ...]:
-    """The files bound to their objects, read with the role.
+    """Bind the files to their objects, checked with the role.
 
     Raises:
-        AwsError: InvalidRequestException for a number used twice, a role that can not be assumed or may not read,
-            ResourceNotFoundException for an object that is not there.
+        AwsError: InvalidRequestException for a duplicate fileId, a role that cannot be assumed or must not read the
+            object, or an object that does not exist.
     """
     if len({one.get("fileId") for one in files} - {None}) < len(files):
         raise invalid_request("The files of a stream must have fileIds, each another one.")
@@ -102,7 +102,7 @@ def bind_files(region: Region, files: list[dict[str, Any]], role_arn: str, sourc
 def add_stream(
     region: Region, stream_id: str, role_arn: str, files: tuple[StreamFile, ...], description: str | None = None
 ) -> Stream:
-    """Keep a new stream."""
+    """Store a new stream."""
     now = region.now()
     stream = Stream(stream_id, region.arn(f"stream/{stream_id}"), role_arn, files, now, now, description)
     region.streams[stream_id] = stream
@@ -110,7 +110,7 @@ def add_stream(
 
 
 def remove_stream(region: Region, stream_id: str) -> None:
-    """Forget a stream and its tags; absent is fine."""
+    """Delete a stream and its tags; nothing happens when it does not exist."""
     stream = region.streams.pop(stream_id, None)
     if stream is not None:
         tags.drop(region.account_id, region.name, stream.arn)
@@ -139,7 +139,7 @@ def check_readable(region: Region, role_arn: str, location: dict[str, str]) -> s
 
 
 def bind(region: Region, file_id: int, location: dict[str, str]) -> StreamFile:
-    """A file bound to its object, which must be there."""
+    """Bind a file to its object, which must exist."""
     found = find_object(region.account_id, location["bucket"], location["key"], location.get("version"))
     if found is None:
         raise not_found(f"S3 object {location['key']} does not exist in bucket {location['bucket']}.")
@@ -185,7 +185,7 @@ MAX_TOKEN_BYTES = 64
 
 
 class StreamError(Exception):
-    """A refusal, by its code (``VersionMismatch`` …) and sentence."""
+    """A refusal of a device's request, with its code (``VersionMismatch`` …) and message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -203,10 +203,10 @@ def describe(region: Region, stream_id: str, request: Mapping[str, Any]) -> dict
 
 
 def get_blocks(region: Region, stream_id: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The blocks asked for, one answer each: ``{"c"?, "f", "l": payload bytes, "i": block index, "p": bytes}``.
+    """The requested blocks, one answer each: ``{"c"?, "f", "l": payload bytes, "i": block index, "p": bytes}``.
 
-    ``b`` in the request is the bitmap as bytes. At most 128 KiB come of one request. Blocks that tests have declared
-    lost are left out.
+    ``b`` in the request is the bitmap as bytes. At most 128 KiB for one request. Blocks that tests have declared lost
+    are left out.
     """
     token = _token(request)
     stream = _find(region, stream_id)

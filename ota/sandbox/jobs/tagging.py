@@ -1,4 +1,4 @@
-"""The tag operations of AWS IoT, for everything in the registry that may carry tags.
+"""The tag operations of AWS IoT, for every kind of object that can have tags.
 
 Source: AWS IoT API reference, TagResource, UntagResource, ListTagsForResource; "Tagging your AWS IoT resources".
 """

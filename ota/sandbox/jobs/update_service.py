@@ -37,7 +37,7 @@ _JOB_CONFIG = {
 
 
 class WorkFailed(Exception):
-    """The service could not go on; ``info`` becomes the update's ``errorInfo``."""
+    """A step failed; ``info`` becomes the update's ``errorInfo``."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -45,14 +45,14 @@ class WorkFailed(Exception):
 
 
 def begin(region: Region, update: Update) -> list[Event]:
-    """CREATE_PENDING is over."""
+    """End CREATE_PENDING: set CREATE_IN_PROGRESS and schedule the creation."""
     update.become("CREATE_IN_PROGRESS", region.now())
     region.later(region.sandbox.pause_s, partial(_create, region, update))
     return []
 
 
 def begin_deletion(region: Region, update: Update, *, delete_stream: bool) -> list[Event]:
-    """Begin to take away job and stream with the role; without one the deletion fails."""
+    """Begin to delete job and stream with the role; the deletion fails when the role does not permit it."""
     stream_id = update.made_stream if delete_stream else None
     job = region.jobs.get(update.job_id)
     try:
@@ -118,7 +118,7 @@ def _check_action(region: Region, update: Update, action: str, resource: str) ->
 
 
 def _bind_files(region: Region, update: Update) -> tuple[str | None, list[StreamFile]]:
-    """The files bound to their objects, and the stream that sends them, made where MQTT needs one."""
+    """Bind the files to their objects; create the stream that sends them when MQTT is used."""
     locations = [file["fileLocation"] for file in update.request["files"]]
     if "stream" in locations[0]:
         return _given_stream(region, update, [one["stream"] for one in locations])
@@ -211,10 +211,10 @@ def _service(name: str) -> str:
 
 @dataclass(frozen=True)
 class OtaFile:
-    """One file of an update as its document tells it. ``url`` is a placeholder, None for MQTT alone.
+    """One file in the job document. ``url`` is a placeholder, None for MQTT alone.
 
-    ``signature`` is the text the caller gave, ``hash_name`` and ``signature_name`` his names for the algorithms: they
-    make up the key, unchecked, as the service does it.
+    ``signature``, ``hash_name`` and ``signature_name`` are the caller's; the two names form the key of the signature,
+    unchecked, as in the service.
     """
 
     path: str
@@ -229,7 +229,7 @@ class OtaFile:
 
 
 def ota_document(protocols: Sequence[str], stream_id: str | None, files: Sequence[OtaFile]) -> str:
-    """The document as JSON text without blanks."""
+    """The document as compact JSON."""
     body: dict[str, Any] = {"protocols": list(protocols)}
     if stream_id is not None:
         body["streamname"] = stream_id

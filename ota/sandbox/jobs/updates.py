@@ -34,7 +34,7 @@ _RETURNED = (
 
 
 def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
-    """CreateOTAUpdate: answers CREATE_PENDING; the work is on the agenda."""
+    """CreateOTAUpdate: answers CREATE_PENDING and schedules the work."""
     update_id = params["otaUpdateId"]
     arn, job_id = region.arn(f"otaupdate/{update_id}"), f"{JOB_PREFIX}{update_id}"
     if update_id in region.updates:
@@ -57,7 +57,7 @@ def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def get_ota_update(region: Region, params: dict[str, Any]) -> Reply:
-    """GetOTAUpdate: neither role, abort nor timeout configuration comes back."""
+    """GetOTAUpdate: without role, abort and timeout configuration, as on AWS."""
     update = _find(region, params["otaUpdateId"])
     info = {
         "otaUpdateId": update.update_id,
@@ -84,10 +84,10 @@ def list_ota_updates(region: Region, params: dict[str, Any]) -> Reply:
 
 
 def delete_ota_update(region: Region, params: dict[str, Any]) -> Reply:
-    """DeleteOTAUpdate: DELETE_IN_PROGRESS for a while, then gone or DELETE_FAILED.
+    """DeleteOTAUpdate: DELETE_IN_PROGRESS for a while, then deleted or DELETE_FAILED.
 
-    AWS documents neither the refusal of an update whose job still runs nor of one that is being created; both are
-    taken to be InvalidRequestException.
+    AWS documents no code for the refusal of an update whose job still runs or that is being created; both are assumed
+    to be InvalidRequestException.
     """
     update = _find(region, params["otaUpdateId"])
     if update.status == "DELETE_IN_PROGRESS":
@@ -132,7 +132,7 @@ MAX_TARGETS = 100
 
 
 def check_request(params: dict[str, Any], job_id: str) -> None:
-    """InvalidRequestException or LimitExceededException for what AWS does not take."""
+    """Refuse an invalid request: InvalidRequestException or LimitExceededException."""
     if len(job_id) > MAX_JOB_ID:
         most = MAX_JOB_ID - len(JOB_PREFIX)
         raise invalid_request(

@@ -1,8 +1,8 @@
-"""A certificate authority of the sandbox's own, in the place of Amazon's.
+"""The sandbox's certificate authority, in place of Amazon's.
 
-Certificates from here are real X.509: they carry the key of the signing request, chain to one CA, and say when
-they end, so that mutual TLS, openssl and a firmware's parser treat them as they treat AWS's. The CA's key is
-EC P-256 because it is made in a millisecond; it is kept on disk so that certificates outlive a restart.
+Its certificates are real X.509: they contain the key of the signing request, chain to one CA and have a validity, so
+that mutual TLS, openssl and a firmware's parser treat them as they treat AWS's. The CA's key is
+EC P-256 because that is generated in a millisecond; it is kept on disk so that certificates stay valid after a restart.
 
 Source: AWS IoT Developer Guide, "X.509 client certificates" (subjects, validity until the end of 2049, accepted
 keys); RFC 5280.
@@ -52,7 +52,7 @@ class Authority:
         """A certificate for a signing request (PEM), with the request's subject and key.
 
         Raises:
-            BadRequestError: no signing request, not signed by its own key, or a key AWS does not take.
+            BadRequestError: not a signing request, not signed by its own key, or a key that AWS does not accept.
         """
         request = _load_request(pem)
         return self.issue(request.subject, request.public_key())
@@ -69,7 +69,7 @@ class Authority:
 
 
 def open_authority(directory: Path) -> Authority:
-    """The CA kept in ``directory`` (``ca.pem``, ``ca.key``); made there when there is none that is whole."""
+    """The CA kept in ``directory`` (``ca.pem``, ``ca.key``); created when it is missing or damaged."""
     key_path, ca_path = directory / _KEY_NAME, directory / CA_NAME
     kept = _read(key_path, ca_path)
     if kept is not None:
@@ -127,7 +127,7 @@ def load_certificate(pem: str) -> x509.Certificate:
 
 
 def _read(key_path: Path, ca_path: Path) -> Authority | None:
-    """The kept pair; None where a file is missing, was cut off or belongs to another."""
+    """The stored pair; None where a file is missing, truncated or does not match the other."""
     try:
         key = serialization.load_pem_private_key(key_path.read_bytes(), password=None)
         certificate = x509.load_pem_x509_certificate(ca_path.read_bytes())

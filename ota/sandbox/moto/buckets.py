@@ -40,7 +40,7 @@ _ACTIONS = {"HeadBucket": "ListBucket", "PutPublicAccessBlock": "PutBucketPublic
 
 
 def response_methods() -> dict[str, Method]:
-    """The methods for ``S3Response``, by name; to be asked for before the class is touched."""
+    """The methods for ``S3Response``, by name; call it before the class is changed."""
     return {
         "_bucket_response": _checked(S3Response._bucket_response),
         "_key_response": _checked(S3Response._key_response),
@@ -50,7 +50,7 @@ def response_methods() -> dict[str, Method]:
 
 
 def backend_methods() -> dict[str, Method]:
-    """The methods for ``S3Backend``, by name; to be asked for before the class is touched."""
+    """The methods for ``S3Backend``, by name; call it before the class is changed."""
     create, delete = S3Backend.create_bucket, S3Backend.delete_bucket
 
     def create_bucket(self: Any, bucket_name: str, *args: Any, **kwargs: Any) -> Any:
@@ -69,7 +69,7 @@ def backend_methods() -> dict[str, Method]:
         bucket = self.get_bucket(bucket_name)
         deleted = None if bucket.multiparts else delete(self, bucket_name)  # None: BucketNotEmpty
         if deleted is not None:
-            self.tagger.delete_all_tags_for_resource(bucket.arn)  # moto would give them to the next of this name
+            self.tagger.delete_all_tags_for_resource(bucket.arn)  # moto would keep them for a new bucket of this name
         return deleted
 
     own: tuple[Method, ...] = (create_bucket, delete_bucket, get_bucket, delete_bucket_encryption)
@@ -84,7 +84,7 @@ def backend_methods() -> dict[str, Method]:
 
 
 def get_bucket(self: Any, bucket_name: str) -> Any:
-    """``S3Backend.get_bucket``: this account's own; another account's is refused, no policy can open it here."""
+    """``S3Backend.get_bucket``: a bucket of this account; one of another account is always refused."""
     bucket = self.buckets.get(bucket_name) or self.table_buckets.get(bucket_name)
     if bucket is not None:
         return bucket
@@ -94,7 +94,7 @@ def get_bucket(self: Any, bucket_name: str) -> Any:
 
 
 def delete_bucket_encryption(self: Any, bucket_name: str) -> None:
-    """``S3Backend.delete_bucket_encryption``: back to the default; no bucket is without."""
+    """``S3Backend.delete_bucket_encryption``: back to the default encryption."""
     self.get_bucket(bucket_name).encryption = _sse_s3()
 
 
@@ -180,7 +180,7 @@ def _sse_s3() -> dict[str, Any]:
 
 
 def _taken(bucket_name: str) -> S3ClientError:
-    """BucketAlreadyExists, but not moto's own class, which moto would take for a bucket of the caller."""
+    """BucketAlreadyExists, but not moto's own class, which moto treats as a bucket of the caller."""
     error = S3ClientError(
         "BucketAlreadyExists",
         "The requested bucket name is not available. The bucket namespace is shared by all users of the system. "
@@ -194,10 +194,10 @@ _TRAILER = re.compile(rb"x-amz-checksum-(\w+):([A-Za-z0-9+/]+={0,2})\r?\n")
 
 
 def read_checksum(self: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
-    """``S3Response._get_checksum``: the algorithm and the base64 value that was sent, else computed.
+    """``S3Response._get_checksum``: the algorithm and the base64 value, sent by the client or computed.
 
     Raises:
-        S3ClientError: BadDigest, when what was sent is not the checksum of the body.
+        S3ClientError: BadDigest, when the value sent is not the checksum of the body.
     """
     body = self.body or b""
     _check_md5(self.headers.get("Content-MD5"), body)

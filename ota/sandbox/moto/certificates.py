@@ -1,7 +1,7 @@
-"""IoT certificates with AWS's life: issued by a CA, listed newest first, deleted only when nothing needs them.
+"""IoT certificates as AWS treats them: issued by a CA, listed newest first, deleted only when detached and inactive.
 
-Each function here stands in for the method of the same name of moto's ``IoTResponse``, whose certificates are signed
-by their own key, end after a day by their description, and take any text for a signing request.
+Each function replaces the method of the same name of moto's ``IoTResponse``, whose certificates are self-signed, have a
+validity of one day in their description, and are issued for any text.
 
 Source: AWS IoT API reference (CreateKeysAndCertificate, CreateCertificateFromCsr, RegisterCertificate,
 RegisterCertificateWithoutCA, DescribeCertificate, ListCertificates, UpdateCertificate, DeleteCertificate).
@@ -62,12 +62,12 @@ def register_certificate(self: Any) -> ActionResult:
 
 
 def register_certificate_without_ca(self: Any) -> ActionResult:
-    """RegisterCertificateWithoutCA: a certificate of any CA, told apart by the device's host name."""
+    """RegisterCertificateWithoutCA: a certificate of any CA."""
     return ActionResult(_registered(self, None))
 
 
 def describe_certificate(self: Any) -> ActionResult:
-    """DescribeCertificate, with the validity that the certificate itself states."""
+    """DescribeCertificate, with the validity of the certificate itself."""
     found = self.iot_backend.describe_certificate(self.params["certificateId"])
     inside = load_certificate(found.certificate_pem)
     validity = {"notBefore": inside.not_valid_before_utc, "notAfter": inside.not_valid_after_utc}
@@ -88,7 +88,7 @@ def list_certificates(self: Any) -> ActionResult:
 
 
 def update_certificate(self: Any) -> ActionResult:
-    """UpdateCertificate: the states that a transfer sets by itself cannot be asked for."""
+    """UpdateCertificate: a status that only a transfer sets is refused."""
     status = self.params["newStatus"]
     if status not in _SETTABLE:
         raise invalid_request(f"The status {status} is for internal use only.")
@@ -100,7 +100,7 @@ def update_certificate(self: Any) -> ActionResult:
 
 
 def delete_certificate(self: Any) -> ActionResult:
-    """DeleteCertificate: INACTIVE and on no thing; ``forceDelete`` overrides attached policies only."""
+    """DeleteCertificate: must be inactive, attached to no thing; ``forceDelete`` overrides attached policies only."""
     backend = self.iot_backend
     found = backend.describe_certificate(self.params["certificateId"])
     if found.status == "ACTIVE":

@@ -1,9 +1,9 @@
-"""AWS's rules for names and values, checked as the service checks them before an operation begins.
+"""Checks the parameters of a request against the constraints of the service model, as AWS does.
 
 botocore's client checks types, required members and minimum lengths only. The same service models also carry the
 maximum lengths, patterns, ranges and enumerations that AWS enforces on its side, so they are read from there: one
-walk over the parsed parameters covers every operation, and the rules follow the installed botocore. S3's model
-carries no pattern for bucket names, so that rule stands here by itself.
+walk over the parsed parameters covers every operation, and the constraints follow the installed botocore. S3's model
+has no pattern for bucket names, so that rule is here.
 
 Source: botocore's service models (iot, iam, sts); S3 User Guide, "General purpose bucket naming rules".
 """
@@ -41,7 +41,7 @@ def is_bucket_name(name: str) -> bool:
 
 
 def find_violations(shape: Any, params: Mapping[str, Any]) -> str | None:
-    """AWS's sentence about all parameters that break the model's constraints, or None when none does.
+    """AWS's message about all parameters that violate the model's constraints, or None.
 
     Args:
         shape: the operation's input shape (``botocore.model.StructureShape``).

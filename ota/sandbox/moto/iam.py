@@ -63,7 +63,7 @@ def replacements() -> dict[str, Method]:
 
 
 def get_role(self: Any, role_name: str) -> Any:
-    """The role of this name, or NoSuchEntity in AWS's words, as the class that moto itself expects here."""
+    """The role of this name, or NoSuchEntity with AWS's message, as the exception class that moto expects here."""
     for role in self.get_roles():
         if role.name == role_name:
             return role
@@ -71,7 +71,7 @@ def get_role(self: Any, role_name: str) -> Any:
 
 
 def attach_role_policy(self: Any, policy_arn: str, role_name: str) -> None:
-    """Repeatable; ten managed policies for a role."""
+    """Attach a managed policy: repeatable; ten for a role."""
     role = self.get_role(role_name)
     policy = self.managed_policies.get(policy_arn)
     if policy is None:
@@ -123,7 +123,7 @@ def _check_boundary(self: Any, policy_arn: str | None) -> None:
 
 
 def _no_such_boundary(policy_arn: str) -> NoSuchEntity:
-    """What IAM says of a permissions boundary that does not exist. UNVERIFIED: code and text are from memory."""
+    """The refusal of a permissions boundary that does not exist. UNVERIFIED: code and text are from memory."""
     return NoSuchEntity(f"Scope ARN: {policy_arn} does not exist or is not attachable.")
 
 
@@ -174,7 +174,7 @@ def _is_principal(self: Any, kind: str, name: str) -> bool:
 
 
 def _exists(self: Any, arn: str) -> bool:
-    """A user or role of this account must exist; what other accounts have cannot be seen."""
+    """Whether a user or role of this account exists; principals of other accounts are assumed to exist."""
     found = _ENTITY.fullmatch(arn)
     if found is None or found.group(1) != self.account_id:
         return True
@@ -191,7 +191,7 @@ MANAGED_POLICIES = ("AmazonFreeRTOSOTAUpdate", "AWSIoTRuleActions", "AWSIoTLoggi
 
 
 def aws_policies(self: Any) -> list[AWSManagedPolicy]:
-    """Stands in for ``IAMBackend._init_aws_policies``: the four policies, for one account."""
+    """Replaces ``IAMBackend._init_aws_policies``: the four policies, for one account."""
     return [
         AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _policy_data(name))
         for name in MANAGED_POLICIES
@@ -214,7 +214,7 @@ _EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allo
 
 @dataclass(frozen=True)
 class Principal:
-    """Whose policies are asked: their documents, and those of the boundary; None for no boundary."""
+    """The entity whose policies are simulated: their documents, and those of its boundary; None for no boundary."""
 
     arn: str
     documents: list[str]

@@ -1,7 +1,7 @@
-"""Makes moto as strict as AWS: the one place where this half of the sandbox is hung into moto's classes.
+"""Installs this room in moto: replaces methods of moto's classes by stricter ones and adds missing ones.
 
-Two kinds of change. Methods of moto's are replaced by the functions of the neighbouring modules, name by name; and
-every call to IoT, IAM and STS is first held against the constraints of its service model.
+Methods are replaced by the functions of the other modules, by name; and the parameters of every call to IoT, IAM and
+STS are first checked against the constraints of its service model.
 
 Source: moto 5.2.5, the classes ``IoTResponse``, ``IAMBackend``, ``IamResponse``, ``TokenResponse``, ``STSBackend``,
 ``S3Response``, ``S3Backend`` and ``FakeCertificate``; their methods are found by name, so a contract test holds them.
@@ -79,17 +79,17 @@ _IOT_OPERATIONS: dict[ModuleType, tuple[str, ...]] = {
 
 
 def install(directory: Path | None = None) -> None:
-    """Hang the strict parts into moto, once for the process.
+    """Install everything in moto, once for the process.
 
     Args:
-        directory: where the CA is kept (``ca.pem``, ``ca.key``); None makes one that ends with the process.
+        directory: where the CA is kept (``ca.pem``, ``ca.key``); None uses a new one in memory.
     """
     if hasattr(IoTResponse, _MARK):
         return
     for owner, name, method in (*replacements(directory), *speedups.replacements(), *additions()):
         setattr(owner, name, method)
     setattr(IoTResponse, _MARK, True)
-    # no shapes of the services' models; moto would warn at every such refusal
+    # not in the services' models; moto would warn at every such refusal
     moto_errors.COMMON_ERROR_CODES.extend(["AccessDenied", "SerializationException"])
 
 
@@ -129,7 +129,7 @@ def _iot_methods(directory: Path | None) -> dict[str, Method]:
 
 
 def _constrained(owner: type[BaseResponse], code: str) -> Method:
-    """``call_action`` that first holds the parameters against the service model, as AWS does before anything else."""
+    """``call_action`` that first checks the parameters against the service model, as AWS does."""
     original = owner.call_action
 
     def call_action(self: Any) -> Any:
@@ -149,7 +149,7 @@ def _constrained(owner: type[BaseResponse], code: str) -> Method:
 
 
 def _page_token(params: Mapping[str, Any]) -> str | None:
-    """Where a list goes on, by whatever name; moto takes a token apart without asking whether it is one of its own."""
+    """The page token of a request; moto parses a token without checking that it is one of its own."""
     return next((params[name] for name in _TOKENS if params.get(name)), None)
 
 

@@ -26,7 +26,7 @@ _MOST_POLICIES = 10
 
 
 def create_policy(self: Any) -> ActionResult:
-    """CreatePolicy: the document must be well formed; tags go to the common store."""
+    """CreatePolicy: checks the document; tags go to the common tag store."""
     name, document, backend = self.params["policyName"], self.params["policyDocument"], self.iot_backend
     check_document(document)
     policy = backend.create_policy(name, document)
@@ -48,7 +48,7 @@ def get_policy(self: Any) -> ActionResult:
 
 
 def create_policy_version(self: Any) -> ActionResult:
-    """CreatePolicyVersion: the document must be well formed; moto counts the versions."""
+    """CreatePolicyVersion: checks the document; moto counts the versions."""
     check_document(self.params["policyDocument"])
     version = self.iot_backend.create_policy_version(
         self.params["policyName"], self.params["policyDocument"], bool(self.params.get("setAsDefault"))
@@ -65,7 +65,7 @@ def set_default_policy_version(self: Any) -> ActionResult:
 
 
 def delete_policy(self: Any) -> ActionResult:
-    """DeletePolicy: refused while attached or with further versions; the tags go with it."""
+    """DeletePolicy: refused while attached or with further versions; deletes its tags too."""
     name, backend = self.params["policyName"], self.iot_backend
     arn = backend.get_policy(name).arn
     backend.delete_policy(name)
@@ -88,7 +88,7 @@ def attach_principal_policy(self: Any) -> ActionResult:
 def detach_policy(self: Any) -> ActionResult:
     """DetachPolicy: success when there is nothing to detach; the target must exist.
 
-    Source: the Terraform AWS provider, which meets no error for a missing policy and "Invalid Target" for a
+    Source: the Terraform AWS provider, which gets no error for a missing policy and "Invalid Target" for a
     missing target (``aws_iot_policy_attachment``, delete).
     """
     name, target, backend = self.params["policyName"], self.params["target"], self.iot_backend

@@ -61,7 +61,7 @@ class ContentCache:
         self._total_bytes = 0
 
     def get(self, name: Hashable, read: Callable[[], bytes]) -> bytes:
-        """The content of this name, read where it is not kept."""
+        """The content with this name, from the cache or else from ``read``."""
         if name in self._kept:
             self._kept.move_to_end(name)
             return self._kept[name]

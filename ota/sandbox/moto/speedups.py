@@ -1,11 +1,11 @@
-"""Spares moto work that it would do anew several times in every request.
+"""Caches work that moto repeats several times in every request.
 
 Moto looks up the operation of a REST request by its URL four or five times, lists the methods of its response class
-by reflection, and draws each request id letter by letter: together a third of what a call costs. The tests of a tool
-make thousands of calls, so each of these is done once.
+by reflection, and generates each request id letter by letter: together a third of the time of a call. The tests of a
+tool make thousands of calls, so each of these is done once.
 
 Source: moto 5.2.5, ``BaseResponse._get_action_from_method_and_request_uri`` and ``call_action``; werkzeug's
-``Map.redirect_defaults``, a search through all rules for URLs with default values, which AWS does not have.
+``Map.redirect_defaults``, a search through all rules for URLs with default values, which AWS's APIs do not have.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _route_once() -> Callable[..., Any]:
     original = BaseResponse._get_action_from_method_and_request_uri
 
     def route(self: Any, request: Any) -> Any:
-        """The operation's name, kept on the response object, which lives as long as one request."""
+        """The operation's name, cached on the response object, which exists for one request."""
         kept = vars(self)
         if _KEPT not in kept:
             kept[_KEPT] = original(self, request)
@@ -53,7 +53,7 @@ def _without_redirects(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _set_request_id(headers: dict[str, Any] | None = None) -> str:
-    """An id in AWS's form, put into the answer's headers too."""
+    """A new request id, also set in the answer's headers."""
     request_id = str(uuid.uuid4())
     if headers is not None:
         headers["x-amzn-requestid"] = request_id

@@ -1,7 +1,7 @@
-"""STS as a caller meets it: who dummy credentials are, and a role that is assumed only when it trusts the caller.
+"""STS: the identity of dummy credentials, and roles that are assumed only when they trust the caller.
 
-Each function stands in for the method of the same name of moto's ``TokenResponse`` or ``STSBackend``. moto hands out
-credentials for any role, existing or not.
+Each function makes the replacement of a method of moto's ``TokenResponse``, ``STSBackend`` or ``IamResponse``. moto
+returns credentials for any role, existing or not.
 
 Source: AWS STS API reference (AssumeRole, GetCallerIdentity); IAM User Guide, "Troubleshoot access denied messages".
 """
@@ -42,7 +42,7 @@ def identity_method(original: Method) -> Method:
 
 
 def get_user_method(original: Method) -> Method:
-    """``IamResponse.get_user``: who asks for himself with unknown credentials is the user that STS tells of."""
+    """``IamResponse.get_user`` without a name: unknown credentials are the account's user ``moto``, as for STS."""
 
     def get_user(self: Any) -> Any:
         if self.params.get("UserName") or self.backend.get_user_from_access_key_id(self.get_access_key()):
@@ -77,13 +77,13 @@ def assume_role_method(original: Method) -> Method:
 
 
 def role_of(iam_backend: Any, access_key_id: str) -> str | None:
-    """The ARN of the role that these temporary credentials were given for, or None."""
+    """The ARN of the role of these temporary credentials, or None."""
     key = iam_backend.access_keys.get(access_key_id)
     return key.role_arn if key is not None else None
 
 
 def serialized_method(original: Method) -> Method:
-    """``TokenResponse.serialized``: AccessDenied is no shape of the STS model and has to bring its status along."""
+    """``TokenResponse.serialized``: status 403 for AccessDenied, which is not in the STS model."""
 
     def serialized(self: TokenResponse, action_result: Any) -> Any:
         status, headers, body = original(self, action_result)
@@ -94,7 +94,7 @@ def serialized_method(original: Method) -> Method:
 
 
 def _names_of(caller: str, account_id: str) -> frozenset[str]:
-    """Every form in which a trust policy may name this caller: itself, its role, its account."""
+    """All names by which a trust policy may list this caller: its own ARN, its role's, its account's."""
     names = {caller, account_id, f"arn:aws:iam::{account_id}:root"}
     if ":assumed-role/" in caller:
         role_name = caller.split(":assumed-role/", 1)[1].split("/", 1)[0]

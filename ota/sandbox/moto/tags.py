@@ -1,6 +1,6 @@
 """Tags of IoT objects, by ARN: one store for everything that TagResource, ListTagsForResource and ``tags=`` touch.
 
-Kept as moto keeps its state, in a backend for each account and region, so that moto's reset empties it too.
+Stored like moto's own state, in a backend for each account and region, so that moto's reset empties it too.
 
 Source: AWS IoT API reference, TagResource (50 tags; no key may begin with ``aws:``).
 """
@@ -28,10 +28,10 @@ tag_backends = BackendDict(TagBackend, "iot")
 
 
 def set_tags(account_id: str, region: str, arn: str, tags: Iterable[Mapping[str, str]]) -> None:
-    """Add ``[{"Key", "Value"}, …]`` to what the object carries; an existing key gets the new value.
+    """Add ``[{"Key", "Value"}, …]`` to the object's tags; an existing key gets the new value.
 
     Raises:
-        AwsError: InvalidRequestException for a key of AWS's own, LimitExceededException for more than 50 tags.
+        AwsError: InvalidRequestException for a key that begins with ``aws:``; LimitExceededException for over 50 tags.
     """
     given = {tag["Key"]: tag.get("Value", "") for tag in tags}
     reserved = [key for key in given if key.lower().startswith("aws:")]
@@ -50,14 +50,14 @@ def get_tags(account_id: str, region: str, arn: str) -> list[dict[str, str]]:
 
 
 def remove_tags(account_id: str, region: str, arn: str, keys: Iterable[str]) -> None:
-    """Take these keys off the object; keys it does not carry are no error."""
+    """Remove these keys from the object; missing keys are no error."""
     tags = _of(account_id, region, arn)
     for key in keys:
         tags.pop(key, None)
 
 
 def drop(account_id: str, region: str, arn: str) -> None:
-    """Forget the tags of an object that is gone."""
+    """Delete the tags of a deleted object."""
     tag_backends[account_id][region].tags.pop(arn, None)
 
 

@@ -1,7 +1,7 @@
 """The thing registry as AWS keeps it: idempotent creation, attribute limits, attached principals, one endpoint.
 
-moto overwrites a thing that is created twice, gives another endpoint on every call and ignores how a principal is
-attached, which would hide the mistakes that matter in the second run of a tool.
+moto overwrites a thing that is created twice, returns another endpoint on every call and ignores the type of a
+principal's attachment, which would hide mistakes in the second run of a tool.
 
 Each public function replaces the method of the same name of moto's ``IoTResponse``.
 
@@ -32,7 +32,7 @@ _ENDPOINT_FORMS = {
 
 
 def create_thing(self: Any) -> ActionResult:
-    """CreateThing: the same configuration again is success, another one is refused."""
+    """CreateThing: repeatable with the same configuration, refused with another one."""
     name, attributes = self.params["thingName"], _attributes(self.params)
     type_name, group = self.params.get("thingTypeName"), self.params.get("billingGroupName")
     backend = self.iot_backend
@@ -61,7 +61,7 @@ def update_thing(self: Any) -> ActionResult:
 
 
 def delete_thing(self: Any) -> ActionResult:
-    """DeleteThing: a missing thing is success, one with principals attached is refused."""
+    """DeleteThing: success for a missing thing, refused while principals are attached."""
     name, backend = self.params["thingName"], self.iot_backend
     thing = _find_thing(backend, name)
     if thing is None:
@@ -74,7 +74,7 @@ def delete_thing(self: Any) -> ActionResult:
 
 
 def describe_endpoint(self: Any) -> ActionResult:
-    """DescribeEndpoint: one address for each account, region and type, the same on every call."""
+    """DescribeEndpoint: one constant address for each account, region and type."""
     kind = self.params.get("endpointType") or "iot:Data"
     if kind not in _ENDPOINT_FORMS:
         raise invalid_request(f"Endpoint type {kind} not recognized.")
@@ -83,8 +83,8 @@ def describe_endpoint(self: Any) -> ActionResult:
 
 
 def endpoint_address(account_id: str, region: str, kind: str = "iot:Data-ATS") -> str:
-    """The endpoint's host name: 14 characters that stand for account and region, then the type's form."""
-    own = kind.removesuffix("-ATS")  # both data endpoints of an account begin alike
+    """The endpoint's host name: 14 characters derived from account and region, in the type's form."""
+    own = kind.removesuffix("-ATS")  # both data endpoints of an account have the same prefix
     number = int.from_bytes(hashlib.sha256(f"{account_id} {region} {own}".encode()).digest(), "big")
     letters = string.digits + string.ascii_lowercase
     name = "".join(letters[number // 36**place % 36] for place in range(13))
@@ -118,7 +118,7 @@ def _check_attribute_count(attributes: Mapping[str, str], type_name: str | None)
 
 
 def _check_billing_group(backend: Any, name: str | None) -> None:
-    """Before anything is made: moto looks for it when the thing is there already."""
+    """Checked first: moto looks for it only after it has created the thing."""
     if name and not any(one.billing_group_name == name for one in backend.billing_groups.values()):
         raise AwsError("ResourceNotFoundException", f"Billing group {name} does not exist.")
 
@@ -141,7 +141,7 @@ def _already_exists(thing: Any, account_id: str) -> AwsError:
 
 
 def _still_attached(name: str) -> AwsError:
-    """What AWS says when a thing with principals is deleted. UNVERIFIED: code and text are from memory."""
+    """The refusal to delete a thing with principals. UNVERIFIED: code and text are from memory."""
     return invalid_request(
         f"Cannot delete. Thing {name} is still attached to one or more principals",
     )
@@ -152,7 +152,7 @@ _NON_EXCLUSIVE = "NON_EXCLUSIVE_THING"
 
 
 def attach_thing_principal(self: Any) -> ActionResult:
-    """AttachThingPrincipal: repeatable, and an exclusive principal belongs to one thing only."""
+    """AttachThingPrincipal: repeatable; an exclusive principal belongs to one thing only."""
     name, principal = self.params["thingName"], self.params["principal"]
     wanted = self.params.get("thingPrincipalType") or _NON_EXCLUSIVE
     backend, types = self.iot_backend, _attachment_types(self.iot_backend)
@@ -215,13 +215,13 @@ def _typed_rows(self: Any, pairs: list[tuple[str, str]], key: str, index: int) -
 
 
 def _attachment_types(backend: Any) -> dict[tuple[str, str], str]:
-    """Kept on the backend itself, so that a reset of moto forgets them too."""
+    """Stored on moto's backend, so that a reset of moto deletes them too."""
     types: dict[tuple[str, str], str] = vars(backend).setdefault("thing_principal_types", {})
     return types
 
 
 def _exclusive_conflict(principal: str, name: str) -> AwsError:
-    """What AWS says when an exclusive attachment stands in the way. UNVERIFIED: the API lists only this code."""
+    """The refusal for a conflict with an exclusive attachment. UNVERIFIED: the API lists only this code."""
     return invalid_request(
         f"Principal {principal} cannot be attached to thing {name} this way: "
         "an exclusive attachment allows one thing only, and a type is changed by detaching first.",

@@ -1,12 +1,12 @@
-"""The sandbox's MQTT broker: a thread of its process that devices connect to as they connect to AWS IoT.
+"""The sandbox's MQTT broker: a thread of its process that devices connect to as they do to AWS IoT.
 
-Written here because nothing ready-made fits: amqtt refuses what clients publish on topics that begin with ``$`` since
-0.11.2 and gives a plugin no way to answer a publisher that has not subscribed, and mosquitto neither knows IoT policies
-nor lives in this process. The part of MQTT 3.1.1 that AWS serves is small.
+Existing brokers do not fit: amqtt since 0.11.2 refuses messages that clients publish on topics beginning with ``$`` and
+gives a plugin no way to answer a publisher that has not subscribed; mosquitto does not evaluate IoT policies and is
+another process. The part of MQTT 3.1.1 that AWS supports is small.
 
 One asyncio loop in one thread owns all connections. It shares the registry, jobs and streams with the HTTP side under
-the sandbox's lock, which is held for single decisions only; events of the HTTP side cross over by
-``call_soon_threadsafe``, so nobody waits for a device while holding the lock.
+the sandbox's lock, which is held for single decisions only; events of the HTTP side are passed with
+``call_soon_threadsafe``, so no thread waits for a device while it holds the lock.
 
 Source: AWS IoT Developer Guide, "Device communication protocols" (ports, mutual TLS, ALPN) and "MQTT".
 """
@@ -60,10 +60,10 @@ class Broker:
         self._thread = threading.Thread(target=self._run, name="mqtt-broker", daemon=True)
 
     def start(self, port: int | None = None) -> int:
-        """Listen and serve; the port: the one asked for, else 8883 where that is free, else any.
+        """Listen and serve on ``port``, or on 8883 or any free port; returns the port.
 
         Raises:
-            OSError: the port asked for cannot be had.
+            OSError: the requested port is not available.
         """
         listener = listen(port)
         self._loop = asyncio.new_event_loop()
@@ -73,21 +73,21 @@ class Broker:
         return int(listener.getsockname()[1])
 
     def stop(self) -> None:
-        """End every connection and stop serving, once it serves."""
+        """End every connection and stop serving."""
         self._sandbox.listeners.remove(self._hear)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    def recent_refusals(self, client_id: str | None = None) -> list[dict[str, Any]]:
-        """What was refused lately, oldest first, with ``refusal_log.Refusal``'s fields."""
-        return self._refusals.recent(client_id)
+    def recent_refusals(self) -> list[dict[str, Any]]:
+        """The last refusals, oldest first, with ``refusal_log.Refusal``'s fields."""
+        return self._refusals.recent()
 
     def client_count(self) -> int:
-        """How many clients are connected now; while any is, the sandbox is in use."""
+        """How many clients are connected; the sandbox is not idle while there are any."""
         return self._router.client_count()
 
     def reset(self) -> None:
-        """End all connections, for the registry they belong to is gone, and forget refusals.
+        """End all connections, because their registry has been reset, and delete refusals.
 
         Waits for the broker's thread, so it must not be called with the sandbox's lock held.
         """
@@ -130,7 +130,7 @@ class Broker:
             self._connections.discard(connection)
 
     async def _sweep(self) -> None:
-        """End the connections that are silent for too long or whose certificate is not active any more."""
+        """End the connections that are silent for too long or whose certificate is no longer active."""
         while True:
             await asyncio.sleep(self._limits.sweep_s)
             for connection in list(self._connections):
@@ -152,9 +152,9 @@ class Broker:
 
 
 def listen(port: int | None) -> socket.socket:
-    """A listener whose connections send at once: asyncio sees to that only where a socket names its protocol.
+    """A listening socket with TCP_NODELAY, which asyncio sets only for sockets with an explicit protocol.
 
-    Without it an answer waits 40 ms for the acknowledgement of the one before.
+    Without it an answer waits 40 ms for the acknowledgement of the previous one.
     """
     listener = _bind(port)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

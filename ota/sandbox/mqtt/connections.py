@@ -1,7 +1,7 @@
-"""One MQTT client, from its TLS handshake to its end.
+"""One client's MQTT connection: keep-alive, packet order, back pressure.
 
-A connection reads packets one by one and does not read on while its answers pile up, so that a client that asks faster
-than it listens slows itself down and not the sandbox. Whatever a client does wrong ends its own connection only.
+A connection reads packets one by one and stops reading while its unsent answers accumulate, so that a client that sends
+faster than it reads slows down itself and not the sandbox. An error of a client ends its own connection only.
 
 Source: OASIS MQTT 3.1.1 sections 3.1.2.10 (keep-alive), 3.1.4, 4.8 and 4.13; AWS IoT quotas (keep-alive from 30 to 1200
 seconds, disconnection after one and a half times as long).
@@ -32,7 +32,7 @@ _LAST_PACKET_ID = 0xFFFF
 
 @dataclass(frozen=True)
 class Limits:
-    """How patient the broker is, in seconds, and how much it holds for a client that does not listen."""
+    """The broker's timeouts in seconds, and how many unsent bytes it keeps for a client that does not read."""
 
     connect_s: float = 10.0
     keep_alive_least_s: int = 30
@@ -65,7 +65,7 @@ class Connection(Client):
         self.is_connected = False
 
     async def serve(self) -> None:
-        """Handle the client's packets until it leaves or has to leave."""
+        """Handle the client's packets until the connection ends."""
         try:
             await self._serve()
         except MalformedPacketError as error:
@@ -80,7 +80,7 @@ class Connection(Client):
             self.close()
 
     def send(self, messages: list[Message]) -> None:
-        """Send messages in one piece, with packet identifiers of this connection where their QoS asks for one."""
+        """Send messages in one piece, with packet identifiers of this connection where their QoS needs one."""
         if self._writer.is_closing():
             return
         numbered = (replace(one, packet_id=self._take_packet_id()) if one.qos else one for one in messages)
@@ -89,27 +89,27 @@ class Connection(Client):
             self.drop("mqtt", "connection", "the client does not read what it is sent", sessions.BY_SERVER)
 
     def refuse(self, action: str, resource: str, why: str) -> None:
-        """Note that something of this client's was not allowed."""
+        """Record that something of this client's was not allowed."""
         self._router.note(self.caller, action, resource, why)
 
     def drop(self, action: str, resource: str, why: str, reason: str) -> None:
-        """Note why, and end the connection at once; ``reason`` is one of ``sessions``."""
+        """Record why, and end the connection at once; ``reason`` is one of ``sessions``."""
         self.refuse(action, resource, why)
         self.end_reason = reason
         self._writer.transport.abort()
 
     def forget(self) -> None:
-        """End the connection at once and without a word: no reason kept, no last will, nobody told."""
+        """End the connection at once: no recorded reason, no last will, no events."""
         self.will = self.session = None
         self._writer.transport.abort()
 
     def close(self) -> None:
-        """End the connection after what has been written is out; at the latest after ``close_s``."""
+        """End the connection when everything written has been sent, or after ``close_s``."""
         self._writer.close()
         asyncio.get_running_loop().call_later(self._limits.close_s, self._writer.transport.abort)
 
     def drop_if_silent(self) -> None:
-        """End the connection when its keep-alive, or the time for its CONNECT, has run out."""
+        """End the connection when its keep-alive, or the time for its CONNECT, has expired."""
         if self._clock() > self._deadline:
             missing = "packet within one and a half times the keep-alive" if self.is_connected else "CONNECT in time"
             self.drop("mqtt", "connection", f"no {missing}", sessions.SILENT)
@@ -128,7 +128,7 @@ class Connection(Client):
             self._deadline = self._clock() + self._patience_s
 
     def _handle(self, packet: packets.Packet) -> bool:
-        """Do what the packet asks for; whether the connection goes on."""
+        """Handle the packet; False when the connection ends."""
         if isinstance(packet, packets.Connect):
             return self._connect(packet)
         if not self.is_connected:

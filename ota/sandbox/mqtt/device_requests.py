@@ -1,11 +1,11 @@
-"""The requests a device makes by publishing on ``$aws/things/…/jobs/…`` and ``…/streams/…``, and the answers to them.
+"""Answers the requests that a device publishes on ``$aws/things/…/jobs/…`` and ``$aws/things/…/streams/…``.
 
-What an answer says is decided in ``jobs_data`` and ``stream_data``, which HTTP shares; here are the envelope of MQTT
-and its refusals. Whatever a device sends is answered: arrays, broken JSON or CBOR and unknown operations are rejected
-as AWS rejects them, because a device that hears nothing hangs.
+The content of an answer comes from ``jobs.data_plane`` and ``jobs.streams``; this module has the envelope of MQTT and
+its refusals. Every request is answered: arrays, broken JSON or CBOR and unknown operations are rejected as AWS rejects
+them, because a device without an answer waits forever.
 
 Source: AWS IoT Developer Guide, "Jobs device MQTT API", "Using AWS IoT MQTT-based file delivery in devices" and "Error
-codes from MQTT-based file delivery"; the form of a rejected stream request as seen from AWS.
+codes from MQTT-based file delivery"; the form of a rejected stream request as captured from AWS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _JSON, _CBOR = "json", "cbor"
 
 @dataclass(frozen=True)
 class Answers:
-    """What goes back to the one who asked: payloads in order, all on one topic; and the events that follow."""
+    """The answer to a request: payloads in order, all on one topic; and the events that it causes."""
 
     topic: str
     payloads: list[bytes]
@@ -42,19 +42,19 @@ class BadPayloadError(ValueError):
 
 
 def is_request(topic: str) -> bool:
-    """Whether a message on this topic is a question to jobs or streams, well asked or not."""
+    """Whether a message on this topic is a request to jobs or streams, valid or not."""
     parts = topic.split("/")
     return parts[:2] == ["$aws", "things"] and len(parts) > 4 and parts[3] in _SERVICES
 
 
 def answer(region: Region, topic: str, payload: bytes) -> Answers:
-    """Answer a message on a topic for which ``is_request`` holds. The caller holds the sandbox's lock."""
+    """Answer a message on a topic for which ``is_request`` is true. The sandbox's lock must be held."""
     parts = topic.split("/")
     return _SERVICES[parts[3]](region, parts, payload)
 
 
 def encode_event(event: Event) -> bytes:
-    """The payload of a message that AWS IoT publishes by itself."""
+    """The payload of an event."""
     return _to_json(event.payload)
 
 
@@ -126,7 +126,7 @@ def _stream_request(payload: bytes, form: str) -> dict[str, Any]:
 
 
 def _bitmap(text: object) -> bytes:
-    """The bitmap of a JSON request: hexadecimal digits, with or without ``0x`` before them."""
+    """The bitmap of a JSON request: hexadecimal digits, with or without the prefix ``0x``."""
     try:
         return bytes.fromhex(str(text).removeprefix("0x"))
     except ValueError as error:
@@ -140,7 +140,7 @@ def _encode(body: dict[str, Any], form: str) -> bytes:
 
 
 def _rejection(error: StreamError, token: dict[str, Any], form: str) -> bytes:
-    """Long and short names together, in CBOR as a map of indefinite length: what AWS sends."""
+    """Both long and short names, in CBOR as a map of indefinite length, as AWS sends it."""
     tokens = {"clientToken": token["c"], "c": token["c"]} if token else {}
     body = {**tokens, "code": error.code, "o": error.code, "message": error.message, "m": error.message}
     if form == _JSON:
@@ -149,7 +149,7 @@ def _rejection(error: StreamError, token: dict[str, Any], form: str) -> bytes:
 
 
 def _token(request: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The client token to send back, where there is a good one."""
+    """The client token to return, if it is valid."""
     token = request.get(name)
     return {name: token} if isinstance(token, str) and len(token.encode()) <= MAX_TOKEN_BYTES else {}
 
@@ -162,7 +162,7 @@ def _from_json(payload: bytes) -> dict[str, Any]:
     try:
         found = json.loads(payload.decode("utf-8"), parse_constant=_refuse_constant)
         if b"\\u" in payload:
-            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair has no UTF-8
+            json.dumps(found, ensure_ascii=False).encode()  # an unpaired surrogate cannot be encoded as UTF-8
     except (ValueError, RecursionError) as error:
         raise BadPayloadError(str(error)) from error
     if not isinstance(found, dict):

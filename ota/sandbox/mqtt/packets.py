@@ -1,7 +1,7 @@
-"""MQTT 3.1.1 packets as data, and the bytes of those a server sends.
+"""MQTT 3.1.1 packets as data, and the encoding of those that a server sends.
 
-Pure: nothing here knows of sockets or AWS; reading is next door, in ``mqtt_parser``. Of MQTT 5 there is only the
-refusal, in its own form, for a client of that version cannot read the older one.
+Independent of sockets and AWS; ``parser`` reads packets. Of MQTT 5 there is only the refusal in its own form, because a
+client of that version cannot read the older one.
 
 Source: OASIS MQTT 3.1.1 (sections 2.2, 3.1 to 3.14); MQTT 5.0 section 3.2 (CONNACK, reason code 0x84).
 """
@@ -47,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Connect:
-    """A client's first packet. ``keep_alive_s`` 0 means none; ``will`` is published when the client vanishes."""
+    """A client's first packet. ``keep_alive_s`` 0 means none; ``will`` is published on an unexpected end."""
 
     client_id: str
     clean_session: bool
@@ -57,14 +57,14 @@ class Connect:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """PUBACK: the client has the QoS 1 message with this number."""
+    """PUBACK: the client has received the QoS 1 message with this packet identifier."""
 
     packet_id: int
 
 
 @dataclass(frozen=True)
 class Subscribe:
-    """Topic filters with the QoS wished for each."""
+    """Topic filters with the requested QoS of each."""
 
     packet_id: int
     filters: tuple[tuple[str, int], ...]
@@ -72,7 +72,7 @@ class Subscribe:
 
 @dataclass(frozen=True)
 class Unsubscribe:
-    """Topic filters to give up."""
+    """Topic filters to unsubscribe from."""
 
     packet_id: int
     filters: tuple[str, ...]
@@ -85,7 +85,7 @@ class Ping:
 
 @dataclass(frozen=True)
 class Disconnect:
-    """The client leaves on purpose; its will is not published."""
+    """DISCONNECT: the will is not published."""
 
 
 Packet = Connect | Message | Acknowledge | Subscribe | Unsubscribe | Ping | Disconnect
@@ -120,7 +120,7 @@ def encode_unsuback(packet_id: int) -> bytes:
 
 
 def encode_length(length: int) -> bytes:
-    """A remaining length: seven bits a byte, the low ones first."""
+    """A remaining length: seven bits in each byte, lowest first."""
     digits = bytearray()
     while length > 0x7F:
         digits.append(length & 0x7F | 0x80)

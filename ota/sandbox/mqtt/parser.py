@@ -182,14 +182,14 @@ def _check_flags(first: int) -> None:
 
 
 class Reader:
-    """Takes a packet's body apart from the front."""
+    """Reads the fields of a packet's body in order."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
         self._place = 0
 
     def take(self, count: int) -> bytes:
-        """The next bytes, as many as asked for."""
+        """The next ``count`` bytes."""
         end = self._place + count
         if end > len(self._body):
             raise MalformedPacketError("a packet that ends within a field")
@@ -212,11 +212,11 @@ class Reader:
         return found
 
     def binary(self) -> bytes:
-        """Bytes with their length before them."""
+        """Bytes, prefixed by their length."""
         return self.take(self.number())
 
     def text(self) -> str:
-        """A string with its length before it."""
+        """A string, prefixed by its length."""
         try:
             found = self.binary().decode("utf-8")
         except UnicodeDecodeError as error:
@@ -226,14 +226,14 @@ class Reader:
         return found
 
     def rest(self) -> bytes:
-        """Everything that is left."""
+        """The remaining bytes."""
         return self.take(len(self._body) - self._place)
 
     def is_at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether no bytes remain."""
         return self._place == len(self._body)
 
     def expect_end(self) -> None:
-        """MalformedPacketError when something is left."""
+        """MalformedPacketError when bytes remain."""
         if not self.is_at_end():
             raise MalformedPacketError("bytes after a packet's last field")

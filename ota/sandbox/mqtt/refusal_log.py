@@ -1,7 +1,7 @@
-"""What the broker refused lately, so that a device's silence can be explained.
+"""The last refusals of the broker, so that a device's failure can be explained.
 
-MQTT says almost nothing about why: a refused publish is a closed connection, a refused delivery is nothing at all. The
-last refusals are kept here with action, resource and reason, for ``/_sandbox/refusals`` and whoever explains them.
+MQTT gives no reasons: a refused publish is a closed connection, a refused delivery is silence. The last refusals are
+kept here with action, resource and reason; ``/_sandbox/refusals`` returns them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ MAX_WHY_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class Refusal:
-    """One thing that was not allowed.
+    """One refused action.
 
     Attributes:
         at: epoch seconds.
         client_id: the client's; "" before its CONNECT.
-        certificate_id: of the certificate it showed; "" when it showed none.
+        certificate_id: of the client's certificate; "" when unknown.
         action: ``iot:Connect`` and the like, or ``mqtt`` for what the protocol or a quota forbids.
-        resource: the ARN of the client, topic or topic filter; for ``mqtt`` what it was about.
+        resource: the ARN of the client, topic or topic filter; for ``mqtt`` a topic, client id or packet.
         why: a sentence that names the policy statement, certificate state or rule.
     """
 
@@ -42,13 +42,13 @@ class RefusalLog:
         self._kept: deque[Refusal] = deque(maxlen=MAX_KEPT)
 
     def add(self, refusal: Refusal) -> None:
-        """Keep one more; the oldest goes."""
+        """Add a refusal; the oldest is dropped when the log is full."""
         self._kept.append(refusal)
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Delete all refusals."""
         self._kept.clear()
 
-    def recent(self, client_id: str | None = None) -> list[dict[str, Any]]:
-        """The refusals as dicts with ``Refusal``'s fields, of one client where it is named."""
-        return [asdict(one) for one in list(self._kept) if client_id in (None, one.client_id)]
+    def recent(self) -> list[dict[str, Any]]:
+        """The refusals as dicts with ``Refusal``'s fields."""
+        return [asdict(one) for one in list(self._kept)]

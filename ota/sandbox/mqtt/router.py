@@ -1,12 +1,12 @@
-"""Brings messages to whom they belong, as far as policies and AWS's quotas allow.
+"""Routes messages to their subscribers, as far as policies and AWS's quotas allow.
 
-Answers of jobs and streams go to the connection that asked, whether it subscribed or not, and once only; to others when
-they subscribed. Every account and region has clients, subscriptions and retained messages of its own.
+Answers of jobs and streams go once to the connection that asked, subscribed or not, and to other subscribers. Every
+account and region has its own clients, subscriptions and retained messages.
 
-Beyond AWS: none of the rates is enforced (100 messages and 512 KiB a second for a connection, one CONNECT a second for
-a client id), for a rehearsal should be quick. Below AWS: no session outlives its connection (a client that asks for one
-is told by CONNACK that there is none), no shadows, no shared subscriptions, no rules. How AWS ends a client that breaks
-a quota is UNVERIFIED; here it is disconnected, and too many subscriptions are refused in SUBACK.
+More permissive than AWS: rates are not limited (100 messages and 512 KiB a second for a connection, one CONNECT a
+second for a client id), so that tests are quick. Not supported: persistent sessions (CONNACK says that there is none),
+shadows, shared subscriptions, rules. What AWS does with a client that exceeds a quota is UNVERIFIED; here it is
+disconnected, and too many subscriptions are refused in SUBACK.
 
 Source: AWS IoT Developer Guide, "MQTT" (differences from the specification), "Reserved topics", "Jobs device MQTT API";
 AWS IoT quotas.
@@ -35,7 +35,7 @@ NOT_AUTHORIZED = 7
 
 @dataclass
 class Realm:
-    """What belongs to one account in one region."""
+    """The clients and subscriptions of one account in one region."""
 
     clients: dict[str, Client] = field(default_factory=dict)
     sessions: Counter[str] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class Realm:
 
 
 class Router:
-    """Judges and delivers. Every method but ``announce`` runs in the broker's thread."""
+    """Authorizes and delivers. Every method but ``announce`` runs in the broker's thread."""
 
     def __init__(self, sandbox: Sandbox, refusals: RefusalLog) -> None:
         self._sandbox = sandbox
@@ -52,7 +52,7 @@ class Router:
         self._events: deque[tuple[str, str, Event]] = deque()
 
     def admit(self, client: Client, connect: Connect) -> int:
-        """The code of CONNACK for this CONNECT: 7 when the policies do not allow it, which is AWS's own number."""
+        """The code of CONNACK for this CONNECT: 7, AWS's own code, when the policies do not allow it."""
         client_id = client.caller.client_id
         is_too_long = len(client_id.encode()) > topics.MAX_CLIENT_ID_BYTES
         if is_too_long or not (connect.client_id or connect.clean_session):
@@ -63,7 +63,7 @@ class Router:
         return NOT_AUTHORIZED
 
     def enter(self, client: Client) -> None:
-        """Take the client in; another connection with its client id ends."""
+        """Register the client; another connection with its client id ends."""
         caller, realm = client.caller, self._realm(client.caller)
         earlier = realm.clients.get(caller.client_id)
         realm.clients[caller.client_id] = client
@@ -77,7 +77,7 @@ class Router:
         self._tell(caller, sessions.connected(client.session, self._sandbox.now()))
 
     def leave(self, client: Client) -> None:
-        """Forget the client; its last will is published unless it left on purpose."""
+        """Unregister the client; its last will is published unless it sent DISCONNECT."""
         realm = self._realm(client.caller)
         for wanted in client.filters:
             realm.subscriptions.discard(wanted, client)
@@ -92,7 +92,7 @@ class Router:
             self._tell(client.caller, gone)
 
     def find_refusal(self, client: Client, message: Message) -> str | None:
-        """Why the client has to go (one of ``sessions``) when it publishes this; None when it may."""
+        """The reason (one of ``sessions``) to disconnect a client that publishes this; None when it may."""
         problem = topics.find_publish_problem(message)
         if problem:
             client.refuse("mqtt", message.topic, problem)
@@ -103,7 +103,7 @@ class Router:
         return sessions.NOT_AUTHORIZED
 
     def publish(self, client: Client, message: Message) -> None:
-        """Deliver an accepted message, and answer it where it is a request."""
+        """Deliver an accepted message, and answer it if it is a request."""
         if message.topic.startswith(topics.RULES):
             return
         if message.retain and not message.topic.startswith("$"):
@@ -115,7 +115,7 @@ class Router:
             client.refuse("mqtt", message.topic, "the sandbox has no shadows; nothing answers")
 
     def subscribe(self, client: Client, filters: tuple[tuple[str, int], ...]) -> list[int] | None:
-        """A code for each filter; none at all when QoS 2 is among them; None when the client has to go."""
+        """A code for each filter; an empty list, no answer, for QoS 2; None when the client is to be disconnected."""
         if len(filters) > topics.MAX_FILTERS:
             why = f"one SUBSCRIBE may hold at most {topics.MAX_FILTERS} filters"
             client.refuse("mqtt", filters[0][0], why)
@@ -126,7 +126,7 @@ class Router:
         return [self._subscribe(client, wanted, qos) for wanted, qos in filters]
 
     def unsubscribe(self, client: Client, filters: tuple[str, ...]) -> None:
-        """Give up these filters."""
+        """Unsubscribe the client from these filters."""
         for wanted in filters:
             self._realm(client.caller).subscriptions.discard(wanted, client)
             client.filters.discard(wanted)
@@ -135,7 +135,7 @@ class Router:
             self._tell(client.caller, told)
 
     def follow_subscribe(self, client: Client, filters: list[tuple[str, int]]) -> None:
-        """What comes of new subscriptions: the retained messages that they meet; and others are told of them."""
+        """After a SUBSCRIBE: send the matching retained messages, and publish the lifecycle event."""
         for message in topics.find_retained(client.caller, filters):
             if self._allows(client, device_policy.RECEIVE, f"topic/{message.topic}"):
                 client.send([message])
@@ -144,24 +144,24 @@ class Router:
             self._tell(client.caller, sessions.subscribed(client.session, self._sandbox.now(), new))
 
     def announce(self, account_id: str, region: str, event: Event) -> None:
-        """Keep what AWS IoT publishes by itself until ``flush``, in order; callable from any thread."""
+        """Queue an event until ``flush``; callable from any thread."""
         self._events.append((account_id, region, event))
 
     def flush(self) -> None:
-        """Deliver what was announced."""
+        """Deliver the queued events, in order."""
         while self._events:
             account_id, region, event = self._events.popleft()
             message = Message(event.topic, device_requests.encode_event(event), qos=1)
             self._deliver(Caller(account_id, region, ""), message, [message.payload])
 
     def note(self, caller: Caller, action: str, resource: str, why: str) -> None:
-        """Keep a refusal for whoever asks why."""
+        """Record a refusal."""
         now = self._sandbox.now()
         why = why[:MAX_WHY_CHARACTERS]
         self._refusals.add(Refusal(now, caller.client_id, caller.certificate_id, action, resource[:512], why))
 
     def reset(self) -> None:
-        """Count connections from the beginning again."""
+        """Restart the count of each client's connections."""
         for realm in self._realms.values():
             realm.sessions.clear()
 
@@ -181,7 +181,7 @@ class Router:
         self.flush()
 
     def _deliver(self, caller: Caller, message: Message, payloads: list[bytes], asker: Client | None = None) -> None:
-        """Send the payloads on the message's topic to everyone who subscribed, each once, and to the one who asked."""
+        """Send the payloads on the message's topic to every subscriber, each once, and to the asking client."""
         receivers = self._realm(caller).subscriptions.holders(message.topic)
         if asker is not None:
             receivers.setdefault(asker, message.qos)
@@ -208,7 +208,7 @@ class Router:
         return decision.allowed
 
     def _tell(self, caller: Caller, events: list[Event]) -> None:
-        """Deliver what AWS IoT tells of this client, in turn with what else it tells."""
+        """Deliver events about this client, after those queued before."""
         for event in events:
             self.announce(caller.account_id, caller.region, event)
         self.flush()

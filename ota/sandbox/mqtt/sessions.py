@@ -63,23 +63,23 @@ class Client(ABC):
 
 
 def connected(session: Session, now: float) -> list[Event]:
-    """The client has been let in; ``now`` in epoch seconds."""
+    """The client has connected; ``now`` in epoch seconds."""
     return _event(session, "presence", "connected", now, ipAddress="127.0.0.1", versionNumber=session.number)
 
 
 def disconnected(session: Session, now: float, reason: str) -> list[Event]:
-    """The client is gone, for one of the reasons above."""
+    """The connection has ended, for one of the reasons above."""
     details = {"clientInitiatedDisconnect": reason == BY_CLIENT, "disconnectReason": reason}
     return _event(session, "presence", "disconnected", now, **details, versionNumber=session.number)
 
 
 def subscribed(session: Session, now: float, filters: Iterable[str]) -> list[Event]:
-    """The client has these subscriptions more."""
+    """The client has subscribed to these filters."""
     return _subscriptions(session, "subscribed", now, list(filters))
 
 
 def unsubscribed(session: Session, now: float, filters: Iterable[str]) -> list[Event]:
-    """The client has given these up."""
+    """The client has unsubscribed from these filters."""
     return _subscriptions(session, "unsubscribed", now, list(filters))
 
 

@@ -1,10 +1,9 @@
-"""The broker's side of mutual TLS: its own certificate, and whose certificates it takes.
+"""Mutual TLS of the broker: its own certificate, and which client certificates it accepts.
 
-The certificate names ``localhost``, 127.0.0.1 and, when a client asks for one of them by SNI, the endpoint that
-DescribeEndpoint gives to an account of the sandbox: so a device that insists on the host name in its firmware's header
-can be sent to 127.0.0.1, and one with a wrong host name fails as it should. TLS itself accepts certificates of the
-sandbox's CA and those registered from elsewhere; whether a certificate is known and active is asked afterwards, and
-again during the connection.
+The certificate is valid for ``localhost``, 127.0.0.1 and the endpoint of DescribeEndpoint that a client asks for by
+SNI: so a device that verifies the host name in its firmware's header can be directed to 127.0.0.1, and one with a wrong
+host name fails as it should. TLS itself accepts certificates of the sandbox's CA and registered certificates of other
+CAs; whether a certificate is registered and active is checked afterwards, and again during the connection.
 
 Source: AWS IoT Developer Guide, "Transport security in AWS IoT Core" (TLS 1.2 and 1.3, SNI, ALPN), "Register a client
 certificate"; moto 5.2.5, ``iot_backends``.
@@ -39,7 +38,7 @@ _KINDS = ("iot:Data-ATS", "iot:Data")
 
 
 class ServerTls:
-    """Makes the server's TLS contexts: one for each name that it is asked for."""
+    """The server's TLS contexts: one for each host name that clients ask for."""
 
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
@@ -71,7 +70,7 @@ class ServerTls:
         return context
 
     def _trust_registered(self, context: ssl.SSLContext) -> None:
-        """Take certificates registered from other authorities as they are, from the first time they are seen."""
+        """Trust the registered certificates of other CAs, from the first time they are seen."""
         trusted = self._trusted[context]
         for certificate_id, pem in _registered():
             if certificate_id not in trusted:
@@ -110,7 +109,7 @@ def issue_server_certificate(authority: Authority, name: str) -> tuple[str, str]
 
 
 def is_own_endpoint(name: str) -> bool:
-    """Whether DescribeEndpoint gives this host name to an account that the sandbox has met."""
+    """Whether this host name is the endpoint of an account in the sandbox."""
     found = _ENDPOINT.fullmatch(name)
     return found is not None and any(
         name == endpoint_address(account_id, found.group(1), kind)
@@ -120,9 +119,9 @@ def is_own_endpoint(name: str) -> bool:
 
 
 def find_caller(certificate_der: bytes, server_name: str | None = None) -> Caller | None:
-    """Who shows this certificate: the account and region where it is registered; None when nowhere.
+    """The client with this certificate, by the account and region where it is registered; None when it is not.
 
-    A certificate registered in several places belongs to the endpoint that the client asked for, if to any.
+    A certificate that is registered in several places belongs to the endpoint that the client asked for.
     """
     certificate_id = hashlib.sha256(certificate_der).hexdigest()
     places = [
@@ -148,7 +147,7 @@ def _registered() -> Iterator[tuple[str, str]]:
 
 
 def _load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:
-    """Ssl takes a pair only from files; they are gone at once."""
+    """Load the pair from temporary files: ``ssl`` accepts files only."""
     with tempfile.TemporaryDirectory() as directory:
         chain_path, key_path = Path(directory) / "chain.pem", Path(directory) / "key.pem"
         chain_path.write_text(chain, encoding="ascii")

@@ -27,8 +27,8 @@ MAX_SLASHES = 7
 T = TypeVar("T")
 
 
-def find_problem(topic: str) -> str | None:
-    """Why AWS IoT takes no topic or filter of this size, or None."""
+def find_size_problem(topic: str) -> str | None:
+    """Why AWS IoT refuses a topic or filter of this size, or None."""
     if len(topic.encode()) > MAX_TOPIC_BYTES:
         return f"it is longer than {MAX_TOPIC_BYTES} bytes"
     if topic.count("/") > MAX_SLASHES:
@@ -43,7 +43,7 @@ class _Node(Generic[T]):
 
 
 class Subscriptions(Generic[T]):
-    """Who subscribed to which filter with which QoS."""
+    """Topic filters with their subscribers and the QoS of each."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
@@ -69,20 +69,16 @@ class Subscriptions(Generic[T]):
                 del parent.children[level]
 
     def holders(self, topic: str) -> dict[T, int]:
-        """Everyone whose filters the topic meets, each once, with the highest QoS of those filters."""
+        """All holders with a filter that matches the topic, each once, with the highest QoS of those filters."""
         found: dict[T, int] = {}
         for node in _matching(self._root, topic.split("/"), is_first=True):
             for holder, qos in node.holders.items():
                 found[holder] = max(qos, found.get(holder, 0))
         return found
 
-    def is_empty(self) -> bool:
-        """Whether nobody is subscribed to anything."""
-        return not self._root.children
-
 
 def matches(wanted: str, topic: str) -> bool:
-    """Whether ``topic`` meets the filter ``wanted``."""
+    """Whether ``topic`` matches the filter ``wanted``."""
     one: Subscriptions[str] = Subscriptions()
     one.add(wanted, "", 0)
     return bool(one.holders(topic))
@@ -110,19 +106,19 @@ def find_publish_problem(message: Message) -> str | None:
     """Why no client may publish this, or None."""
     if len(message.payload) > MAX_PAYLOAD_BYTES:
         return f"a message has at most {MAX_PAYLOAD_BYTES} bytes"
-    problem = None if message.topic.startswith(RULES) else find_problem(message.topic)
+    problem = None if message.topic.startswith(RULES) else find_size_problem(message.topic)
     if problem is None and message.topic.startswith("$") and not _is_for_clients(message.topic):
         return "the topic is reserved"
     return problem
 
 
 def find_subscribe_problem(wanted: str, present: set[str]) -> str | None:
-    """Why a client that has the subscriptions ``present`` gets no further one to this filter, or None."""
+    """Why a client with the subscriptions ``present`` must not subscribe to this filter, or None."""
     if wanted.startswith("$") and not wanted.startswith("$aws/"):
         return "of the reserved topics only those under $aws/ are served"
     if wanted not in present and len(present) >= MAX_SUBSCRIPTIONS:
         return f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions"
-    return find_problem(wanted)
+    return find_size_problem(wanted)
 
 
 def _is_for_clients(topic: str) -> bool:
@@ -139,7 +135,7 @@ MAX_RETAINED = 500
 
 
 def keep_retained(caller: Caller, message: Message) -> None:
-    """Keep the message in the place of an earlier one on its topic; an empty one only takes that away."""
+    """Retain the message, replacing an earlier one on its topic; an empty one only deletes that."""
     kept = _kept(caller)
     kept.pop(message.topic, None)
     if message.payload and len(kept) < MAX_RETAINED:
@@ -147,7 +143,7 @@ def keep_retained(caller: Caller, message: Message) -> None:
 
 
 def find_retained(caller: Caller, filters: list[tuple[str, int]]) -> Iterator[Message]:
-    """The kept messages that these filters with their QoS meet, each with the QoS it is to be sent with."""
+    """The retained messages that match these filters, each with the QoS to send it with."""
     for message in list(_kept(caller).values()):
         qos = [qos for wanted, qos in filters if matches(wanted, message.topic)]
         if qos:
@@ -155,7 +151,7 @@ def find_retained(caller: Caller, filters: list[tuple[str, int]]) -> Iterator[Me
 
 
 def _kept(caller: Caller) -> dict[str, Message]:
-    """On moto's backend, so that a reset forgets them too."""
+    """Stored on moto's backend, so that a reset of moto deletes them too."""
     backend = iot_backends[caller.account_id][caller.region]
     kept: dict[str, Message] = vars(backend).setdefault("retained_messages", {})
     return kept

@@ -1,7 +1,7 @@
-"""Who a connected device is: its certificate, the name it gave itself, and the thing it stands for.
+"""Identifies a connected device: its certificate, its client id, and the thing that the connection represents.
 
-A certificate is attached to things, and a connection stands for one of them only when the client calls itself so, or
-when the attachment is exclusive. Everything is read from the registry at the moment of the question.
+A certificate is attached to things. A connection represents one of them only when its client id is the thing's name, or
+when the attachment is exclusive. Everything is read from the registry when it is asked for.
 
 Source: AWS IoT Developer Guide, "X.509 certificate policy variables", "Thing policy variables", "Associating an AWS
 IoT thing to an MQTT client connection" (exclusive things); moto 5.2.5, ``IoTBackend``.
@@ -34,10 +34,10 @@ _NAME_PARTS = {
 
 @dataclass(frozen=True)
 class Caller:
-    """A client: the account and region that know its certificate, and the name it gave itself.
+    """A client: the account and region where its certificate is registered, and its client id.
 
     Attributes:
-        facts: condition keys that stay for the whole connection; see ``certificate_facts``.
+        facts: condition keys that are constant during the connection; see ``certificate_facts``.
     """
 
     account_id: str
@@ -63,7 +63,7 @@ def certificate_state(caller: Caller) -> str:
 
 
 def certificate_facts(certificate: x509.Certificate) -> dict[str, str]:
-    """The condition keys that a certificate gives by itself: parts of subject and issuer, serial number."""
+    """The condition keys that come from a certificate: parts of subject and issuer, serial number."""
     facts = {"iot:Certificate.SerialNumber": f"{certificate.serial_number:x}"}
     for side, name in (("Subject", certificate.subject), ("Issuer", certificate.issuer)):
         facts.update(_name_facts(f"iot:Certificate.{side}", name))
@@ -91,7 +91,7 @@ def connection_context(caller: Caller, thing: Any | None) -> dict[str, str]:
 
 
 def find_thing(caller: Caller) -> Any | None:
-    """The thing this connection stands for: attached to the certificate and named as the client, or exclusive to it."""
+    """The thing of this connection: attached to the certificate and named like the client, or exclusive."""
     backend = iot_backends[caller.account_id][caller.region]
     named = backend.principal_things.get((caller.certificate_arn, caller.client_id))
     if named is not None:
@@ -101,7 +101,7 @@ def find_thing(caller: Caller) -> Any | None:
 
 
 def find_exclusive_thing(caller: Caller) -> str | None:
-    """The name of the thing that the certificate is attached to exclusively, if it is."""
+    """The name of the thing that the certificate is attached to exclusively, or None."""
     backend = iot_backends[caller.account_id][caller.region]
     for pair, kind in vars(backend).get("thing_principal_types", {}).items():
         if pair[0] == caller.certificate_arn and kind == _EXCLUSIVE and pair in backend.principal_things:
@@ -110,7 +110,7 @@ def find_exclusive_thing(caller: Caller) -> str | None:
 
 
 def group_arns(caller: Caller, thing: Any | None) -> Iterator[str]:
-    """The groups of a thing, and the groups above these, whose policies they inherit."""
+    """The ARNs of a thing's groups and of their parent groups, whose policies they inherit."""
     if thing is None:
         return
     backend = iot_backends[caller.account_id][caller.region]

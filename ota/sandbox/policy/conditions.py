@@ -20,7 +20,7 @@ def meets_condition(statement: Mapping[str, Any], context: Mapping[str, str], *,
     Args:
         statement: of a policy document.
         context: condition keys (any case) to values.
-        variables: whether the document knows policy variables.
+        variables: whether the document supports policy variables.
     """
     conditions = statement.get("Condition")
     if not conditions:
@@ -34,7 +34,7 @@ def meets_condition(statement: Mapping[str, Any], context: Mapping[str, str], *,
 
 
 def is_operator(text: str) -> bool:
-    """Whether there is a condition operator of this name, with or without its prefix and ``IfExists``."""
+    """Whether this is a condition operator, with or without its prefix and ``IfExists``."""
     name = _bare(text)
     return name == "Null" or name in _OPERATORS or name in _NEGATED
 
@@ -55,7 +55,7 @@ def _operator_holds(operator: str, actual: str | None, expected: list[str]) -> b
 
 
 def _holds(operator: str, actual: str, expected: str) -> bool:
-    """False also for values that are none of the operator's kind, and for an operator that there is not."""
+    """False also for values of another type than the operator's, and for an unknown operator."""
     try:
         return operator in _OPERATORS and _OPERATORS[operator](actual, expected)
     except ValueError:
@@ -63,12 +63,12 @@ def _holds(operator: str, actual: str, expected: str) -> bool:
 
 
 def _bare(operator: str) -> str:
-    """Without ``ForAnyValue:`` and ``ForAllValues:``, which say the same of a single value, and ``IfExists``."""
+    """The operator without prefix (``ForAnyValue:``, ``ForAllValues:``: equal for a single value) and ``IfExists``."""
     return operator.rpartition(":")[2].removesuffix("IfExists")
 
 
 def _arn_matches(actual: str, pattern: str) -> bool:
-    """Each of the six parts by itself: a wildcard does not cross a colon, except in the last part."""
+    """Compares each of the six parts: a wildcard does not cross a colon, except in the last part."""
     theirs, ours = actual.split(":", 5), pattern.split(":", 5)
     return len(theirs) == len(ours) and all(matches(one, other) for one, other in zip(ours, theirs, strict=True))
 

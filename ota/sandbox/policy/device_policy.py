@@ -1,6 +1,6 @@
-"""Says what a connected device may do by the IoT policies of its certificate, and when it may not, why not.
+"""Decides what a connected device may do by the IoT policies of its certificate, and explains a refusal.
 
-Everything is read from the registry at the moment of the question, so that a detached policy, a new default version or
+Everything is read from the registry on each decision, so that a detached policy, a new default version or
 a deactivated certificate takes effect at once, during a connection. Two differences from IAM: thing variables have
 values only for a certificate that is attached to a thing whose name is the client id, and ``+`` and ``#`` are ordinary
 characters.
@@ -41,9 +41,9 @@ class Decision:
 
 
 def decide(caller: Caller, action: str, resource: str) -> Decision:
-    """Judge one action, such as ``iot:Publish`` on ``topic/a/b`` (without the ARN's front).
+    """Decide one action, such as ``iot:Publish`` on ``topic/a/b`` (the resource without the ARN's prefix).
 
-    The caller holds the sandbox's lock, for the registry is read.
+    Reads the registry, so the sandbox's lock must be held.
     """
     arn = caller.arn(resource)
     state = certificate_state(caller)
@@ -91,7 +91,7 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, where it stands, and whether its document knows variables."""
+    """One statement, its place in its policy, and whether its document supports policy variables."""
 
     policy_name: str
     place: str
@@ -105,13 +105,13 @@ class Statement:
 
     @property
     def resources(self) -> list[str]:
-        """What it covers, or with ``NotResource`` does not."""
+        """Its resources; with ``NotResource``, those it does not cover."""
         return listed(self.body.get("NotResource", self.body.get("Resource", [])))
 
 
 @dataclass(frozen=True)
 class Question:
-    """Whether ``caller`` may do ``action`` on ``resource``, an ARN; ``context`` has its condition keys."""
+    """One action of ``caller`` on ``resource``, an ARN, with its condition keys in ``context``."""
 
     caller: Caller
     action: str
@@ -124,7 +124,7 @@ class Question:
 
 
 def explain(statements: list[Statement], question: Question) -> str:
-    """Why nothing allows it, by the statements that come closest."""
+    """Why no statement allows it, by the statements that come closest."""
     if not statements:
         return f"no policy is attached to certificate {question.caller.certificate_id}"
     allowing = [one for one in statements if one.body.get("Effect") == "Allow"]

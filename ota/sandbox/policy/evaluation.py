@@ -1,8 +1,7 @@
 """Decides what IAM policy documents say about one request, as IAM's own evaluation does.
 
-Pure: documents and a request go in, a decision comes out; where the documents come from is another module's
-business. moto's own enforcement asks about the resource ``*`` only and ignores most conditions, so that
-statements scoped to an ARN, which are the good ones, would always be refused.
+Pure functions of documents and a request. moto's own enforcement evaluates the resource ``*`` only and ignores most
+conditions, so that statements scoped to an ARN would always be refused.
 
 Source: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements reference".
 """
@@ -29,7 +28,7 @@ class Request:
         action: ``service:Operation``.
         resource: the ARN it works on.
         context: condition keys (any case) to values.
-        principals: for a trust policy: the names under which the caller may stand in ``Principal``, by type:
+        principals: for a trust policy: the names by which ``Principal`` may list the caller, by type:
             ``{"Service": {"iot.amazonaws.com"}}`` or ``{"AWS": {"arn:…", "123456789012"}}``.
     """
 
@@ -41,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Document:
-    """A policy document that has been read. ``variables`` tells whether it knows policy variables."""
+    """A parsed policy document. ``variables`` tells whether it supports policy variables."""
 
     statements: tuple[dict[str, Any], ...]
     variables: bool
@@ -53,7 +52,7 @@ def is_granted(documents: Iterable[str], request: Request) -> bool:
 
 
 def decide(documents: Iterable[str], request: Request) -> str:
-    """What the documents (JSON texts) together say: ``ALLOWED``, ``DENIED``, or nothing, which is ``NOT_ALLOWED``."""
+    """The decision of the documents (JSON texts) together: ``ALLOWED``, ``DENIED`` or ``NOT_ALLOWED``."""
     effects = {
         statement.get("Effect")
         for document in map(read_document, documents)
@@ -67,7 +66,7 @@ def decide(documents: Iterable[str], request: Request) -> str:
 
 @lru_cache(maxsize=256)
 def read_document(text: str) -> Document:
-    """A policy document from its JSON text; where it holds a single statement, not in a list, that one."""
+    """Parse a policy document; ``Statement`` may be a list or a single statement."""
     parsed = json.loads(text)
     found = parsed.get("Statement", [])
     return Document(tuple(found if isinstance(found, list) else [found]), parsed.get("Version") == WITH_VARIABLES)

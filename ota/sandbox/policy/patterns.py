@@ -1,7 +1,7 @@
-"""The texts of policy documents as patterns: wildcards, and variables that are filled in from the request.
+"""Patterns in policy documents: wildcards, and policy variables that are replaced by values of the request.
 
-A value that comes out of a variable is taken literally, so that a client or user whose name holds a ``*`` gains
-nothing by it. A document of the version of 2008, or without a version, knows no variables.
+The value of a variable is taken literally, so that a client or user whose name contains ``*`` gains nothing by it. A
+document of version 2008-10-17, or without a version, has no variables.
 
 Source: IAM User Guide, "IAM policy elements: Variables and tags" and "IAM JSON policy elements: Version".
 """
@@ -18,21 +18,21 @@ WITH_VARIABLES = "2012-10-17"
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _PARTS = re.compile(r"\s*(?P<name>.*?)\s*(?:,\s*'(?P<default>[^']*)'\s*)?", re.DOTALL)
 _LITERALS = ("*", "?", "$")
-# A wildcard sign that came out of a variable means itself; these two stand for it until patterns are compiled.
+# A wildcard character in a variable's value is literal; these two stand for it until patterns are compiled.
 _SHIELDED = str.maketrans({"*": "\ue000", "?": "\ue001"})
 _UNSHIELDED = str.maketrans({"\ue000": "*", "\ue001": "?"})
 
 
 def listed(value: Any) -> list[str]:
-    """One value or several, as texts; JSON's numbers and truth values as JSON writes them."""
+    """One value or several, as a list of strings; numbers and booleans in JSON form."""
     items = value if isinstance(value, list) else [value]
     return [json.dumps(one) if isinstance(one, (bool, int, float)) else str(one) for one in items]
 
 
 def expand(patterns: Iterable[str], keys: Mapping[str, str]) -> Iterator[str]:
-    """The patterns with their variables filled in from ``keys`` (lower case).
+    """The patterns with their variables replaced from ``keys`` (lower case).
 
-    A pattern that refers to an absent key, and has no default for it, matches nothing and is left out.
+    A pattern with a variable that has neither value nor default matches nothing and is left out.
     """
     for pattern in patterns:
         texts, names = _VARIABLE.split(pattern)[::2], _VARIABLE.findall(pattern)
@@ -42,7 +42,7 @@ def expand(patterns: Iterable[str], keys: Mapping[str, str]) -> Iterator[str]:
 
 
 def variable_names(pattern: str) -> Iterator[str]:
-    """The keys that a pattern needs."""
+    """The condition keys that a pattern needs a value for."""
     for text in _VARIABLE.findall(pattern):
         name, default = _split(text)
         if name not in _LITERALS and default is None:
@@ -50,12 +50,12 @@ def variable_names(pattern: str) -> Iterator[str]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether ``text`` meets a pattern of ``*`` and ``?``."""
+    """Whether ``text`` matches a pattern with ``*`` and ``?``."""
     return _compiled(pattern).fullmatch(text) is not None
 
 
 def literal(pattern: str) -> str:
-    """An expanded pattern as the text it stands for where wildcards mean nothing."""
+    """An expanded pattern as plain text, for operators without wildcards."""
     return pattern.translate(_UNSHIELDED)
 
 

@@ -1,7 +1,7 @@
-"""Says whether a service may assume a role, and what a role may do: the question the OTA service puts to IAM.
+"""Decides whether a caller may assume a role, and what a role may do, from the roles that moto holds.
 
 A role that trusts the wrong service or lacks one statement makes AWS fail the update minutes later, with a
-message in ``errorInfo``. The stand-in answers the same question from the roles that moto holds.
+message in ``errorInfo``. The OTA updates of the sandbox fail for the same reasons.
 
 Source: IAM User Guide, "Policy evaluation logic", "Permissions boundaries", "The confused deputy problem".
 """
@@ -91,7 +91,7 @@ def policies_of(holder: Any) -> list[str]:
 
 
 def boundary_of(iam_backend: Any, role: Any) -> list[str] | None:
-    """The document of the role's permissions boundary; an empty list, which allows nothing, for one that is gone."""
+    """The document of the role's permissions boundary; an empty list, which allows nothing, when it was deleted."""
     if not role.permissions_boundary_arn:
         return None
     policy = iam_backend.managed_policies.get(role.permissions_boundary_arn)

@@ -1,7 +1,7 @@
-"""Where the sandbox of a directory listens: what its address file says, and whether that still holds.
+"""The address file of a sandbox: read, written, and verified against the process that answers there.
 
-The file is only believed after the sandbox itself has said over HTTP that it serves this directory under this process
-number, so that a stale or damaged file never leads to a stranger; and it never leads off this machine.
+An address counts only after the sandbox itself has said over HTTP that it serves this directory with this process id,
+so that a stale or damaged file never leads to another process; and it never leads to another machine.
 
 ``address.json`` holds exactly endpoint_url, region, mqtt_host, mqtt_port, ca_path and pid.
 """
@@ -33,7 +33,7 @@ class Address:
 
 
 def read_address(directory: Path | str) -> Address | None:
-    """What the address file of ``directory`` says, whether it still holds or not; None where it says nothing good."""
+    """The address in the file of ``directory``, not verified; None when the file is missing or invalid."""
     path = Path(directory) / ADDRESS_FILE
     try:
         address = Address(**json.loads(path.read_text(encoding="utf-8")))
@@ -43,14 +43,14 @@ def read_address(directory: Path | str) -> Address | None:
 
 
 def write_address(directory: Path, address: Address) -> None:
-    """Write the address file in one step, so that no reader sees half of it."""
+    """Write the address file atomically."""
     fresh = directory / f"{ADDRESS_FILE}.{address.pid}"
     fresh.write_text(json.dumps(asdict(address), indent=2) + "\n", encoding="utf-8")
     fresh.replace(directory / ADDRESS_FILE)
 
 
 def find_serving(directory: Path) -> Address | None:
-    """The address of the sandbox that answers for this directory by the number in the file."""
+    """The address of the sandbox that serves this directory, verified by its process id; None when none does."""
     address = read_address(directory)
     if address is None:
         return None
@@ -61,7 +61,7 @@ def find_serving(directory: Path) -> Address | None:
 
 
 def ask(address: Address, method: str, what: str) -> dict[str, Any] | None:
-    """A control endpoint's answer; None when nobody, or somebody else, answers there."""
+    """A control endpoint's answer; None when no sandbox answers there."""
     connection = http.client.HTTPConnection(HOST, urlsplit(address.endpoint_url).port, timeout=_ANSWER_TIMEOUT_S)
     try:
         connection.request(method, f"/_sandbox/{what}")
@@ -74,6 +74,6 @@ def ask(address: Address, method: str, what: str) -> dict[str, Any] | None:
 
 
 def _is_on_this_machine(endpoint_url: str) -> bool:
-    """Whether the URL is of the form that a sandbox has; ValueError for a port that is none."""
+    """Whether the URL has the form of a sandbox's; ValueError for an invalid port."""
     where = urlsplit(endpoint_url)
     return (where.scheme, where.hostname) == ("http", HOST) and where.port is not None

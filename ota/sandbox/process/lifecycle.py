@@ -24,7 +24,7 @@ DEFAULT_PAUSE_S = 0.3
 DEFAULT_IDLE_S = 1800.0
 LOG_FILE = "sandbox.log"
 NO_MOTO_STATUS = 3  # exit statuses of ``python -m ota.sandbox``
-GAVE_WAY_STATUS = 4
+ALREADY_SERVED_STATUS = 4
 _MAX_LOG_BYTES = 1_000_000
 _SHOWN_LINES = 15
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
@@ -56,7 +56,7 @@ def start(
         sleep: waits; replaced in tests.
 
     Raises:
-        SandboxError: moto is not installed, the directory cannot be used, or the process did not come to serve; with
+        SandboxError: moto is not installed, the directory cannot be used, or the process did not start to serve; with
             the end of its log.
     """
     directory = Path(directory).resolve()
@@ -93,7 +93,7 @@ def stop(
 
 
 def reset(directory: Path | str) -> None:
-    """Make the running sandbox forget everything in it.
+    """Delete all state of the running sandbox.
 
     Raises:
         SandboxError: none is running, or it does not answer.
@@ -106,7 +106,7 @@ def reset(directory: Path | str) -> None:
 
 
 def _find_to_stop(directory: Path, timeout_s: float, poll_s: float, sleep: Callable[[float], None]) -> Address | None:
-    """The serving sandbox; one whose address file was lost or damaged writes it anew, which is waited for."""
+    """The serving sandbox; waits for one whose address file was lost or damaged, because it writes the file again."""
     ends_at = time.monotonic() + timeout_s
     address = find_serving(directory)
     while address is None and locks.is_served(directory):
@@ -139,7 +139,7 @@ def _spawn_and_wait(
     """A new process for ``directory`` with these arguments, serving.
 
     Raises:
-        SandboxError: moto is not installed, or the process did not come to serve; with the end of its log.
+        SandboxError: moto is not installed, or the process did not start to serve; with the end of its log.
         OSError: the log cannot be written.
     """
     child = None
@@ -148,8 +148,8 @@ def _spawn_and_wait(
         if address is not None:
             _let_go(child, address)
             return address
-        if child is None or child.poll() == GAVE_WAY_STATUS:
-            # Whoever holds the place is about to end, or to write its address anew.
+        if child is None or child.poll() == ALREADY_SERVED_STATUS:
+            # The holder of the server lock is about to end, or to write its address again.
             child = child if locks.is_served(directory) else _spawn(directory, arguments)
         elif child.returncode is not None:
             raise SandboxError(_why_not(directory, f"ended at once with status {child.returncode}", child.returncode))
@@ -177,7 +177,7 @@ def _spawn(directory: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
 
 
 def _child_environment() -> dict[str, str]:
-    """The user's environment without anything that would steer boto3 or moto inside the sandbox."""
+    """The user's environment without the variables that configure boto3 or moto."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MOTO_", "BOTO"))}
     paths = [str(_PACKAGE_PARENT), *filter(None, [env.get("PYTHONPATH")])]
     env["PYTHONPATH"] = os.pathsep.join(paths)
@@ -187,14 +187,14 @@ def _child_environment() -> dict[str, str]:
 
 
 def _let_go(child: subprocess.Popen[bytes] | None, address: Address) -> None:
-    """Leave the serving child to itself; one that is not needed must not come to serve after the other has ended."""
+    """Detach the serving child; end one that is not needed, so that it does not serve after the other has ended."""
     if child is None:
         return
     if child.pid != address.pid:
         child.kill()
         child.wait()
     elif child.poll() is None:
-        child.returncode = 0  # it outlives its starter, which is no mistake to warn of
+        child.returncode = 0  # it outlives its starter on purpose: no ResourceWarning
 
 
 def _why_not(directory: Path, what: str, status: int | None) -> str:

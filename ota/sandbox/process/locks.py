@@ -1,6 +1,6 @@
-"""The two locks of a sandbox's directory: whose turn it is to start one, and who serves.
+"""The two file locks of a sandbox's directory: one to start a sandbox, one to serve it.
 
-They are the system's own, on open files, so that they are free as soon as their holder is gone, however it went.
+They are ``flock`` locks on open files, so the system releases them when their holder ends, however it ends.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SERVER_LOCK_FILE = "server.lock"
 
 @contextmanager
 def starting(directory: Path) -> Iterator[None]:
-    """Wait for the turn to start a sandbox, and hold it."""
+    """Wait for the start lock, and hold it."""
     with (directory / START_LOCK_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -26,13 +26,13 @@ def starting(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def serving(directory: Path) -> Iterator[IO[str] | None]:
-    """Hold the place of the directory's sandbox; None when another process has it."""
+    """Hold the server lock; None when another process holds it."""
     with (directory / SERVER_LOCK_FILE).open("a") as lock:
         yield lock if _take(lock) else None
 
 
 def is_served(directory: Path) -> bool:
-    """Whether a process holds the place of this directory's sandbox."""
+    """Whether a process holds the server lock."""
     path = directory / SERVER_LOCK_FILE
     if not path.exists():
         return False
@@ -41,7 +41,7 @@ def is_served(directory: Path) -> bool:
 
 
 def holds_place(directory: Path, lock: IO[str]) -> bool:
-    """Whether this lock is still the directory's, which it is not when the directory has been removed or made anew."""
+    """Whether this lock is still the directory's, which it is not when the directory has been deleted or recreated."""
     try:
         found = (directory / SERVER_LOCK_FILE).stat()
     except FileNotFoundError:

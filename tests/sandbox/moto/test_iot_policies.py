@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import ACCOUNT, REGION
-from tests.test_sandbox_registry import new_principal, refused
+from tests.sandbox.iot_calls import new_principal, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.conftest import ACCOUNT, client
-from tests.test_sandbox_registry import refused
+from tests.sandbox.iot_calls import refused
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient

@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 
 from tests.conftest import ACCOUNT, REGION, client
-from tests.test_sandbox_registry import refused
+from tests.sandbox.iot_calls import refused
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

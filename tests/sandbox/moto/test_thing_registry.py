@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from tests.conftest import ACCOUNT, REGION, client
+from tests.sandbox.iot_calls import new_principal, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -19,21 +19,8 @@ EXCLUSIVE = "EXCLUSIVE_THING"
 SHARED = "NON_EXCLUSIVE_THING"
 
 
-def refused(call: Any, **params: Any) -> tuple[str, int]:
-    """Code and HTTP status of a call that must be refused."""
-    with pytest.raises(ClientError) as caught:
-        call(**params)
-    response: Any = caught.value.response
-    assert type(caught.value).__name__ in (response["Error"]["Code"], "ClientError")
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
-
-
 def attributes(**pairs: str) -> Any:
     return {"attributes": pairs}
-
-
-def new_principal(iot: IoTClient) -> str:
-    return iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
 
 
 def test_the_same_thing_can_be_created_again(iot: IoTClient) -> None:

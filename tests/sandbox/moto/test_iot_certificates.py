@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from ota.sandbox.moto.authority import CA_NAME, open_authority
 from tests.conftest import ACCOUNT, REGION
-from tests.test_sandbox_registry import refused
+from tests.sandbox.iot_calls import refused
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

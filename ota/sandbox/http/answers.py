@@ -75,6 +75,10 @@ _RESOURCES = {  # member of the request -> resource of the ARN
     "iot-jobs-data": {"thingName": "thing"},
     "iam": {"RoleName": "role", "PolicyName": "policy", "UserName": "user"},
 }
+Answer = tuple[str, list[tuple[str, str]], bytes]
+_ID_HEADERS = ("x-amz-request-id", "x-amzn-requestid")
+_XML_SERVICES = ("iam", "sts")
+_IN_BODY = re.compile(rb"<RequestId>[^<]*</RequestId>")
 
 
 def refusal(call: Call, error: dict[str, Any]) -> Answer:
@@ -107,6 +111,33 @@ def in_aws_form(call: Call, answer: Answer) -> Answer:
     else:
         headers = [pair for pair in headers if pair[0].lower() != "content-length"]
     return status, headers, json.dumps(fields).encode()
+
+
+def new_request_id() -> str:
+    """An id in the form of IoT, IAM and STS: a UUID."""
+    return str(uuid.uuid4())
+
+
+def new_s3_request_id() -> str:
+    """An id in the form of S3: 16 capital letters and digits."""
+    return uuid.uuid4().hex[:16].upper()
+
+
+def stamped(service: str, answer: Answer, now: float) -> Answer:
+    """The answer (status line, headers, body) with request id and time; ``now`` in epoch seconds.
+
+    The id in the body, where IAM, STS and S3's refusals have one, is the same as in the header.
+    """
+    status, headers, body = answer
+    name = "x-amz-request-id" if service == "s3" else "x-amzn-RequestId"
+    present = {key.lower(): value for key, value in headers}
+    request_id = present.get(name.lower()) or (new_s3_request_id() if service == "s3" else new_request_id())
+    kept = [pair for pair in headers if pair[0].lower() not in _ID_HEADERS]
+    dates = [] if "date" in present else [("Date", formatdate(now, usegmt=True))]
+    if service in _XML_SERVICES or (service == "s3" and int(status[:3]) >= 400):
+        body = _IN_BODY.sub(f"<RequestId>{request_id}</RequestId>".encode(), body)
+        kept = [pair for pair in kept if pair[0].lower() != "content-length"]
+    return status, [*kept, (name, request_id), *dates], body
 
 
 def _given(error: dict[str, Any]) -> tuple[str, int, str]:
@@ -177,37 +208,3 @@ def _as_query(code: str, status: int, message: str) -> Answer:
 
 def _line(status: int) -> str:
     return f"{status} {reasons.get(status, 'Error')}"
-
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
-
-_ID_HEADERS = ("x-amz-request-id", "x-amzn-requestid")
-_XML_SERVICES = ("iam", "sts")
-_IN_BODY = re.compile(rb"<RequestId>[^<]*</RequestId>")
-
-
-def new_request_id() -> str:
-    """An id in the form of IoT, IAM and STS: a UUID."""
-    return str(uuid.uuid4())
-
-
-def new_s3_request_id() -> str:
-    """An id in the form of S3: 16 capital letters and digits."""
-    return uuid.uuid4().hex[:16].upper()
-
-
-def stamped(service: str, answer: Answer, now: float) -> Answer:
-    """The answer (status line, headers, body) with request id and time; ``now`` in epoch seconds.
-
-    The id in the body, where IAM, STS and S3's refusals have one, is the same as in the header.
-    """
-    status, headers, body = answer
-    name = "x-amz-request-id" if service == "s3" else "x-amzn-RequestId"
-    present = {key.lower(): value for key, value in headers}
-    request_id = present.get(name.lower()) or (new_s3_request_id() if service == "s3" else new_request_id())
-    kept = [pair for pair in headers if pair[0].lower() not in _ID_HEADERS]
-    dates = [] if "date" in present else [("Date", formatdate(now, usegmt=True))]
-    if service in _XML_SERVICES or (service == "s3" and int(status[:3]) >= 400):
-        body = _IN_BODY.sub(f"<RequestId>{request_id}</RequestId>".encode(), body)
-        kept = [pair for pair in kept if pair[0].lower() != "content-length"]
-    return status, [*kept, (name, request_id), *dates], body

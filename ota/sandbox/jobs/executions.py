@@ -88,11 +88,11 @@ def delete_job_execution(region: Region, params: dict[str, Any]) -> Reply:
     if not execution.is_over and not params.get("force"):
         raise _wrong_state(execution, "deleted")
     with collect_notifications(region, [execution.thing_name]) as events:
-        _take_out(job, execution)
+        _remove(job, execution)
     return Reply(events=[*events, *tell_execution(region, execution, "deleted")])
 
 
-def _take_out(job: Job, execution: Execution) -> None:
+def _remove(job: Job, execution: Execution) -> None:
     tries = job.executions[execution.thing_name]
     tries.remove(execution)
     if not tries:

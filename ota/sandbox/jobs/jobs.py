@@ -33,7 +33,6 @@ from .model import (
 )
 from .notifications import collect_notifications, tell_job
 from .presigned_urls import split_url
-from .progress import begin, read_schedule
 from .state import Region
 
 MAX_TARGETS = 100
@@ -51,6 +50,20 @@ _CONFIG = (
     "jobTemplateArn",
     "documentSource",
 )
+MAX_DELETIONS = 10
+_COUNTS = {
+    "CANCELED": "numberOfCanceledThings",
+    "SUCCEEDED": "numberOfSucceededThings",
+    "FAILED": "numberOfFailedThings",
+    "REJECTED": "numberOfRejectedThings",
+    "QUEUED": "numberOfQueuedThings",
+    "IN_PROGRESS": "numberOfInProgressThings",
+    "REMOVED": "numberOfRemovedThings",
+    "TIMED_OUT": "numberOfTimedOutThings",
+}
+PRESIGNED_SECONDS = (60, 3600)
+TIMEOUT_MINUTES = (1, 10080)
+ROLLOUT_PER_MINUTE = (1, 1000)
 
 
 def create_job(region: Region, params: dict[str, Any]) -> Reply:
@@ -62,13 +75,13 @@ def create_job(region: Region, params: dict[str, Any]) -> Reply:
     _check_targets(region, targets)
     _check_limits(params)
     document = _document(region, params)
-    schedule = read_schedule(region, params.get("schedulingConfig") or {})
+    schedule = progress.read_schedule(region, params.get("schedulingConfig") or {})
     tags.set_tags(region.account_id, region.name, arn, params.get("tags") or [])
     config = {name: params[name] for name in _CONFIG if params.get(name) is not None}
     now = region.now()
     job = Job(job_id, arn, targets, document, params.get("targetSelection") or SNAPSHOT, now, now, config)
     region.jobs[job_id] = job
-    return Reply(_brief(job), begin(region, job, schedule))
+    return Reply(_brief(job), progress.begin(region, job, schedule))
 
 
 def update_job(region: Region, params: dict[str, Any]) -> Reply:
@@ -97,48 +110,6 @@ def associate_targets_with_job(region: Region, params: dict[str, Any]) -> Reply:
     known = set(job.executions) | set(job.waiting)
     job.waiting += [name for name in things_of(region, targets) if name not in known]
     return Reply(_brief(job), progress.roll_out(region, job))
-
-
-def _check_targets(region: Region, targets: list[str]) -> None:
-    if len(targets) > MAX_TARGETS:
-        raise AwsError("LimitExceededException", f"A job can have at most {MAX_TARGETS} targets, not {len(targets)}.")
-    for target in targets:
-        check_target(region, target)
-
-
-def _check_limits(params: dict[str, Any]) -> None:
-    check_limits(*(params.get(name) for name in ("presignedUrlConfig", "timeoutConfig", "jobExecutionsRolloutConfig")))
-
-
-def _document(region: Region, params: dict[str, Any]) -> str:
-    document, source = params.get("document"), params.get("documentSource")
-    if bool(document) == bool(source):
-        raise invalid_request("A job needs either a document or a documentSource.")
-    text = str(document or _fetch(region, source))
-    if len(text.encode()) > MAX_DOCUMENT:
-        raise invalid_request(f"The job document is larger than {MAX_DOCUMENT} bytes.")
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise invalid_request("The job document is not valid JSON.") from error
-    if "${aws:iot:s3-presigned-url" in text and not params.get("presignedUrlConfig", {}).get("roleArn"):
-        raise invalid_request("A document with presigned URLs needs presignedUrlConfig with a roleArn.")
-    return text
-
-
-def _fetch(region: Region, source: Any) -> str:
-    bucket, key, version_id = split_url(str(source))
-    found = find_object(region.account_id, bucket, key, version_id)
-    if found is None:
-        raise invalid_request(f"The job document {source} can not be read.")
-    return found.read().decode("utf-8", errors="replace")
-
-
-def _brief(job: Job) -> dict[str, Any]:
-    return {"jobArn": job.arn, "jobId": job.job_id, "description": job.config.get("description")}
-
-
-MAX_DELETIONS = 10
 
 
 def cancel_job(region: Region, params: dict[str, Any]) -> Reply:
@@ -174,26 +145,6 @@ def begin_deletion(region: Region, job: Job) -> list[Event]:
     events += tell_job(region, job, "deletion_in_progress")
     region.later(2 * region.sandbox.pause_s, partial(_remove, region, job))
     return events
-
-
-def _remove(region: Region, job: Job) -> list[Event]:
-    if region.jobs.get(job.job_id) is job:
-        del region.jobs[job.job_id]
-        tags.drop(region.account_id, region.name, job.arn)
-        return tell_job(region, job, "deleted")
-    return []
-
-
-_COUNTS = {
-    "CANCELED": "numberOfCanceledThings",
-    "SUCCEEDED": "numberOfSucceededThings",
-    "FAILED": "numberOfFailedThings",
-    "REJECTED": "numberOfRejectedThings",
-    "QUEUED": "numberOfQueuedThings",
-    "IN_PROGRESS": "numberOfInProgressThings",
-    "REMOVED": "numberOfRemovedThings",
-    "TIMED_OUT": "numberOfTimedOutThings",
-}
 
 
 def describe_job(region: Region, params: dict[str, Any]) -> Reply:
@@ -248,6 +199,66 @@ def find_job(region: Region, job_id: str) -> Job:
     return job
 
 
+def check_limits(
+    presigned: Mapping[str, Any] | None, timeout: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None
+) -> None:
+    """Refuse a URL's lifetime, a timeout or a rollout rate out of range, which the service models leave out."""
+    _check("expiresInSec", presigned, PRESIGNED_SECONDS)
+    _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
+    _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)
+    exponential = (rollout or {}).get("exponentialRate")
+    _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
+    if exponential and not exponential.get("rateIncreaseCriteria"):
+        raise invalid_request("rateIncreaseCriteria must have numberOfNotifiedThings or numberOfSucceededThings.")
+
+
+def _check_targets(region: Region, targets: list[str]) -> None:
+    if len(targets) > MAX_TARGETS:
+        raise AwsError("LimitExceededException", f"A job can have at most {MAX_TARGETS} targets, not {len(targets)}.")
+    for target in targets:
+        check_target(region, target)
+
+
+def _check_limits(params: dict[str, Any]) -> None:
+    check_limits(*(params.get(name) for name in ("presignedUrlConfig", "timeoutConfig", "jobExecutionsRolloutConfig")))
+
+
+def _document(region: Region, params: dict[str, Any]) -> str:
+    document, source = params.get("document"), params.get("documentSource")
+    if bool(document) == bool(source):
+        raise invalid_request("A job needs either a document or a documentSource.")
+    text = str(document or _fetch(region, source))
+    if len(text.encode()) > MAX_DOCUMENT:
+        raise invalid_request(f"The job document is larger than {MAX_DOCUMENT} bytes.")
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise invalid_request("The job document is not valid JSON.") from error
+    if "${aws:iot:s3-presigned-url" in text and not params.get("presignedUrlConfig", {}).get("roleArn"):
+        raise invalid_request("A document with presigned URLs needs presignedUrlConfig with a roleArn.")
+    return text
+
+
+def _fetch(region: Region, source: Any) -> str:
+    bucket, key, version_id = split_url(str(source))
+    found = find_object(region.account_id, bucket, key, version_id)
+    if found is None:
+        raise invalid_request(f"The job document {source} can not be read.")
+    return found.read().decode("utf-8", errors="replace")
+
+
+def _brief(job: Job) -> dict[str, Any]:
+    return {"jobArn": job.arn, "jobId": job.job_id, "description": job.config.get("description")}
+
+
+def _remove(region: Region, job: Job) -> list[Event]:
+    if region.jobs.get(job.job_id) is job:
+        del region.jobs[job.job_id]
+        tags.drop(region.account_id, region.name, job.arn)
+        return tell_job(region, job, "deleted")
+    return []
+
+
 def _summary(job: Job) -> dict[str, Any]:
     return {
         "jobArn": job.arn,
@@ -267,24 +278,6 @@ def _process_details(job: Job) -> dict[str, Any]:
     if job.waiting:
         counts["processingTargets"] = [target for target in job.targets if is_group(target)] or job.targets
     return counts
-
-
-PRESIGNED_SECONDS = (60, 3600)
-TIMEOUT_MINUTES = (1, 10080)
-ROLLOUT_PER_MINUTE = (1, 1000)
-
-
-def check_limits(
-    presigned: Mapping[str, Any] | None, timeout: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None
-) -> None:
-    """Refuse a URL's lifetime, a timeout or a rollout rate out of range, which the service models leave out."""
-    _check("expiresInSec", presigned, PRESIGNED_SECONDS)
-    _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
-    _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)
-    exponential = (rollout or {}).get("exponentialRate")
-    _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
-    if exponential and not exponential.get("rateIncreaseCriteria"):
-        raise invalid_request("rateIncreaseCriteria must have numberOfNotifiedThings or numberOfSucceededThings.")
 
 
 def _check(name: str, config: Mapping[str, Any] | None, limits: tuple[int, int]) -> None:

@@ -27,6 +27,14 @@ from .state import Region
 
 MAX_LISTED = 10
 _PLACEHOLDER = re.compile(r"\$\{aws:iot:s3-presigned-url(?:-v2)?:(https?://[^}]+)\}")
+_ENDED = {
+    "numberOfCanceledThings": "CANCELED",
+    "numberOfRejectedThings": "REJECTED",
+    "numberOfFailedThings": "FAILED",
+    "numberOfRemovedThings": "REMOVED",
+    "numberOfSucceededThings": "SUCCEEDED",
+    "numberOfTimedOutThings": "TIMED_OUT",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ def pending(region: Region, thing_name: str) -> list[Execution]:
         for execution in job.executions.get(thing_name, [])[-1:]
         if execution.status in {QUEUED, IN_PROGRESS}
     ]
-    return sorted(found, key=_place)
+    return sorted(found, key=_queue_order)
 
 
 def find_next(region: Region, thing_name: str) -> Execution | None:
@@ -57,11 +65,11 @@ def find_next(region: Region, thing_name: str) -> Execution | None:
 @contextmanager
 def collect_notifications(region: Region, thing_names: Iterable[str]) -> Iterator[list[Event]]:
     """Collect the notifications about changes to these things' queues inside the ``with`` block."""
-    before = {name: _look(region, name) for name in thing_names}
+    before = {name: _current_queue(region, name) for name in thing_names}
     events: list[Event] = []
     yield events
     for name, queue in before.items():
-        events.extend(_changes(region, name, queue))
+        events.extend(_queue_notifications(region, name, queue))
 
 
 def describe_execution(
@@ -116,47 +124,6 @@ def seconds_left(region: Region, execution: Execution) -> int | None:
     return None if ends_at is None else max(0, int(ends_at - region.now()))
 
 
-def _place(execution: Execution) -> tuple[bool, float]:
-    if execution.status == IN_PROGRESS:
-        return False, execution.started_at or 0.0
-    return True, execution.queued_at
-
-
-def _look(region: Region, thing_name: str) -> Queue:
-    keys = [(execution.job_id, execution.number) for execution in pending(region, thing_name)]
-    return Queue(frozenset(keys), keys[0] if keys else None)
-
-
-def _changes(region: Region, thing_name: str, before: Queue) -> list[Event]:
-    after = _look(region, thing_name)
-    base, stamp = f"$aws/things/{thing_name}/jobs", {"timestamp": int(region.now())}
-    events = []
-    if after.members != before.members:
-        events.append(Event(f"{base}/notify", {**stamp, "jobs": _listing(region, thing_name)}))
-    if after.front != before.front:
-        first = find_next(region, thing_name)
-        execution = {"execution": describe_execution(region, first)} if first else {}
-        events.append(Event(f"{base}/notify-next", {**stamp, **execution}))
-    return events
-
-
-def _listing(region: Region, thing_name: str) -> dict[str, list[dict[str, Any]]]:
-    listing: dict[str, list[dict[str, Any]]] = {}
-    for execution in pending(region, thing_name)[:MAX_LISTED]:
-        listing.setdefault(execution.status, []).append(summarize(execution))
-    return {status: listing[status] for status in (QUEUED, IN_PROGRESS) if status in listing}
-
-
-_ENDED = {
-    "numberOfCanceledThings": "CANCELED",
-    "numberOfRejectedThings": "REJECTED",
-    "numberOfFailedThings": "FAILED",
-    "numberOfRemovedThings": "REMOVED",
-    "numberOfSucceededThings": "SUCCEEDED",
-    "numberOfTimedOutThings": "TIMED_OUT",
-}
-
-
 def update_event_configurations(region: Region, params: dict[str, Any]) -> Reply:
     """UpdateEventConfigurations: kinds that are not listed keep their value."""
     for kind, wanted in (params.get("eventConfigurations") or {}).items():
@@ -205,6 +172,37 @@ def tell_execution(region: Region, execution: Execution, operation: str | None =
     }
     topic = f"jobExecution/{execution.job_id}/{done}"
     return [_event(region, "JOB_EXECUTION", topic, done, execution.job_id, seen)]
+
+
+def _queue_order(execution: Execution) -> tuple[bool, float]:
+    if execution.status == IN_PROGRESS:
+        return False, execution.started_at or 0.0
+    return True, execution.queued_at
+
+
+def _current_queue(region: Region, thing_name: str) -> Queue:
+    keys = [(execution.job_id, execution.number) for execution in pending(region, thing_name)]
+    return Queue(frozenset(keys), keys[0] if keys else None)
+
+
+def _queue_notifications(region: Region, thing_name: str, before: Queue) -> list[Event]:
+    after = _current_queue(region, thing_name)
+    base, stamp = f"$aws/things/{thing_name}/jobs", {"timestamp": int(region.now())}
+    events = []
+    if after.members != before.members:
+        events.append(Event(f"{base}/notify", {**stamp, "jobs": _listing(region, thing_name)}))
+    if after.front != before.front:
+        first = find_next(region, thing_name)
+        execution = {"execution": describe_execution(region, first)} if first else {}
+        events.append(Event(f"{base}/notify-next", {**stamp, **execution}))
+    return events
+
+
+def _listing(region: Region, thing_name: str) -> dict[str, list[dict[str, Any]]]:
+    listing: dict[str, list[dict[str, Any]]] = {}
+    for execution in pending(region, thing_name)[:MAX_LISTED]:
+        listing.setdefault(execution.status, []).append(summarize(execution))
+    return {status: listing[status] for status in (QUEUED, IN_PROGRESS) if status in listing}
 
 
 def _event(region: Region, kind: str, topic: str, operation: str, job_id: str, seen: dict[str, Any]) -> Event:

@@ -18,6 +18,7 @@ from .notifications import collect_notifications, tell_execution, tell_job
 from .state import Region
 
 ROLLOUT_STEP_S = 60.0
+Schedule = tuple[float | None, float | None]
 
 
 def roll_out(region: Region, job: Job) -> list[Event]:
@@ -28,7 +29,7 @@ def roll_out(region: Region, job: Job) -> list[Event]:
     batch, job.waiting = job.waiting[:rate], job.waiting[rate:]
     with collect_notifications(region, batch) as events:
         for thing_name in batch:
-            _queue(region, job, thing_name)
+            _add_execution(region, job, thing_name)
     if job.waiting:
         region.later(ROLLOUT_STEP_S, partial(roll_out, region, job))
     return [*events, *_complete(region, job)]
@@ -66,11 +67,31 @@ def follow_registry(region: Region) -> list[Event]:
     events: list[Event] = []
     for job in list(region.jobs.values()):
         if job.status == IN_PROGRESS:
-            events += _follow(region, job)
+            events += _update_targets(region, job)
     return events
 
 
-def _follow(region: Region, job: Job) -> list[Event]:
+def read_schedule(region: Region, config: dict[str, Any]) -> Schedule:
+    """Seconds until the job starts and until it ends, None where not scheduled."""
+    if config.get("maintenanceWindows"):
+        raise invalid_request("The sandbox does not have maintenance windows.")
+    return _seconds_until(region, config.get("startTime")), _seconds_until(region, config.get("endTime"))
+
+
+def begin(region: Region, job: Job, schedule: Schedule) -> list[Event]:
+    """Roll the job out now, or schedule its start and its end."""
+    start_s, end_s = schedule
+    if end_s is not None:
+        behaviour = job.config["schedulingConfig"].get("endBehavior", "STOP_ROLLOUT")
+        region.later(end_s, partial(_end_job, region, job, behaviour))
+    if start_s:
+        job.status = SCHEDULED
+        region.later(start_s, partial(_start_job, region, job))
+        return []
+    return _start_job(region, job)
+
+
+def _update_targets(region: Region, job: Job) -> list[Event]:
     members = set(things_of(region, job.targets)) if job.selection == CONTINUOUS else None
     gone = [one for one in job.latest() if not one.is_over and not _still_target(region, one.thing_name, members)]
     with collect_notifications(region, [one.thing_name for one in gone]) as events:
@@ -89,7 +110,7 @@ def _still_target(region: Region, thing_name: str, members: set[str] | None) -> 
     return has_thing(region, thing_name) and (members is None or thing_name in members)
 
 
-def _queue(region: Region, job: Job, thing_name: str, retry_attempt: int = 0) -> None:
+def _add_execution(region: Region, job: Job, thing_name: str, retry_attempt: int = 0) -> None:
     tries = job.executions.setdefault(thing_name, [])
     now = region.now()
     tries.append(Execution(job.job_id, thing_name, len(tries) + 1, now, now, retry_attempt=retry_attempt))
@@ -122,7 +143,7 @@ def _retry(region: Region, job: Job, execution: Execution) -> list[Event]:
     if job.status != IN_PROGRESS or execution.retry_attempt >= max(allowed, default=0):
         return []
     with collect_notifications(region, [execution.thing_name]) as events:
-        _queue(region, job, execution.thing_name, execution.retry_attempt + 1)
+        _add_execution(region, job, execution.thing_name, execution.retry_attempt + 1)
     return events
 
 
@@ -146,30 +167,7 @@ def _complete(region: Region, job: Job) -> list[Event]:
     return tell_job(region, job, "completed")
 
 
-Schedule = tuple[float | None, float | None]
-
-
-def read_schedule(region: Region, config: dict[str, Any]) -> Schedule:
-    """Seconds until the job starts and until it ends, None where not scheduled."""
-    if config.get("maintenanceWindows"):
-        raise invalid_request("The sandbox does not have maintenance windows.")
-    return _seconds_until(region, config.get("startTime")), _seconds_until(region, config.get("endTime"))
-
-
-def begin(region: Region, job: Job, schedule: Schedule) -> list[Event]:
-    """Roll the job out now, or schedule its start and its end."""
-    start_s, end_s = schedule
-    if end_s is not None:
-        behaviour = job.config["schedulingConfig"].get("endBehavior", "STOP_ROLLOUT")
-        region.later(end_s, partial(_end, region, job, behaviour))
-    if start_s:
-        job.status = SCHEDULED
-        region.later(start_s, partial(_open, region, job))
-        return []
-    return _open(region, job)
-
-
-def _open(region: Region, job: Job) -> list[Event]:
+def _start_job(region: Region, job: Job) -> list[Event]:
     if region.jobs.get(job.job_id) is not job or job.status not in {IN_PROGRESS, SCHEDULED}:
         return []
     job.status = IN_PROGRESS
@@ -177,7 +175,7 @@ def _open(region: Region, job: Job) -> list[Event]:
     return roll_out(region, job)
 
 
-def _end(region: Region, job: Job, behaviour: str) -> list[Event]:
+def _end_job(region: Region, job: Job, behaviour: str) -> list[Event]:
     if region.jobs.get(job.job_id) is not job or job.status != IN_PROGRESS:
         return []
     if behaviour == "STOP_ROLLOUT":

@@ -77,7 +77,7 @@ class Sandbox:
         self.lost_blocks: dict[int, int] = {}
         self.contents = ContentCache()
         self._clock = clock
-        self._ahead_s = 0.0
+        self._clock_offset_s = 0.0
         self._regions: dict[tuple[str, str], Region] = {}
         self._agenda: list[tuple[float, int, Region, Later]] = []
         self._order = itertools.count()
@@ -85,12 +85,12 @@ class Sandbox:
 
     def now(self) -> float:
         """Epoch seconds; tests may have moved the clock ahead."""
-        return self._clock() + self._ahead_s
+        return self._clock() + self._clock_offset_s
 
     def move_clock(self, seconds: float) -> None:
         """Move the clock ahead by ``seconds`` and run what has become due."""
         with self._changed:
-            self._ahead_s += seconds
+            self._clock_offset_s += seconds
             self.run_due()
 
     def region(self, account_id: str, name: str) -> Region:
@@ -134,7 +134,7 @@ class Sandbox:
             self.contents.clear()
             self.iam_delay_s = 0.0
             self.pause_s = self._default_pause_s
-            self._ahead_s = 0.0
+            self._clock_offset_s = 0.0
 
     def tick_forever(self) -> None:
         """Run what becomes due even when no request comes; runs in a thread of its own."""

@@ -24,6 +24,22 @@ from .state import Region
 MAX_FILE_BYTES = 24 * 1024 * 1024
 MAX_VERSION = 65535
 SERVICE = "iot.amazonaws.com"
+MAX_BYTES = 131072
+MIN_BLOCK, MAX_BLOCK = 256, 131072
+MAX_OFFSET = 98304
+MAX_BLOCKS = 98304
+MAX_BITMAP = 12288
+MAX_FILE_ID = 255
+MAX_TOKEN_BYTES = 64
+
+
+class StreamError(Exception):
+    """A refusal of a device's request, with its code (``VersionMismatch`` …) and message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
 
 
 def create_stream(region: Region, params: dict[str, Any]) -> Reply:
@@ -148,51 +164,6 @@ def bind(region: Region, file_id: int, location: dict[str, str]) -> StreamFile:
     return StreamFile(file_id, dict(location), found.version_id, found.etag, found.size_bytes)
 
 
-def _bind(region: Region, given: dict[str, Any], role_arn: str) -> StreamFile:
-    location = given.get("s3Location") or {}
-    if not location.get("bucket") or not location.get("key"):
-        raise invalid_request("Each file of a stream needs an s3Location with bucket and key.")
-    problem = check_readable(region, role_arn, location)
-    if problem:
-        raise invalid_request(f"S3 object {location['key']} not accessible: {problem}.")
-    return bind(region, given["fileId"], location)
-
-
-def _user_of(region: Region, stream_id: str) -> str | None:
-    for update in region.updates.values():
-        job = region.jobs.get(update.job_id)
-        if stream_id in update.stream_ids and job is not None and job.status == IN_PROGRESS:
-            return update.update_id
-    return None
-
-
-def _brief(stream: Stream) -> dict[str, Any]:
-    return {
-        "streamId": stream.stream_id,
-        "streamArn": stream.arn,
-        "streamVersion": stream.version,
-        "description": stream.description,
-    }
-
-
-MAX_BYTES = 131072
-MIN_BLOCK, MAX_BLOCK = 256, 131072
-MAX_OFFSET = 98304
-MAX_BLOCKS = 98304
-MAX_BITMAP = 12288
-MAX_FILE_ID = 255
-MAX_TOKEN_BYTES = 64
-
-
-class StreamError(Exception):
-    """A refusal of a device's request, with its code (``VersionMismatch`` …) and message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-
-
 def describe(region: Region, stream_id: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """``{"c"?, "s": version, "d"?, "r": [{"f": file id, "z": bytes}]}``."""
     token = _token(request)
@@ -225,6 +196,33 @@ def get_blocks(region: Region, stream_id: str, request: Mapping[str, Any]) -> li
         for index, part in _capped(parts)
         if not _is_lost(region, index)
     ]
+
+
+def _bind(region: Region, given: dict[str, Any], role_arn: str) -> StreamFile:
+    location = given.get("s3Location") or {}
+    if not location.get("bucket") or not location.get("key"):
+        raise invalid_request("Each file of a stream needs an s3Location with bucket and key.")
+    problem = check_readable(region, role_arn, location)
+    if problem:
+        raise invalid_request(f"S3 object {location['key']} not accessible: {problem}.")
+    return bind(region, given["fileId"], location)
+
+
+def _user_of(region: Region, stream_id: str) -> str | None:
+    for update in region.updates.values():
+        job = region.jobs.get(update.job_id)
+        if stream_id in update.stream_ids and job is not None and job.status == IN_PROGRESS:
+            return update.update_id
+    return None
+
+
+def _brief(stream: Stream) -> dict[str, Any]:
+    return {
+        "streamId": stream.stream_id,
+        "streamArn": stream.arn,
+        "streamVersion": stream.version,
+        "description": stream.description,
+    }
 
 
 def _wanted(request: Mapping[str, Any], size: int) -> list[int]:

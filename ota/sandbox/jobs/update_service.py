@@ -44,7 +44,26 @@ class WorkFailed(Exception):
         self.info = {"code": code, "message": message}
 
 
-def begin(region: Region, update: Update) -> list[Event]:
+@dataclass(frozen=True)
+class OtaFile:
+    """One file in the job document. ``url`` is a placeholder, None for MQTT alone.
+
+    ``signature``, ``hash_name`` and ``signature_name`` are the caller's; the two names form the key of the signature,
+    unchecked, as in the service.
+    """
+
+    path: str
+    size_bytes: int
+    file_id: int
+    certificate: str
+    signature: str
+    hash_name: str
+    signature_name: str
+    file_type: int | None = None
+    url: str | None = None
+
+
+def begin_creation(region: Region, update: Update) -> list[Event]:
     """End CREATE_PENDING: set CREATE_IN_PROGRESS and schedule the creation."""
     update.become("CREATE_IN_PROGRESS", region.now())
     region.later(region.sandbox.pause_s, partial(_create, region, update))
@@ -68,6 +87,20 @@ def begin_deletion(region: Region, update: Update, *, delete_stream: bool) -> li
     events = [] if job is None or job.status == DELETION_IN_PROGRESS else jobs.begin_deletion(region, job)
     region.later(2 * region.sandbox.pause_s, partial(_remove, region, update, stream_id))
     return events
+
+
+def ota_document(protocols: Sequence[str], stream_id: str | None, files: Sequence[OtaFile]) -> str:
+    """The document as compact JSON."""
+    body: dict[str, Any] = {"protocols": list(protocols)}
+    if stream_id is not None:
+        body["streamname"] = stream_id
+    body["files"] = [_file(one) for one in files]
+    return json.dumps({"afr_ota": body}, separators=(",", ":"), ensure_ascii=False)
+
+
+def signature_key(hash_name: str, signature_name: str) -> str:
+    """``sig-sha256-rsa`` for SHA256 and RSA."""
+    return f"sig-{hash_name.lower()}-{signature_name.lower()}"
 
 
 def _remove(region: Region, update: Update, stream_id: str | None) -> list[Event]:
@@ -207,39 +240,6 @@ def _entry(region: Region, given: dict[str, Any], file: StreamFile, *, with_url:
 
 def _service(name: str) -> str:
     return f"(Service: {name}; Status Code: 403; Error Code: AccessDeniedException; Request ID: {uuid.uuid4()})"
-
-
-@dataclass(frozen=True)
-class OtaFile:
-    """One file in the job document. ``url`` is a placeholder, None for MQTT alone.
-
-    ``signature``, ``hash_name`` and ``signature_name`` are the caller's; the two names form the key of the signature,
-    unchecked, as in the service.
-    """
-
-    path: str
-    size_bytes: int
-    file_id: int
-    certificate: str
-    signature: str
-    hash_name: str
-    signature_name: str
-    file_type: int | None = None
-    url: str | None = None
-
-
-def ota_document(protocols: Sequence[str], stream_id: str | None, files: Sequence[OtaFile]) -> str:
-    """The document as compact JSON."""
-    body: dict[str, Any] = {"protocols": list(protocols)}
-    if stream_id is not None:
-        body["streamname"] = stream_id
-    body["files"] = [_file(one) for one in files]
-    return json.dumps({"afr_ota": body}, separators=(",", ":"), ensure_ascii=False)
-
-
-def signature_key(hash_name: str, signature_name: str) -> str:
-    """``sig-sha256-rsa`` for SHA256 and RSA."""
-    return f"sig-{hash_name.lower()}-{signature_name.lower()}"
 
 
 def _file(file: OtaFile) -> dict[str, Any]:

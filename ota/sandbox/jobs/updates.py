@@ -16,11 +16,11 @@ from typing import Any
 from ota.sandbox.moto import tags
 from ota.sandbox.moto.responses import AwsError, already_exists, cut_page, invalid_request, not_found
 
+from . import update_service
 from .jobs import check_limits
 from .model import CANCELED, COMPLETED, DELETION_IN_PROGRESS, SNAPSHOT, Reply, Update
 from .presigned_urls import DEFAULT_SECONDS
 from .state import Region
-from .update_service import begin, begin_deletion
 
 _RETURNED = (
     "description",
@@ -31,6 +31,10 @@ _RETURNED = (
     "targetSelection",
     "additionalParameters",
 )
+JOB_PREFIX = "AFR_OTA-"
+MAX_JOB_ID = 64
+MAX_FILES = 50
+MAX_TARGETS = 100
 
 
 def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
@@ -44,7 +48,7 @@ def create_ota_update(region: Region, params: dict[str, Any]) -> Reply:
     now = region.now()
     update = Update(update_id, arn, job_id, region.arn(f"job/{job_id}"), _completed(params), now, now)
     region.updates[update_id] = update
-    region.later(region.sandbox.pause_s, partial(begin, region, update))
+    region.later(region.sandbox.pause_s, partial(update_service.begin_creation, region, update))
     return Reply(
         {
             "otaUpdateId": update_id,
@@ -102,33 +106,9 @@ def delete_ota_update(region: Region, params: dict[str, Any]) -> Reply:
             "it is only deleted with forceDeleteAWSJob."
         )
     update.become("DELETE_IN_PROGRESS", region.now())
-    work = partial(begin_deletion, region, update, delete_stream=bool(params.get("deleteStream")))
+    work = partial(update_service.begin_deletion, region, update, delete_stream=bool(params.get("deleteStream")))
     region.later(region.sandbox.pause_s, work)
     return Reply()
-
-
-def _find(region: Region, update_id: str) -> Update:
-    update = region.updates.get(update_id)
-    if update is None:
-        raise not_found(f"OTA update {update_id} does not exist.")
-    return update
-
-
-def _completed(params: dict[str, Any]) -> dict[str, Any]:
-    defaults = {
-        "protocols": ["MQTT"],
-        "targetSelection": SNAPSHOT,
-        "awsJobExecutionsRolloutConfig": {},
-        "awsJobPresignedUrlConfig": {"expiresInSec": DEFAULT_SECONDS},
-    }
-    given = {name: value for name, value in params.items() if value is not None and name != "tags"}
-    return {**defaults, **given}
-
-
-JOB_PREFIX = "AFR_OTA-"
-MAX_JOB_ID = 64
-MAX_FILES = 50
-MAX_TARGETS = 100
 
 
 def check_request(params: dict[str, Any], job_id: str) -> None:
@@ -159,6 +139,24 @@ def check_request(params: dict[str, Any], job_id: str) -> None:
     streams = {(file["fileLocation"].get("stream") or {}).get("streamId") for file in params["files"]}
     if len(streams) > 1:
         raise invalid_request("The files of an OTA update must come from one stream, or all from S3.")
+
+
+def _find(region: Region, update_id: str) -> Update:
+    update = region.updates.get(update_id)
+    if update is None:
+        raise not_found(f"OTA update {update_id} does not exist.")
+    return update
+
+
+def _completed(params: dict[str, Any]) -> dict[str, Any]:
+    defaults = {
+        "protocols": ["MQTT"],
+        "targetSelection": SNAPSHOT,
+        "awsJobExecutionsRolloutConfig": {},
+        "awsJobPresignedUrlConfig": {"expiresInSec": DEFAULT_SECONDS},
+    }
+    given = {name: value for name, value in params.items() if value is not None and name != "tags"}
+    return {**defaults, **given}
 
 
 def _check_location(where: str, location: dict[str, Any]) -> None:

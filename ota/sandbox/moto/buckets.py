@@ -31,12 +31,12 @@ from .constraints import is_bucket_name
 from .sts import role_of
 
 Method = Callable[..., Any]
-
 _ENFORCED: Any = "BucketOwnerEnforced"  # moto annotates a dict and keeps a string
 _VERSIONING = ("Enabled", "Suspended")
 _LONGEST_KEY = 1024
 _HARMLESS_ACLS = ("private", "bucket-owner-full-control")
 _ACTIONS = {"HeadBucket": "ListBucket", "PutPublicAccessBlock": "PutBucketPublicAccessBlock"}
+_TRAILER = re.compile(rb"x-amz-checksum-(\w+):([A-Za-z0-9+/]+={0,2})\r?\n")
 
 
 def response_methods() -> dict[str, Method]:
@@ -109,6 +109,25 @@ def authorize_role(self: Any, bucket_name: str | None = None, key_name: str | No
     action = f"s3:{_ACTIONS.get(operation, operation)}"
     if not permissions.is_allowed(self.current_account, role_arn, action, f"arn:aws:s3:::{path}"):
         raise S3AccessDeniedError
+
+
+def read_checksum(self: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
+    """``S3Response._get_checksum``: the algorithm and the base64 value, sent by the client or computed.
+
+    Raises:
+        S3ClientError: BadDigest, when the value sent is not the checksum of the body.
+    """
+    body = self.body or b""
+    _check_md5(self.headers.get("Content-MD5"), body)
+    algorithm, sent = _sent_checksum(self.headers, self.raw_body or b"")
+    computed = _compute(algorithm, body)
+    if sent and computed and sent != computed:
+        raise S3ClientError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
+    value = sent or computed
+    if algorithm and value:
+        response_headers[f"x-amz-checksum-{algorithm.lower()}"] = value
+        response_headers["x-amz-checksum-type"] = "FULL_OBJECT"
+    return (algorithm, value) if value else ("", None)
 
 
 def _checked(original: Method) -> Method:
@@ -188,28 +207,6 @@ def _taken(bucket_name: str) -> S3ClientError:
     )
     vars(error)["bucket_name"] = bucket_name
     return error
-
-
-_TRAILER = re.compile(rb"x-amz-checksum-(\w+):([A-Za-z0-9+/]+={0,2})\r?\n")
-
-
-def read_checksum(self: Any, response_headers: dict[str, Any]) -> tuple[str, str | None]:
-    """``S3Response._get_checksum``: the algorithm and the base64 value, sent by the client or computed.
-
-    Raises:
-        S3ClientError: BadDigest, when the value sent is not the checksum of the body.
-    """
-    body = self.body or b""
-    _check_md5(self.headers.get("Content-MD5"), body)
-    algorithm, sent = _sent_checksum(self.headers, self.raw_body or b"")
-    computed = _compute(algorithm, body)
-    if sent and computed and sent != computed:
-        raise S3ClientError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.")
-    value = sent or computed
-    if algorithm and value:
-        response_headers[f"x-amz-checksum-{algorithm.lower()}"] = value
-        response_headers["x-amz-checksum-type"] = "FULL_OBJECT"
-    return (algorithm, value) if value else ("", None)
 
 
 def _check_md5(sent: str | None, body: bytes) -> None:

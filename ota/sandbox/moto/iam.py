@@ -45,8 +45,20 @@ _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 _AWS_PRINCIPAL = re.compile(r"\*|\d{12}|arn:aws:(iam|sts)::\d{12}:(root|(user|role|assumed-role|federated-user)/.+)")
 _ENTITY = re.compile(r"arn:aws:iam::(\d{12}):(user|role)/(?:.*/)?(.+)")
 CALLER_NAME = "moto"  # the user that dummy credentials stand for
-
 Method = Callable[..., Any]
+MANAGED_POLICIES = ("AmazonFreeRTOSOTAUpdate", "AWSIoTRuleActions", "AWSIoTLogging", "AWSIoTThingsRegistration")
+_SIMULATED = re.compile(r"arn:[a-z-]+:iam::(\d{12}):(user|role|group)/(?:.*/)?(.+)")
+_ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+")
+_EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The entity whose policies are simulated: their documents, and those of its boundary; None for no boundary."""
+
+    arn: str
+    documents: list[str]
+    boundary: list[str] | None
 
 
 def replacements() -> dict[str, Method]:
@@ -81,6 +93,33 @@ def attach_role_policy(self: Any, policy_arn: str, role_name: str) -> None:
     if len(role.managed_policies) >= _POLICIES_PER_ROLE:
         raise LimitExceededException(f"Cannot exceed quota for PoliciesPerRole: {_POLICIES_PER_ROLE}")
     policy.attach_to(role)
+
+
+def aws_policies(self: Any) -> list[AWSManagedPolicy]:
+    """Replaces ``IAMBackend._init_aws_policies``: the four policies, for one account."""
+    return [
+        AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _policy_data(name))
+        for name in MANAGED_POLICIES
+    ]
+
+
+def simulate_principal_policy(self: Any) -> ActionResult:
+    """``IamResponse.simulate_principal_policy``: a decision for each action on each resource."""
+    params = self.params
+    principal = _find_principal(self.backend, params["PolicySourceArn"])
+    context = {
+        "aws:PrincipalArn": principal.arn,
+        "aws:PrincipalAccount": self.current_account,
+        **{one["ContextKeyName"]: ",".join(one["ContextKeyValues"]) for one in params.get("ContextEntries") or []},
+    }
+    documents = [*principal.documents, *(params.get("PolicyInputList") or [])]
+    boundary = params.get("PermissionsBoundaryPolicyInputList") or principal.boundary
+    results = [
+        _result(documents, boundary, evaluation.Request(_action_name(action), resource, context))
+        for action in params["ActionNames"]
+        for resource in params.get("ResourceArns") or ["*"]
+    ]
+    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
 def _checked(original: Method, check: Method) -> Method:
@@ -187,17 +226,6 @@ def _size(document: str) -> int:
     return len(re.sub(r"\s", "", document))
 
 
-MANAGED_POLICIES = ("AmazonFreeRTOSOTAUpdate", "AWSIoTRuleActions", "AWSIoTLogging", "AWSIoTThingsRegistration")
-
-
-def aws_policies(self: Any) -> list[AWSManagedPolicy]:
-    """Replaces ``IAMBackend._init_aws_policies``: the four policies, for one account."""
-    return [
-        AWSManagedPolicy.from_data(name, self.account_id, self.region_name, _policy_data(name))
-        for name in MANAGED_POLICIES
-    ]
-
-
 @lru_cache(maxsize=len(MANAGED_POLICIES))
 def _policy_data(name: str) -> Any:
     marker = f'"{name}":'
@@ -205,39 +233,6 @@ def _policy_data(name: str) -> Any:
         aws_managed_policies_data, aws_managed_policies_data.index(marker) + len(marker)
     )
     return data
-
-
-_SIMULATED = re.compile(r"arn:[a-z-]+:iam::(\d{12}):(user|role|group)/(?:.*/)?(.+)")
-_ACTION = re.compile(r"[A-Za-z0-9-]+:[A-Za-z0-9]+")
-_EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
-
-
-@dataclass(frozen=True)
-class Principal:
-    """The entity whose policies are simulated: their documents, and those of its boundary; None for no boundary."""
-
-    arn: str
-    documents: list[str]
-    boundary: list[str] | None
-
-
-def simulate_principal_policy(self: Any) -> ActionResult:
-    """``IamResponse.simulate_principal_policy``: a decision for each action on each resource."""
-    params = self.params
-    principal = _find_principal(self.backend, params["PolicySourceArn"])
-    context = {
-        "aws:PrincipalArn": principal.arn,
-        "aws:PrincipalAccount": self.current_account,
-        **{one["ContextKeyName"]: ",".join(one["ContextKeyValues"]) for one in params.get("ContextEntries") or []},
-    }
-    documents = [*principal.documents, *(params.get("PolicyInputList") or [])]
-    boundary = params.get("PermissionsBoundaryPolicyInputList") or principal.boundary
-    results = [
-        _result(documents, boundary, evaluation.Request(_action_name(action), resource, context))
-        for action in params["ActionNames"]
-        for resource in params.get("ResourceArns") or ["*"]
-    ]
-    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
 def _find_principal(backend: Any, arn: str) -> Principal:

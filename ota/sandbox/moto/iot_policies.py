@@ -23,6 +23,11 @@ from . import tags
 from .responses import AwsError, cut_page, invalid_request
 
 _MOST_POLICIES = 10
+_LONGEST = 2048
+_VERSIONS = ("2012-10-17", "2008-10-17")
+_ACTION = re.compile(r"\*|[a-z0-9-]+:[A-Za-z*?]+")
+_RESOURCE = re.compile(r"\*|arn:[a-z*-]+:[a-z0-9*-]+:[^:]*:[^:]*:.+")
+_STATEMENT_KEYS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
 
 
 def create_policy(self: Any) -> ActionResult:
@@ -129,6 +134,17 @@ def list_targets_for_policy(self: Any) -> ActionResult:
     return ActionResult({"targets": page, "nextMarker": marker})
 
 
+def check_document(text: str) -> None:
+    """Refuse a policy document that AWS IoT would refuse.
+
+    Raises:
+        AwsError: MalformedPolicyException; its message says what is wrong.
+    """
+    problem = next(_problems(text), None)
+    if problem:
+        raise _malformed(problem)
+
+
 def _attach(backend: Any, name: str, target: str) -> None:
     present = [policy for one, policy in backend.principal_policies if one == target]
     if name not in present and len(present) >= _MOST_POLICIES:
@@ -142,24 +158,6 @@ def _policy_page(self: Any, policies: list[Any]) -> ActionResult:
         rows.reverse()
     page, marker = cut_page(rows, self.params.get("pageSize"), self.params.get("marker"))
     return ActionResult({"policies": page, "nextMarker": marker})
-
-
-_LONGEST = 2048
-_VERSIONS = ("2012-10-17", "2008-10-17")
-_ACTION = re.compile(r"\*|[a-z0-9-]+:[A-Za-z*?]+")
-_RESOURCE = re.compile(r"\*|arn:[a-z*-]+:[a-z0-9*-]+:[^:]*:[^:]*:.+")
-_STATEMENT_KEYS = {"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Condition"}
-
-
-def check_document(text: str) -> None:
-    """Refuse a policy document that AWS IoT would refuse.
-
-    Raises:
-        AwsError: MalformedPolicyException; its message says what is wrong.
-    """
-    problem = next(_problems(text), None)
-    if problem:
-        raise _malformed(problem)
 
 
 def _problems(text: str) -> Iterator[str]:

@@ -29,6 +29,8 @@ _ENDPOINT_FORMS = {
     "iot:CredentialProvider": "{}.credentials.iot.{}.amazonaws.com",
     "iot:Jobs": "{}.jobs.iot.{}.amazonaws.com",
 }
+_EXCLUSIVE = "EXCLUSIVE_THING"
+_NON_EXCLUSIVE = "NON_EXCLUSIVE_THING"
 
 
 def create_thing(self: Any) -> ActionResult:
@@ -91,66 +93,6 @@ def endpoint_address(account_id: str, region: str, kind: str = "iot:Data-ATS") -
     return _ENDPOINT_FORMS[kind].format(f"a{name}", region)
 
 
-def _find_thing(backend: Any, name: str) -> Any | None:
-    return next((thing for thing in backend.things.values() if thing.thing_name == name), None)
-
-
-def _type_name(thing: Any) -> str | None:
-    return thing.thing_type.thing_type_name if thing.thing_type else None
-
-
-def _attributes(params: Mapping[str, Any]) -> dict[str, str]:
-    return dict((params.get("attributePayload") or {}).get("attributes") or {})
-
-
-def _merged(present: Mapping[str, str], payload: Mapping[str, Any]) -> dict[str, str]:
-    base = present if payload.get("merge") else {}
-    return {key: value for key, value in {**base, **(payload.get("attributes") or {})}.items() if value}
-
-
-def _check_attribute_count(attributes: Mapping[str, str], type_name: str | None) -> None:
-    most = _ATTRIBUTES_WITH_TYPE if type_name else _ATTRIBUTES_WITHOUT_TYPE
-    if len(attributes) > most:
-        kind = "with a thing type" if type_name else "without a thing type"
-        raise invalid_request(
-            f"A thing {kind} can have at most {most} attributes; {len(attributes)} were given.",
-        )
-
-
-def _check_billing_group(backend: Any, name: str | None) -> None:
-    """Checked first: moto looks for it only after it has created the thing."""
-    if name and not any(one.billing_group_name == name for one in backend.billing_groups.values()):
-        raise AwsError("ResourceNotFoundException", f"Billing group {name} does not exist.")
-
-
-def _check_version(thing: Any, expected: int | None) -> None:
-    if expected is not None and expected != thing.version:
-        raise AwsError(
-            "VersionConflictException",
-            f"The version for thing {thing.thing_name} does not match the expected version.",
-        )
-
-
-def _already_exists(thing: Any, account_id: str) -> AwsError:
-    return AwsError(
-        "ResourceAlreadyExistsException",
-        f"Thing {thing.thing_name} already exists in account {account_id} with different attributes",
-        resourceId=thing.thing_id,
-        resourceArn=thing.arn,
-    )
-
-
-def _still_attached(name: str) -> AwsError:
-    """The refusal to delete a thing with principals. UNVERIFIED: code and text are from memory."""
-    return invalid_request(
-        f"Cannot delete. Thing {name} is still attached to one or more principals",
-    )
-
-
-_EXCLUSIVE = "EXCLUSIVE_THING"
-_NON_EXCLUSIVE = "NON_EXCLUSIVE_THING"
-
-
 def attach_thing_principal(self: Any) -> ActionResult:
     """AttachThingPrincipal: repeatable; an exclusive principal belongs to one thing only."""
     name, principal = self.params["thingName"], self.params["principal"]
@@ -206,6 +148,62 @@ def list_principal_things_v2(self: Any) -> ActionResult:
     rows = _typed_rows(self, pairs, "thingName", 1)
     page, token = cut_page(rows, self.params.get("maxResults"), self.params.get("nextToken"))
     return ActionResult({"principalThingObjects": page, "nextToken": token})
+
+
+def _find_thing(backend: Any, name: str) -> Any | None:
+    return next((thing for thing in backend.things.values() if thing.thing_name == name), None)
+
+
+def _type_name(thing: Any) -> str | None:
+    return thing.thing_type.thing_type_name if thing.thing_type else None
+
+
+def _attributes(params: Mapping[str, Any]) -> dict[str, str]:
+    return dict((params.get("attributePayload") or {}).get("attributes") or {})
+
+
+def _merged(present: Mapping[str, str], payload: Mapping[str, Any]) -> dict[str, str]:
+    base = present if payload.get("merge") else {}
+    return {key: value for key, value in {**base, **(payload.get("attributes") or {})}.items() if value}
+
+
+def _check_attribute_count(attributes: Mapping[str, str], type_name: str | None) -> None:
+    most = _ATTRIBUTES_WITH_TYPE if type_name else _ATTRIBUTES_WITHOUT_TYPE
+    if len(attributes) > most:
+        kind = "with a thing type" if type_name else "without a thing type"
+        raise invalid_request(
+            f"A thing {kind} can have at most {most} attributes; {len(attributes)} were given.",
+        )
+
+
+def _check_billing_group(backend: Any, name: str | None) -> None:
+    """Checked first: moto looks for it only after it has created the thing."""
+    if name and not any(one.billing_group_name == name for one in backend.billing_groups.values()):
+        raise AwsError("ResourceNotFoundException", f"Billing group {name} does not exist.")
+
+
+def _check_version(thing: Any, expected: int | None) -> None:
+    if expected is not None and expected != thing.version:
+        raise AwsError(
+            "VersionConflictException",
+            f"The version for thing {thing.thing_name} does not match the expected version.",
+        )
+
+
+def _already_exists(thing: Any, account_id: str) -> AwsError:
+    return AwsError(
+        "ResourceAlreadyExistsException",
+        f"Thing {thing.thing_name} already exists in account {account_id} with different attributes",
+        resourceId=thing.thing_id,
+        resourceArn=thing.arn,
+    )
+
+
+def _still_attached(name: str) -> AwsError:
+    """The refusal to delete a thing with principals. UNVERIFIED: code and text are from memory."""
+    return invalid_request(
+        f"Cannot delete. Thing {name} is still attached to one or more principals",
+    )
 
 
 def _typed_rows(self: Any, pairs: list[tuple[str, str]], key: str, index: int) -> list[dict[str, str]]:

@@ -32,6 +32,9 @@ from .packets import (
     UnsupportedVersionError,
 )
 
+MAX_REMAINING_BYTES = MAX_PAYLOAD_BYTES + 1024
+_FIXED_FLAGS = {CONNECT: 0, PUBACK: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0, DISCONNECT: 0}
+
 
 class Parser:
     """Turns one connection's bytes into packets."""
@@ -56,6 +59,81 @@ class Parser:
                 yield _parse(first, bytes(self._buffer[start:begin]))
         finally:
             del self._buffer[:begin]
+
+
+class Reader:
+    """Reads the fields of a packet's body in order."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._place = 0
+
+    def take(self, count: int) -> bytes:
+        """The next ``count`` bytes."""
+        end = self._place + count
+        if end > len(self._body):
+            raise MalformedPacketError("a packet that ends within a field")
+        taken, self._place = self._body[self._place : end], end
+        return taken
+
+    def byte(self) -> int:
+        """A number of one byte."""
+        return self.take(1)[0]
+
+    def number(self) -> int:
+        """A number of two bytes."""
+        return int.from_bytes(self.take(2), "big")
+
+    def packet_id(self) -> int:
+        """A packet identifier, which is never 0."""
+        found = self.number()
+        if found == 0:
+            raise MalformedPacketError("packet identifier 0")
+        return found
+
+    def binary(self) -> bytes:
+        """Bytes, prefixed by their length."""
+        return self.take(self.number())
+
+    def text(self) -> str:
+        """A string, prefixed by its length."""
+        try:
+            found = self.binary().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedPacketError("a string that is not valid UTF-8") from error
+        if "\0" in found:
+            raise MalformedPacketError("a string with the character U+0000")
+        return found
+
+    def rest(self) -> bytes:
+        """The remaining bytes."""
+        return self.take(len(self._body) - self._place)
+
+    def is_at_end(self) -> bool:
+        """Whether no bytes remain."""
+        return self._place == len(self._body)
+
+    def expect_end(self) -> None:
+        """MalformedPacketError when bytes remain."""
+        if not self.is_at_end():
+            raise MalformedPacketError("bytes after a packet's last field")
+
+
+def read_header(buffer: bytearray, begin: int) -> tuple[int, int, int] | None:
+    """First byte, where the body starts and how long it is; None while the header is incomplete."""
+    length, shift = 0, 0
+    if len(buffer) > begin:
+        _check_flags(buffer[begin])
+    for place in range(begin + 1, min(begin + 5, len(buffer))):
+        length |= (buffer[place] & 0x7F) << shift
+        shift += 7
+        if buffer[place] < 0x80:
+            if length > MAX_REMAINING_BYTES:
+                raise MalformedPacketError(f"a packet of {length} bytes is larger than {MAX_REMAINING_BYTES}")
+            return buffer[begin], place + 1, length
+    if len(buffer) - begin >= 5:
+        raise MalformedPacketError("a remaining length of more than four bytes")
+    return None
 
 
 def _parse(first: int, body: bytes) -> Packet:
@@ -138,37 +216,6 @@ def _check_filter(wanted: str) -> str:
     return wanted
 
 
-_PARSERS: dict[int, Callable[[Reader], Packet]] = {
-    CONNECT: _parse_connect,
-    PUBACK: lambda reader: Acknowledge(reader.packet_id()),
-    SUBSCRIBE: _parse_subscribe,
-    UNSUBSCRIBE: _parse_unsubscribe,
-    PINGREQ: lambda _reader: Ping(),
-    DISCONNECT: lambda _reader: Disconnect(),
-}
-
-
-MAX_REMAINING_BYTES = MAX_PAYLOAD_BYTES + 1024
-_FIXED_FLAGS = {CONNECT: 0, PUBACK: 0, SUBSCRIBE: 2, UNSUBSCRIBE: 2, PINGREQ: 0, DISCONNECT: 0}
-
-
-def read_header(buffer: bytearray, begin: int) -> tuple[int, int, int] | None:
-    """First byte, where the body starts and how long it is; None while the header is incomplete."""
-    length, shift = 0, 0
-    if len(buffer) > begin:
-        _check_flags(buffer[begin])
-    for place in range(begin + 1, min(begin + 5, len(buffer))):
-        length |= (buffer[place] & 0x7F) << shift
-        shift += 7
-        if buffer[place] < 0x80:
-            if length > MAX_REMAINING_BYTES:
-                raise MalformedPacketError(f"a packet of {length} bytes is larger than {MAX_REMAINING_BYTES}")
-            return buffer[begin], place + 1, length
-    if len(buffer) - begin >= 5:
-        raise MalformedPacketError("a remaining length of more than four bytes")
-    return None
-
-
 def _check_flags(first: int) -> None:
     kind, flags = first >> 4, first & 0x0F
     if kind == PUBLISH:
@@ -181,59 +228,11 @@ def _check_flags(first: int) -> None:
         raise MalformedPacketError(f"packet type {kind} with the flags {flags:#x}")
 
 
-class Reader:
-    """Reads the fields of a packet's body in order."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._place = 0
-
-    def take(self, count: int) -> bytes:
-        """The next ``count`` bytes."""
-        end = self._place + count
-        if end > len(self._body):
-            raise MalformedPacketError("a packet that ends within a field")
-        taken, self._place = self._body[self._place : end], end
-        return taken
-
-    def byte(self) -> int:
-        """A number of one byte."""
-        return self.take(1)[0]
-
-    def number(self) -> int:
-        """A number of two bytes."""
-        return int.from_bytes(self.take(2), "big")
-
-    def packet_id(self) -> int:
-        """A packet identifier, which is never 0."""
-        found = self.number()
-        if found == 0:
-            raise MalformedPacketError("packet identifier 0")
-        return found
-
-    def binary(self) -> bytes:
-        """Bytes, prefixed by their length."""
-        return self.take(self.number())
-
-    def text(self) -> str:
-        """A string, prefixed by its length."""
-        try:
-            found = self.binary().decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedPacketError("a string that is not valid UTF-8") from error
-        if "\0" in found:
-            raise MalformedPacketError("a string with the character U+0000")
-        return found
-
-    def rest(self) -> bytes:
-        """The remaining bytes."""
-        return self.take(len(self._body) - self._place)
-
-    def is_at_end(self) -> bool:
-        """Whether no bytes remain."""
-        return self._place == len(self._body)
-
-    def expect_end(self) -> None:
-        """MalformedPacketError when bytes remain."""
-        if not self.is_at_end():
-            raise MalformedPacketError("bytes after a packet's last field")
+_PARSERS: dict[int, Callable[[Reader], Packet]] = {
+    CONNECT: _parse_connect,
+    PUBACK: lambda reader: Acknowledge(reader.packet_id()),
+    SUBSCRIBE: _parse_subscribe,
+    UNSUBSCRIBE: _parse_unsubscribe,
+    PINGREQ: lambda _reader: Ping(),
+    DISCONNECT: lambda _reader: Disconnect(),
+}

@@ -23,17 +23,12 @@ from .packets import MAX_PAYLOAD_BYTES, Message
 
 MAX_TOPIC_BYTES = 256
 MAX_SLASHES = 7
-
 T = TypeVar("T")
-
-
-def find_size_problem(topic: str) -> str | None:
-    """Why AWS IoT refuses a topic or filter of this size, or None."""
-    if len(topic.encode()) > MAX_TOPIC_BYTES:
-        return f"it is longer than {MAX_TOPIC_BYTES} bytes"
-    if topic.count("/") > MAX_SLASHES:
-        return f"it has more than {MAX_SLASHES} slashes"
-    return None
+MAX_CLIENT_ID_BYTES = 128
+MAX_FILTERS = 8
+MAX_SUBSCRIPTIONS = 50
+RULES, THINGS = "$aws/rules/", "$aws/things/"
+MAX_RETAINED = 500
 
 
 @dataclass
@@ -77,29 +72,20 @@ class Subscriptions(Generic[T]):
         return found
 
 
+def find_size_problem(topic: str) -> str | None:
+    """Why AWS IoT refuses a topic or filter of this size, or None."""
+    if len(topic.encode()) > MAX_TOPIC_BYTES:
+        return f"it is longer than {MAX_TOPIC_BYTES} bytes"
+    if topic.count("/") > MAX_SLASHES:
+        return f"it has more than {MAX_SLASHES} slashes"
+    return None
+
+
 def matches(wanted: str, topic: str) -> bool:
     """Whether ``topic`` matches the filter ``wanted``."""
     one: Subscriptions[str] = Subscriptions()
     one.add(wanted, "", 0)
     return bool(one.holders(topic))
-
-
-def _matching(node: _Node[T], levels: list[str], *, is_first: bool) -> Iterator[_Node[T]]:
-    wildcards = not (is_first and levels and levels[0].startswith("$"))
-    if wildcards and "#" in node.children:
-        yield node.children["#"]
-    if not levels:
-        yield node
-        return
-    for name in {levels[0], "+"} if wildcards else {levels[0]}:
-        if name in node.children:
-            yield from _matching(node.children[name], levels[1:], is_first=False)
-
-
-MAX_CLIENT_ID_BYTES = 128
-MAX_FILTERS = 8
-MAX_SUBSCRIPTIONS = 50
-RULES, THINGS = "$aws/rules/", "$aws/things/"
 
 
 def find_publish_problem(message: Message) -> str | None:
@@ -121,19 +107,6 @@ def find_subscribe_problem(wanted: str, present: set[str]) -> str | None:
     return find_size_problem(wanted)
 
 
-def _is_for_clients(topic: str) -> bool:
-    """Whether a client may publish on this topic under ``$``: jobs, streams, shadows and rules."""
-    return topic.startswith(RULES) or is_request(topic) or _is_shadow(topic)
-
-
-def _is_shadow(topic: str) -> bool:
-    parts = topic.split("/")
-    return topic.startswith(THINGS) and len(parts) > 3 and parts[3] == "shadow"
-
-
-MAX_RETAINED = 500
-
-
 def keep_retained(caller: Caller, message: Message) -> None:
     """Retain the message, replacing an earlier one on its topic; an empty one only deletes that."""
     kept = _kept(caller)
@@ -148,6 +121,28 @@ def find_retained(caller: Caller, filters: list[tuple[str, int]]) -> Iterator[Me
         qos = [qos for wanted, qos in filters if matches(wanted, message.topic)]
         if qos:
             yield replace(message, qos=min(message.qos, max(qos)))
+
+
+def _matching(node: _Node[T], levels: list[str], *, is_first: bool) -> Iterator[_Node[T]]:
+    wildcards = not (is_first and levels and levels[0].startswith("$"))
+    if wildcards and "#" in node.children:
+        yield node.children["#"]
+    if not levels:
+        yield node
+        return
+    for name in {levels[0], "+"} if wildcards else {levels[0]}:
+        if name in node.children:
+            yield from _matching(node.children[name], levels[1:], is_first=False)
+
+
+def _is_for_clients(topic: str) -> bool:
+    """Whether a client may publish on this topic under ``$``: jobs, streams, shadows and rules."""
+    return topic.startswith(RULES) or is_request(topic) or _is_shadow(topic)
+
+
+def _is_shadow(topic: str) -> bool:
+    parts = topic.split("/")
+    return topic.startswith(THINGS) and len(parts) > 3 and parts[3] == "shadow"
 
 
 def _kept(caller: Caller) -> dict[str, Message]:

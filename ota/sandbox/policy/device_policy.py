@@ -28,6 +28,7 @@ from .patterns import listed, variable_names
 
 CONNECT, PUBLISH, SUBSCRIBE, RECEIVE = "iot:Connect", "iot:Publish", "iot:Subscribe", "iot:Receive"
 RETAIN_PUBLISH = "iot:RetainPublish"
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -38,55 +39,6 @@ class Decision:
     action: str
     resource: str
     why: str = ""
-
-
-def decide(caller: Caller, action: str, resource: str) -> Decision:
-    """Decide one action, such as ``iot:Publish`` on ``topic/a/b`` (the resource without the ARN's prefix).
-
-    Reads the registry, so the sandbox's lock must be held.
-    """
-    arn = caller.arn(resource)
-    state = certificate_state(caller)
-    if state != "ACTIVE":
-        return Decision(False, action, arn, f"certificate {caller.certificate_id} is {state}")
-    thing = find_thing(caller)
-    question = Question(caller, action, arn, connection_context(caller, thing))
-    statements = list(_statements(caller, thing))
-    effects = {one.body.get("Effect"): one for one in statements if _applies(one, question)}
-    if "Deny" in effects:
-        return Decision(False, action, arn, f"{effects['Deny'].name} denies it")
-    if "Allow" in effects:
-        return Decision(True, action, arn)
-    return Decision(False, action, arn, explain(statements, question))
-
-
-def _statements(caller: Caller, thing: Any | None) -> Iterator[Statement]:
-    """The statements of all policies attached to the certificate, or to a group of its thing."""
-    targets = {caller.certificate_arn, *group_arns(caller, thing)}
-    attached = iot_backends[caller.account_id][caller.region].principal_policies
-    for (target, name), (_, policy) in attached.items():
-        if target in targets:
-            yield from _read(name, str(policy.document))
-
-
-@lru_cache(maxsize=256)
-def _read(policy_name: str, document: str) -> tuple[Statement, ...]:
-    found = evaluation.read_document(document)
-    return tuple(
-        Statement(policy_name, body.get("Sid") or f"statement {number}", body, found.variables)
-        for number, body in enumerate(found.statements, start=1)
-    )
-
-
-def _applies(statement: Statement, question: Question) -> bool:
-    return (
-        evaluation.covers_action(statement.body, question.action)
-        and question.is_covered_by(statement)
-        and meets_condition(statement.body, question.context, variables=statement.variables)
-    )
-
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -123,6 +75,26 @@ class Question:
         return evaluation.covers_resource(statement.body, self.resource, self.context, variables=statement.variables)
 
 
+def decide(caller: Caller, action: str, resource: str) -> Decision:
+    """Decide one action, such as ``iot:Publish`` on ``topic/a/b`` (the resource without the ARN's prefix).
+
+    Reads the registry, so the sandbox's lock must be held.
+    """
+    arn = caller.arn(resource)
+    state = certificate_state(caller)
+    if state != "ACTIVE":
+        return Decision(False, action, arn, f"certificate {caller.certificate_id} is {state}")
+    thing = find_thing(caller)
+    question = Question(caller, action, arn, connection_context(caller, thing))
+    statements = list(_statements(caller, thing))
+    effects = {one.body.get("Effect"): one for one in statements if _applies(one, question)}
+    if "Deny" in effects:
+        return Decision(False, action, arn, f"{effects['Deny'].name} denies it")
+    if "Allow" in effects:
+        return Decision(True, action, arn)
+    return Decision(False, action, arn, explain(statements, question))
+
+
 def explain(statements: list[Statement], question: Question) -> str:
     """Why no statement allows it, by the statements that come closest."""
     if not statements:
@@ -133,6 +105,32 @@ def explain(statements: list[Statement], question: Question) -> str:
         names = ", ".join(sorted({one.policy_name for one in statements}))
         return f"no statement of {names} allows {question.action}"
     return "; ".join(_why_not(one, question) for one in closest)
+
+
+def _statements(caller: Caller, thing: Any | None) -> Iterator[Statement]:
+    """The statements of all policies attached to the certificate, or to a group of its thing."""
+    targets = {caller.certificate_arn, *group_arns(caller, thing)}
+    attached = iot_backends[caller.account_id][caller.region].principal_policies
+    for (target, name), (_, policy) in attached.items():
+        if target in targets:
+            yield from _read(name, str(policy.document))
+
+
+@lru_cache(maxsize=256)
+def _read(policy_name: str, document: str) -> tuple[Statement, ...]:
+    found = evaluation.read_document(document)
+    return tuple(
+        Statement(policy_name, body.get("Sid") or f"statement {number}", body, found.variables)
+        for number, body in enumerate(found.statements, start=1)
+    )
+
+
+def _applies(statement: Statement, question: Question) -> bool:
+    return (
+        evaluation.covers_action(statement.body, question.action)
+        and question.is_covered_by(statement)
+        and meets_condition(statement.body, question.context, variables=statement.variables)
+    )
 
 
 def _why_not(statement: Statement, question: Question) -> str:

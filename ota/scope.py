@@ -158,11 +158,12 @@ class Scope:
     @cached_property
     def address(self) -> Address:
         """Where the local stand-in listens; it is started when it does not run."""
-        from ota.sandbox import firmware_tree, process
+        from ota.sandbox import process
+        from ota.sandbox.firmware import lay_out
 
         with _as_ota_error():
             address = process.start(self.sandbox_path, pause_s=self._pause_s())
-            firmware_tree.lay_out(self.sandbox_path / "firmware")
+            lay_out(self.sandbox_path / "firmware")
         return address
 
     @cached_property
@@ -289,7 +290,7 @@ def _is_yes(name: str, environ: Mapping[str, str]) -> bool:
 @contextmanager
 def _as_ota_error() -> Iterator[None]:
     """The sandbox is a sealed room with errors of its own; outside they are ours."""
-    from ota.sandbox.errors import SandboxError
+    from ota.sandbox.process import SandboxError
 
     try:
         yield

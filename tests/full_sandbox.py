@@ -18,8 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ota import ownership
-from ota.sandbox import __main__, process, serving
-from ota.sandbox.process import Address
+from ota.sandbox import __main__, process
+from ota.sandbox.process import Address, serving
 from tests.conftest import ACCOUNT, REGION
 from tests.hand_made import POLICY_DOCUMENT, signing_request
 from tests.project import REPOSITORY_PATH
@@ -79,8 +79,8 @@ def main(directory: str, *numbers: str) -> int:
 def _fill(directory: Path, counts: Counts) -> None:
     from moto.iot.models import iot_backends
 
-    from ota.sandbox import attachments, certificates, iotpolicies, registry
-    from ota.sandbox.authority import open_authority
+    from ota.sandbox.moto import certificates, iot_policies, things
+    from ota.sandbox.moto.authority import open_authority
 
     backend = iot_backends[ACCOUNT][REGION]
     issue = certificates.issuing_methods(open_authority(directory))["create_certificate_from_csr"]
@@ -90,15 +90,15 @@ def _fill(directory: Path, counts: Counts) -> None:
 
     for number in range(counts.things):
         attributes = ownership.marks(name_of(number)) if is_ours(number) else {}
-        call(registry.create_thing, thingName=name_of(number), attributePayload={"attributes": attributes})
+        call(things.create_thing, thingName=name_of(number), attributePayload={"attributes": attributes})
     for number in range(counts.certificates):
         made = call(issue, certificateSigningRequest=signing_request(), setAsActive=True)
         if number < counts.attached:
             attachment = {"thingName": name_of(number), "principal": made["certificateArn"]}
-            call(attachments.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
+            call(things.attach_thing_principal, **attachment, thingPrincipalType="EXCLUSIVE_THING")
     for number in range(counts.policies):
         tags = ownership.mark_tags("bulk") if is_ours(number) else []
-        call(iotpolicies.create_policy, policyName=name_of(number), policyDocument=POLICY_DOCUMENT, tags=tags)
+        call(iot_policies.create_policy, policyName=name_of(number), policyDocument=POLICY_DOCUMENT, tags=tags)
 
 
 if __name__ == "__main__":

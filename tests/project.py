@@ -30,7 +30,7 @@ from typing import TextIO
 
 from invoke.program import Program
 
-from ota.sandbox import firmware_tree
+from ota.sandbox.firmware import lay_out
 from ota.sandbox.process import Address
 from tests.kept import keeper
 
@@ -100,7 +100,7 @@ class Project:
         for name in ("tasks.py", "config.json"):
             shutil.copy(REPOSITORY_PATH / name, root_path / name)
         if has_firmware:
-            firmware_tree.lay_out(self.firmware_path)
+            lay_out(self.firmware_path)
 
     @property
     def firmware_path(self) -> Path:
@@ -264,7 +264,7 @@ def built_tree(base_path: Path) -> Path:
 
 
 def _build_tree(folder: Path) -> Path:
-    firmware_tree.lay_out(folder)
+    lay_out(folder)
     for name in ("device.crt", "device.key"):
         (folder / name).write_text(f"{name}\n")
     script = str(folder / "tools/scripts/build.sh")

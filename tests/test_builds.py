@@ -14,7 +14,7 @@ from ota.builds import BuildRequest, Image, build_command, ensure_build, find_im
 from ota.errors import FirmwareError
 from ota.firmware import header_path
 from ota.outcomes import Outcome, Verb
-from ota.sandbox.firmware_tree import lay_out
+from ota.sandbox.firmware import lay_out
 
 LONG_AGO = 1_000_000_000
 

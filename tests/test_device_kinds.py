@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.sandbox.firmware_tree import lay_out
+from ota.sandbox.firmware import lay_out
 from tests.device_home import JOB, THING, Home
 from tests.device_world import private_key_pem, sign
 from tests.project import IMAGE

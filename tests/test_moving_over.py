@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ota.sandbox import firmware_tree
+from ota.sandbox import firmware
 from ota.sandbox.process import Address
 from tests.hand_made import ARMS_IMAGE, Hands
 from tests.project import Project, aws_environment, built_tree
@@ -88,7 +88,7 @@ def rows() -> dict[str, str]:
 def lay_out(base_path: Path, address: Address, hands: Hands, built: Path) -> Arms:
     """What a user of Arm's script has: its settings file, its files, its build, its objects."""
     tree_path = base_path / TREE
-    firmware_tree.lay_out(tree_path)
+    firmware.lay_out(tree_path)
     (tree_path / "build").mkdir()
     for name in (ARMS_IMAGE, "update-signature.txt"):
         (tree_path / "build" / name).write_bytes((built / "build" / name).read_bytes())

@@ -1,0 +1,1 @@
+"""The HTTP side of the sandbox: requests in, answers and errors out, injected faults, control endpoints."""

@@ -1,0 +1,1 @@
+"""The MQTT broker that devices connect to: packets, sessions, topics, TLS."""

@@ -21,8 +21,8 @@ from botocore.awsrequest import AWSResponse
 
 from ota.cloud import Cloud
 from ota.operator_actions import permissions_of
-from ota.sandbox import evaluation
-from ota.sandbox.iamroles import CALLER_NAME
+from ota.sandbox.moto.iam import CALLER_NAME
+from ota.sandbox.policy import evaluation
 from tests.conftest import ACCOUNT, REGION
 
 IOT, IAM = f"arn:aws:iot:{REGION}:{ACCOUNT}:", f"arn:aws:iam::{ACCOUNT}:"

@@ -17,7 +17,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Call, Task, task
 
 from ota.errors import OtaError
-from ota.meanings import MEANINGS
+from ota.settings.meanings import MEANINGS
 
 if TYPE_CHECKING:
     from invoke.config import Config
@@ -181,7 +181,7 @@ def clean(
 ) -> None:
     """Tear down what the tasks made, in the one safe order, and prove that nothing is left."""
     if plan:
-        from ota.looks import show_teardown_plan
+        from ota.look.looks import show_teardown_plan
 
         _conductor(c).look(show_teardown_plan, as_json=json, is_forced=force, local=local)
         return
@@ -191,7 +191,7 @@ def clean(
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def plan(c: Context, json: bool = False) -> None:
     """Show object by object what `all` would do, and change nothing; exit status 1 where `all` would fail."""
-    from ota.looks import show_plan
+    from ota.look.looks import show_plan
 
     _conductor(c).look(show_plan, as_json=json)
 
@@ -199,7 +199,7 @@ def plan(c: Context, json: bool = False) -> None:
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def status(c: Context, json: bool = False) -> None:
     """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed, 5 unknown."""
-    from ota.looks import show_status
+    from ota.look.looks import show_status
 
     _conductor(c).look(show_status, as_json=json)
 
@@ -207,8 +207,8 @@ def status(c: Context, json: bool = False) -> None:
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
     """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
-    from ota.device_wishes import read_timeout
-    from ota.looks import watch
+    from ota.device.wishes import read_timeout
+    from ota.look.looks import watch
 
     _conductor(c).look(watch, as_json=json, timeout_s=read_timeout(timeout))
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.aws_commands import aws_command
-from ota.contents import Owned, code_of
+from ota.bucket_contents import Owned, code_of
+from ota.command_lines import aws_command
 from ota.errors import InTheWay
-from ota.grants import POLICY_VERSION, is_same_document, statements
+from ota.policy_documents import POLICY_VERSION, is_same_policy, statements
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _is_same(statement: Document, wanted: Document) -> bool:
     found = {**statement, "Sid": wanted["Sid"]}
     if found.get("Principal") == {"AWS": "*"}:
         found["Principal"] = "*"
-    return is_same_document(found, wanted)
+    return is_same_policy(found, wanted)
 
 
 def _is_public(statement: Document) -> bool:

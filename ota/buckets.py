@@ -24,10 +24,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import bucket_access, ownership
-from ota.aws_commands import aws_command
 from ota.bucket_access import Access
-from ota.cloud import SIGNING_REGION
-from ota.contents import (
+from ota.bucket_contents import (
     Owned,
     abort_uploads,
     code_of,
@@ -38,10 +36,12 @@ from ota.contents import (
     other_keys,
     prove_writable,
 )
+from ota.cloud import SIGNING_REGION
+from ota.command_lines import aws_command
 from ota.errors import InTheWay, NotOurs, WaitTimeout
-from ota.fields import default_text
 from ota.images import KEY_FOLDER
 from ota.outcomes import Outcome, Verb
+from ota.settings.table import default_text
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ota.aws_commands import iot_command
 from ota.certificate_files import public_key_of
+from ota.command_lines import iot_command
 from ota.errors import InTheWay, WaitTimeout
 from ota.outcomes import Outcome, Verb
 from ota.threads import side_by_side

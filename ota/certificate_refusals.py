@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota.aws_commands import aws_command
 from ota.certificate_files import CertificateFiles, LocalCertificate
 from ota.certificate_records import ACTIVE, INACTIVE, Certificate
+from ota.command_lines import aws_command
 from ota.errors import CertificateError
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from ota.command_lines import aim
 from ota.errors import InTheWay, OtaError
-from ota.names import thing_name_problem
 from ota.outcomes import Outcome, Verb
+from ota.settings.names import thing_name_problem
 
 if TYPE_CHECKING:
     from ota.report import Report
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 CERTIFICATE_NAME = re.compile(r"thing_certificate_(?P<thing>.+)\.pem\.crt")
 KEPT_NAME = re.compile(r"thing_certificate_.+\.pem\.[0-9a-f]{8}\.crt")

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import certificates, headers, verification, wanted
+from ota import certificates, desired_state
 from ota.command_lines import aim
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
+from ota.firmware import headers, verify
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 from ota.run import Run
@@ -23,7 +24,7 @@ from ota.set_up import SetUp
 from ota.update_waits import Patience
 
 if TYPE_CHECKING:
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 
 class Conductor:
@@ -50,7 +51,7 @@ class Conductor:
 
     def check_up(self, *, as_json: bool) -> None:
         """Everything that would make ``all`` fail; works where settings or credentials do not."""
-        from ota.looks import show_checkup
+        from ota.look.looks import show_checkup
 
         if as_json:
             self.run.report.keep_stdout_clear()
@@ -68,15 +69,15 @@ class Conductor:
 
     def device(self, **flags: Any) -> None:
         """A virtual device takes the update, or many do; ``device_runs.read_wish`` has the flags."""
-        from ota import device_runs
+        from ota.device import runs
 
         self.run.end_turn()
-        bench = device_runs.Bench(self.run.report, self.run.scope, lambda: self.run.cloud, self._rehearse)
-        device_runs.run(bench, device_runs.read_wish(**flags))
+        bench = runs.Bench(self.run.report, self.run.scope, lambda: self.run.cloud, self._rehearse)
+        runs.run(bench, runs.read_wish(**flags))
 
     def _rehearse(self, thing_names: Sequence[str]) -> None:
         """Things of these names, and an update for all of them."""
-        from ota import rehearsals
+        from ota.device import rehearsals
 
         self.set_up.policy()
         rehearsals.prepare(
@@ -91,7 +92,7 @@ class Conductor:
 
     def verify(self, *, running_version: str | None, as_json: bool) -> None:
         """Whether image, signature, key and settings belong together, told without AWS."""
-        found = verification.verify(self.run.scope.settings, running_version=running_version)
+        found = verify.verify(self.run.scope.settings, running_version=running_version)
         findings = [replace(one, command=aim(one.command, self.run.report.prefix)) for one in found]
         mistakes = of_severity(findings, Severity.FATAL)
         if as_json:
@@ -104,13 +105,13 @@ class Conductor:
 
     def explain(self, text: str, *, as_json: bool) -> None:
         """What a code or a status means, and what to do about it."""
-        from ota.explanations import show
+        from ota.look.explain import show
 
         show(self.run.report, text, as_json=as_json)
 
     def permissions(self, **flags: Any) -> None:
         """The operator's policy; ``permissions.read_wish`` has the flags."""
-        from ota import permissions
+        from ota.look import permissions
 
         self.run.report.keep_stdout_clear()
         permissions.show(self.run, permissions.read_wish(**flags))
@@ -128,12 +129,12 @@ class Conductor:
         clean_every(self.run.loose_settings, self.run.report, clean)
 
     def _clean(self, settings: Settings, *, force: bool, local: bool) -> None:
-        from ota import rehearsals
+        from ota.device import rehearsals
         from ota.teardown import Teardown
 
         cloud, show = self.run.cloud, self.run.report.outcome
         with self.run.report.live_line("deleting"):
-            teardown = Teardown(cloud, settings, wanted.certificate_files(settings), is_forced=force)
+            teardown = Teardown(cloud, settings, desired_state.certificate_files(settings), is_forced=force)
             rehearsed = rehearsals.take_down(cloud, settings, show) if cloud.is_sandbox else []
             remains = rehearsed + teardown.run(show)
         if not remains:
@@ -148,8 +149,8 @@ class Conductor:
 
     def show_lists(self, plural: str, *, limit: str, pattern: str, mine: bool, as_json: bool) -> None:
         """What is in the account, of one noun or of all."""
-        from ota import by_hand
-        from ota.listings import Query
+        from ota.manage import by_hand
+        from ota.manage.listings import Query
 
         if as_json:
             self.run.report.keep_stdout_clear()
@@ -158,7 +159,7 @@ class Conductor:
 
     def delete(self, noun: str, names: Sequence[str], *, force: bool, prune: bool, yes: bool) -> None:
         """Objects that somebody names, gone."""
-        from ota import by_hand
+        from ota.manage import by_hand
 
         self.run.take_turn()
         settings = self.run.loose_settings
@@ -183,4 +184,4 @@ class Conductor:
 def _delete_local(settings: Settings, *, is_needed: bool) -> Outcome[None]:
     if is_needed or settings.existing_certificate_arn:
         return Outcome("files", Verb.SKIPPED, settings.private_key_path.name, "of a certificate that stays")
-    return certificates.delete_local(wanted.certificate_files(settings))
+    return certificates.delete_local(desired_state.certificate_files(settings))

@@ -25,7 +25,7 @@ from ota.threads import side_by_side
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 
 @dataclass

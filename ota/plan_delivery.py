@@ -13,25 +13,26 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import bucket_access, buckets, builds, images, ownership, roles, updates, wanted
+from ota import bucket_access, buckets, desired_state, images, ownership, roles, updates
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
-from ota.firmware import check_application
-from ota.names import tidy_bucket_name
+from ota.firmware import builds
+from ota.firmware.signatures import signature_text
+from ota.firmware.tree import check_application
+from ota.firmware.verify import verify
 from ota.outcomes import Verb
+from ota.plan import Action, Site, Step, attempt, blocked
 from ota.plan_identity import ACTIONS
-from ota.plans import Action, Site, Step, attempt, blocked
 from ota.policy_documents import difference
-from ota.readers import CleanBuild
 from ota.role_policies import Attached, find_attached, find_inline_document
-from ota.signature_files import signature_text
+from ota.settings.names import tidy_bucket_name
+from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
 from ota.update_requests import Update, UpdateRequest, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
-from ota.verification import verify
 
 if TYPE_CHECKING:
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def plan_update(site: Site, delivery: Delivery, image_step: Step) -> tuple[Step,
 
 
 def _compare_role(site: Site, found: roles.Role, there: Any) -> Step:
-    trust, permissions = wanted.role_documents(site.cloud, site.settings)
+    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
     repairs = roles.needed_repairs(found, there, trust, permissions, site.boundary_arn)
     if not repairs:
         return Step("role", Action.REUSE, found.name)
@@ -155,7 +156,7 @@ def _compare_role(site: Site, found: roles.Role, there: Any) -> Step:
 
 
 def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Step:
-    trust, permissions = wanted.role_documents(site.cloud, site.settings)
+    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
     refusal = attempt(partial(roles.check_foreign, site.cloud.iam, found, trust, permissions, attached))
     if isinstance(refusal, OtaError):
         return blocked("role", found.name, refusal, f"invoke with --iam-role-name {found.name}-ota all")
@@ -173,7 +174,7 @@ def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
     cloud, settings = site.cloud, site.settings
     if image is None:
         return False
-    key = wanted.image_key(settings, image)
+    key = desired_state.image_key(settings, image)
     return images.is_uploaded(cloud.s3, settings.bucket_name, key, image.sha256, account_id=cloud.account_id)
 
 
@@ -186,7 +187,7 @@ def _check_build(site: Site) -> None:
 def _build_detail(site: Site, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
     settings = site.settings
     stale = _stale(settings, changes_header, changes_certificate) if delivery.image else None
-    if wanted.is_clean_build(settings.clean_build, stale):
+    if desired_state.is_clean_build(settings.clean_build, stale):
         return f"from clean: {stale or 'clean_build is true'}"
     if settings.clean_build is CleanBuild.NEVER:
         return "not from clean: clean_build is false"
@@ -198,7 +199,7 @@ def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) 
     """Why the image would be old by the time of the build."""
     if changes_header:
         return "the header changes"
-    return "the certificate changes" if changes_certificate else wanted.find_stale(settings)
+    return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
 
 
 def _request(site: Site, image: builds.Image) -> UpdateRequest:
@@ -208,12 +209,12 @@ def _request(site: Site, image: builds.Image) -> UpdateRequest:
     if mistakes:
         command = next((mistake.command for mistake in mistakes if mistake.command), "")
         raise SignatureError(failure_text(mistakes), remedy=command)
-    return wanted.update_request(
+    return desired_state.update_request(
         settings,
         image,
         signature_text(image.signature),
-        thing_arn=wanted.iot_arn(cloud, f"thing/{settings.thing_name}"),
-        role_arn=wanted.role_arn(cloud, settings),
+        thing_arn=desired_state.iot_arn(cloud, f"thing/{settings.thing_name}"),
+        role_arn=desired_state.role_arn(cloud, settings),
     )
 
 

@@ -13,13 +13,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ota import certificates, headers, policies, things, wanted
+from ota import certificates, desired_state, policies, things
 from ota.certificate_files import find_certificate_file
 from ota.errors import OtaError
-from ota.firmware import has_firmware_tree, missing_tree_text
-from ota.header_notes import NOTHING, find_note
+from ota.firmware import headers
+from ota.firmware.header_notes import NOTHING, find_note
+from ota.firmware.tree import has_firmware_tree, missing_tree_text
 from ota.outcomes import Verb
-from ota.plans import Action, Site, Step, attempt, blocked
+from ota.plan import Action, Site, Step, attempt, blocked
 from ota.policy_documents import difference
 from ota.threads import side_by_side
 
@@ -70,7 +71,7 @@ class PolicyLook:
 def look_at_identity(site: Site) -> Identity:
     """Thing, certificate and its policies."""
     iot, settings = site.cloud.iot, site.settings
-    files, existing_arn = wanted.certificate_files(settings), settings.existing_certificate_arn
+    files, existing_arn = desired_state.certificate_files(settings), settings.existing_certificate_arn
     find_local = partial(certificates.find_local_certificate, iot, files, existing_arn=existing_arn)
     guess = existing_arn or _arn_of_file(site)
     thing, found, attached = side_by_side(
@@ -132,7 +133,7 @@ def plan_policy(site: Site, look: PolicyLook, identity: Identity) -> Step:
     settings, name, found = site.settings, site.settings.policy_name, look.found
     if isinstance(found, OtaError):
         return blocked("policy", name, found)
-    document = wanted.policy_document(site.cloud)
+    document = desired_state.policy_document(site.cloud)
     other_name = f"invoke with --policy-name {name}-ota all"
     try:
         verb = policies.judge_policy(found, document, settings.thing_name, look.given_tags)
@@ -220,7 +221,9 @@ def _attaches(site: Site, identity: Identity) -> bool:
 def _arn_of_file(site: Site) -> str | None:
     """The ARN that the certificate file's certificate has in this account, where there is a readable one."""
     local = attempt(partial(find_certificate_file, site.settings.certificate_path))
-    return None if local is None or isinstance(local, OtaError) else wanted.iot_arn(site.cloud, f"cert/{local.id}")
+    if local is None or isinstance(local, OtaError):
+        return None
+    return desired_state.iot_arn(site.cloud, f"cert/{local.id}")
 
 
 def _attached(site: Site, certificate_arn: str | None) -> list[str]:

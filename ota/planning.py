@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from ota.plan import Action, Plan, Site, aimed
 from ota.plan_delivery import look_at_delivery, plan_bucket, plan_image, plan_role, plan_update
 from ota.plan_identity import look_at_identity, look_at_policy, plan_header, plan_identity, plan_policy
-from ota.plans import Action, Plan, Site, aimed
 from ota.threads import side_by_side
 
 CHANGING = (Action.CHANGE, Action.ASK)

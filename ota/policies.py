@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.aws_commands import aws_command
+from ota.command_lines import aws_command
 from ota.errors import DENIED_CODES, InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Outcome, Verb
 from ota.policy_documents import device_policy_document, difference, is_same_document

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ota.names import NameProblem
-from ota.readers import read_choice, read_protocols
+from ota.settings.names import NameProblem
+from ota.settings.readers import read_choice, read_protocols
 
 HASH_ALGORITHM = "SHA256"
 MQTT, HTTP = "MQTT", "HTTP"

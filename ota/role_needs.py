@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
     from ota.roles import Role
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
     from ota.update_requests import Update
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.aws_commands import aws_command
+from ota.command_lines import aws_command
 from ota.errors import InTheWay
-from ota.grants import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
+from ota.policy_documents import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
-from ota.grants import POLICY_VERSION, is_same_document
 from ota.outcomes import Outcome, Verb
+from ota.policy_documents import POLICY_VERSION, is_same_policy
 from ota.role_policies import (
     Attached,
     decoded,
@@ -177,8 +177,8 @@ def needed_repairs(
 ) -> tuple[str, ...]:
     """What of our own role differs from what is wanted: "permissions", "trust", "boundary". ``there``: its policy."""
     is_other = {
-        "permissions": there is None or not is_same_document(there, permissions),
-        "trust": not is_same_document(found.trust, trust),
+        "permissions": there is None or not is_same_policy(there, permissions),
+        "trust": not is_same_policy(found.trust, trust),
         "boundary": bool(boundary_arn) and found.boundary_arn != boundary_arn,
     }
     return tuple(what for what, differs in is_other.items() if differs)

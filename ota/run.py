@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from ota import locks
 from ota.cloud import Cloud
 from ota.errors import InTheWay
-from ota.plans import Site
-from ota.readers import OverwriteHeader
+from ota.plan import Site
 from ota.report import Report
 from ota.scope import Scope
+from ota.settings.readers import OverwriteHeader
 from ota.steps import Steps
 
 if TYPE_CHECKING:
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 
 class Run:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 
 from ota import cloud, environment
 from ota.errors import OtaError, SettingsError
-from ota.fields import FIELD_BY_NAME
 from ota.outcomes import Outcome, Verb
-from ota.settings import load_settings
+from ota.settings.settings import load_settings
+from ota.settings.table import FIELD_BY_NAME
 
 if TYPE_CHECKING:
     from ota.report import Report
     from ota.sandbox.process import Address
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
 
 SANDBOX_FOLDER = ".sandbox"
 HEADER_NOTES = Path(".ota/headers.json")

@@ -13,27 +13,14 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota import (
-    buckets,
-    build_locks,
-    builds,
-    certificates,
-    headers,
-    images,
-    policies,
-    roles,
-    signature_files,
-    things,
-    updates,
-    verification,
-    wanted,
-)
+from ota import buckets, certificates, desired_state, images, policies, roles, things, updates
 from ota.errors import OtaError, SignatureError
-from ota.executions import Execution, find_execution
 from ota.findings import Severity, failure_text, of_severity
-from ota.header_notes import Written
+from ota.firmware import builds, headers, signatures, verify
+from ota.firmware.header_notes import Written
+from ota.jobs import Execution, find_execution
 from ota.outcomes import Outcome, Verb
-from ota.plans import attempt
+from ota.plan import attempt
 from ota.threads import side_by_side
 from ota.update_requests import Update, has_same_content, job_id_of
 from ota.update_waits import Patience, find_update
@@ -115,8 +102,8 @@ class SetUp:
 
     def summary(self) -> None:
         """What stands now, and what comes next; where a virtual device runs already, how it takes the update."""
-        from ota import summaries
-        from ota.following import follow_device
+        from ota.look import summaries
+        from ota.look.following import follow_device
 
         image, update, name = self.build(), self.update(), self.thing().name
         self._check_still_active()
@@ -133,7 +120,7 @@ class SetUp:
         """How the device ended with an update that was there before, where it did."""
         _, execution = self._execution_as_found()
         if isinstance(execution, Execution) and execution.is_over:
-            from ota import summaries
+            from ota.look import summaries
 
             self._run.report.say(summaries.end_text(execution, datetime.now(timezone.utc)))
 
@@ -154,13 +141,13 @@ class SetUp:
     def _thing_as_found(self) -> tuple[things.Thing | None, certificates.Certificate | None]:
         """What is there of thing and certificate, and the endpoint for the header, looked up side by side."""
         settings, cloud = self._run.settings, self._run.cloud
-        arn = wanted.iot_arn(cloud, f"thing/{settings.thing_name}")
+        arn = desired_state.iot_arn(cloud, f"thing/{settings.thing_name}")
         found, local, _ = side_by_side(
             partial(things.find_thing_by_principals, cloud.iot, settings.thing_name, arn),
             partial(
                 certificates.find_local_certificate,
                 cloud.iot,
-                wanted.certificate_files(settings),
+                desired_state.certificate_files(settings),
                 existing_arn=settings.existing_certificate_arn,
             ),
             lambda: cloud.data_endpoint,
@@ -171,7 +158,7 @@ class SetUp:
         found, local = self._run.steps.do("thing as found", self._thing_as_found)
         return certificates.ensure_certificate(
             self._run.cloud.iot,
-            wanted.certificate_files(self._run.settings),
+            desired_state.certificate_files(self._run.settings),
             found=local,
             attached=found.principals if found else (),
             thing_name=self._run.settings.thing_name,
@@ -213,7 +200,7 @@ class SetUp:
         policy = policies.ensure_policy(
             cloud.iot,
             settings.policy_name,
-            wanted.policy_document(cloud),
+            desired_state.policy_document(cloud),
             certificate_arn=certificate.get().arn,
             thing_name=settings.thing_name,
             is_new_certificate=certificate.verb is Verb.CREATED,
@@ -237,7 +224,7 @@ class SetUp:
         name = settings.thing_name
         rivals = certificates.find_rivals(list(things.list_principals(iot, name)), certificate.get().arn)
         if rivals:
-            files = wanted.certificate_files(settings)
+            files = desired_state.certificate_files(settings)
             raise certificates.withdraw_certificate(iot, files, certificate, name, rivals)
 
     def _bucket(self) -> Outcome[buckets.Bucket]:
@@ -248,7 +235,7 @@ class SetUp:
 
     def _role(self) -> Outcome[roles.Role]:
         cloud, settings = self._run.cloud, self._run.settings
-        trust, permissions = wanted.role_documents(cloud, settings)
+        trust, permissions = desired_state.role_documents(cloud, settings)
         return roles.ensure_role(
             cloud.iam,
             settings.iam_role_name,
@@ -266,7 +253,7 @@ class SetUp:
         with self._sole_build() as tree_lock:
             self._header_as_wanted()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
-                request = wanted.build_request(settings, wanted.find_stale(settings))
+                request = desired_state.build_request(settings, desired_state.find_stale(settings))
                 return builds.ensure_build(
                     request,
                     self._run.scope.build_environment(settings.build_environment),
@@ -277,7 +264,7 @@ class SetUp:
 
     def _sole_build(self) -> AbstractContextManager[Sequence[int]]:
         settings = self._run.settings
-        return build_locks.sole_build(settings.build_script_path, self._tell_wait, settings.lock_timeout_s)
+        return builds.sole_build(settings.build_script_path, self._tell_wait, settings.lock_timeout_s)
 
     def _tell_wait(self) -> None:
         settings = self._run.settings
@@ -292,15 +279,15 @@ class SetUp:
         Raises:
             SignatureError: it would not, with what mends it.
         """
-        findings = verification.verify(self._run.settings, image)
+        findings = verify.verify(self._run.settings, image)
         for finding in of_severity(findings, Severity.WARNING):
             self._run.report.note(f"note: {failure_text([finding])}")
         if mistakes := of_severity(findings, Severity.FATAL):
             raise SignatureError(f"{failure_text(mistakes)}\nNothing was uploaded.")
-        return signature_files.signature_text(image.signature)
+        return signatures.signature_text(image.signature)
 
     def _upload(self, image: builds.Image) -> Outcome[images.ImageLocation]:
-        key = wanted.image_key(self._run.settings, image)
+        key = desired_state.image_key(self._run.settings, image)
         with self._run.report.bytes_bar(f"uploading {image.path.name}", image.size_bytes) as on_progress:
             return images.upload_image(
                 self._run.cloud.s3,
@@ -327,8 +314,8 @@ class SetUp:
     def _update(self) -> Outcome[Update]:
         settings = self._run.settings
         thing, image = self.thing(), self.build()
-        build_locks.check_unchanged(image)
-        request = wanted.update_request(
+        builds.check_unchanged(image)
+        request = desired_state.update_request(
             settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
         )
         self.bucket()

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ota.errors import InTheWay
-from ota.fields import default_text
 from ota.images import image_prefix
+from ota.settings.table import default_text
 
 if TYPE_CHECKING:
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
     from ota.update_requests import Update
 
 

@@ -28,7 +28,7 @@ from ota.threads import side_by_side, side_by_side_map
 from ota.update_waits import Patience, find_update
 
 if TYPE_CHECKING:
-    from ota.settings import Settings
+    from ota.settings.settings import Settings
     from ota.update_requests import Update
 
 GONE = {Verb.DELETED, Verb.ABSENT}

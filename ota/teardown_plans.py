@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ota import buckets, images, policies, wanted
+from ota import buckets, desired_state, images, policies
 from ota.certificate_records import other_things
 from ota.deletions import Chain, not_ours
+from ota.device.rehearsals import Group, find_group, thing_names
 from ota.errors import NotOurs, OtaError, UpdateFailed
+from ota.firmware.header_notes import read_notes
+from ota.firmware.headers import judge_return
 from ota.further_updates import Register
-from ota.header_notes import read_notes
-from ota.headers import judge_return
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Outcome, Verb
-from ota.plans import Action, Plan, Site, Step, aimed, attempt, blocked
-from ota.rehearsals import Group, find_group, thing_names
+from ota.plan import Action, Plan, Site, Step, aimed, attempt, blocked
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
@@ -57,7 +57,7 @@ class TeardownPlanner:
         self._is_forced = is_forced
         self._local = local
         self._owner = None if is_forced else site.settings.thing_name
-        files = wanted.certificate_files(site.settings)
+        files = desired_state.certificate_files(site.settings)
         self._teardown = Teardown(site.cloud, site.settings, files, is_forced=is_forced)
 
     def make_plan(self) -> Plan:
@@ -123,7 +123,7 @@ class TeardownPlanner:
         """Whether AWS IoT can assume the role, with which it deletes the update."""
         if found.role is None:
             return False
-        trust, _ = wanted.role_documents(self._site.cloud, self._settings)
+        trust, _ = desired_state.role_documents(self._site.cloud, self._settings)
         return not trust_shortcomings(self._site.cloud.iam, found.role.name, found.role.trust, trust, OTA_SERVICE)
 
     def _no_role(self, update_id: str) -> UpdateFailed:

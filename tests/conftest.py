@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
 
-    from tests.device_home import Home
+    from tests.device.device_home import Home
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 REGION = "eu-west-1"
@@ -94,7 +94,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A project with a sandbox of its own that keeps what is in it, for command lines with virtual devices."""
-    from tests.device_home import open_home
+    from tests.device.device_home import open_home
     from tests.project import built_tree
 
     with open_home(tmp_path_factory.mktemp("device") / "project", built_tree(tmp_path_factory.getbasetemp())) as home:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ota.aws_commands import iot_command
+from ota.command_lines import iot_command
 from ota.sandbox.process import Address
 from tests.conftest import REGION
 

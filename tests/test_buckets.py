@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota import contents
+from ota import bucket_contents
 from ota.bucket_access import BLOCK, Access
 from ota.buckets import (
     Bucket,
@@ -473,7 +473,7 @@ def test_delete_bucket_removes_every_version_marker_and_upload_of_ours(s3: S3Cli
         put(s3, IMAGE)
     s3.delete_object(Bucket=NAME, Key=IMAGE)
     s3.create_multipart_upload(Bucket=NAME, Key=f"{PREFIX}begun")
-    s3.create_multipart_upload(Bucket=NAME, Key=contents.WRITE_CHECK_KEY)
+    s3.create_multipart_upload(Bucket=NAME, Key=bucket_contents.WRITE_CHECK_KEY)
     assert delete(s3).verb is Verb.DELETED
     assert not exists(s3)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.meanings import MEANINGS
+from ota.settings.meanings import MEANINGS
 from tests.project import Project
 from tests.readme_parts import README_PATH
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ota.grants import Need, granting_document, is_same_document, missing_needs, needs_of, trusts
+from ota.policy_documents import Need, granting_document, is_same_policy, missing_needs, needs_of, trusts
 
 BUCKET = "arn:aws:s3:::images"
 READ = Need("s3:GetObject", f"{BUCKET}/*")
@@ -173,9 +173,9 @@ DIFFERENT = {
 
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_documents_that_say_the_same_are_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert is_same_document(one, other)
+    assert is_same_policy(one, other)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT.values(), ids=DIFFERENT)
 def test_documents_that_say_different_things_are_not_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert not is_same_document(one, other)
+    assert not is_same_policy(one, other)

@@ -16,7 +16,7 @@ from ota.sandbox.process import Address
 from tests.hand_made import ARMS_IMAGE, Hands
 from tests.project import Project, aws_environment, built_tree
 from tests.readme_parts import README_PATH
-from tests.test_settings import ARM_FILE
+from tests.settings.test_settings import ARM_FILE
 
 THING, BUCKET, ROLE, UPDATE = "armThing", "armthing-bucket", "Proj-armThing_role", "armThing_update"
 JOB = f"AFR_OTA-{UPDATE}"

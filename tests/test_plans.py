@@ -18,19 +18,7 @@ from hypothesis import strategies as st
 
 from ota.ownership import mark_tags
 from tests.conftest import REGION, client
-from tests.look_desk import (
-    BUCKET,
-    EVERYTHING,
-    JOB,
-    POLICY,
-    ROLE,
-    ROLE_ARN,
-    THING_ARN,
-    UPDATE,
-    Desk,
-    built,
-    desk,
-)
+from tests.look.look_desk import BUCKET, EVERYTHING, JOB, POLICY, ROLE, ROLE_ARN, THING_ARN, UPDATE, Desk, built, desk
 from tests.project import THING, aws_project
 from tests.sandbox_control import Control
 from tests.sandbox_world import trust_document

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ota.errors import SettingsError
-from ota.fields import FIELDS
 from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, PROFILES, Padding, find_profile
-from ota.settings import Settings, load_settings
+from ota.settings.settings import Settings, load_settings
+from ota.settings.table import FIELDS
 
 ROOT = Path(__file__).resolve().parents[1]
 CERTIFICATE = {"certificate_file_on_device": "/certs/signer.pem"}

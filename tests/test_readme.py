@@ -12,8 +12,8 @@ import pytest
 from invoke.parser import Parser
 
 import tasks
-from ota.fields import FIELD_BY_NAME
-from ota.formatter import format_text
+from ota.settings.formatter import format_text
+from ota.settings.table import FIELD_BY_NAME
 from tests import readme_parts
 from tests.project import REPOSITORY_PATH, Project
 from tests.readme_parts import PERMISSIONS_PATH, README_PATH

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ota import cloud
-from ota.listed_nouns import NOUN_BY_PLURAL
-from ota.listings import Query, find_rows, make_listing
+from ota.manage.listed import NOUN_BY_PLURAL
+from ota.manage.listings import Query, find_rows, make_listing
 from tests import full_sandbox
 from tests.conftest import client
 from tests.full_sandbox import EACH_OURS, Counts, is_ours, name_of

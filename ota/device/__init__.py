@@ -1,0 +1,1 @@
+"""A virtual device that takes an update as the firmware does."""

@@ -1,0 +1,201 @@
+"""A rollout in small: many things with certificates of their own, and one update for all of them; in the sandbox.
+
+They are made as ``thing`` and ``policy`` make theirs, so that what is rehearsed is what will happen. All share the
+policy of the settings' thing, which names no thing, and the image of its update. The update's target is a thing group,
+as a rollout's would be. Each rehearsal begins with a new update, so that it can be repeated.
+
+What a rehearsal made stays until ``clean``, for somebody who wants to look at it, or to rehearse again without waiting
+for all the keys. The group is made first and deleted last, and remembers how many things there ever were: so whatever
+cuts a rehearsal off, nothing of it is lost from sight.
+
+Source: AWS IoT CreateThingGroup, UpdateThingGroup, AddThingToThingGroup, DeleteThingGroup; AWS IoT quotas (100 targets
+of a job, so a group).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ota import certificates, desired_state, ownership, policies, things, updates
+from ota.deletions import Chain
+from ota.identity_teardown import IdentityTeardown
+from ota.outcomes import Outcome, Verb
+from ota.settings.names import UPDATE_NAME_CHARS
+from ota.threads import side_by_side_map
+from ota.update_requests import UpdateRequest
+from ota.update_waits import Patience
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+    from ota.cloud import Cloud
+    from ota.report import Report
+    from ota.settings.settings import Settings
+    from ota.update_requests import Update
+
+LONGEST_GROUP_NAME = 128
+SUFFIX = "-rehearsal"
+COUNT_KEY = "ota-count"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The things of rehearsals: ``count`` is the most that one had, from THING-1 on."""
+
+    name: str
+    arn: str
+    count: int
+
+
+def thing_names(thing_name: str, count: int) -> list[str]:
+    """What the things of a rehearsal are called: ``lamp-1``, ``lamp-2`` and on."""
+    return [f"{thing_name}-{number}" for number in range(1, count + 1)]
+
+
+def prepare(
+    cloud: Cloud, settings: Settings, report: Report, update: Update, names: Sequence[str], patience: Patience
+) -> None:
+    """Make things, certificates and an update for them.
+
+    Args:
+        cloud: the sandbox.
+        settings: those of the thing that ``update`` is for.
+        report: where lines go.
+        update: brings the image that is to be rolled out.
+        names: the things, from :func:`thing_names`; what there is of them is used again.
+        patience: the bounds of waiting for the update.
+    """
+    group = _ensure_group(cloud.iot, settings.thing_name, len(names))
+    made = list(side_by_side_map(partial(_ensure_device, cloud, settings), names))
+    verb = Verb.CREATED if any(made) else Verb.REUSED
+    report.outcome(Outcome("things", verb, names[0], f"to {names[-1]}, with their certificates"))
+    _fill_group(cloud.iot, group.name, names)
+    request = _request(settings, update, group, desired_state.role_arn(cloud, settings))
+    _delete_update(cloud.iot, settings, patience)
+    report.outcome(updates.ensure_update(cloud.iot, request, existing=None, patience=patience))
+
+
+def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], None]) -> list[str]:
+    """Delete what rehearsals for the settings' thing made, the certificates' files too; one call where there was none.
+
+    ``show`` gets the lines; returns what remains and why.
+
+    Raises:
+        UpdateFailed: AWS could not delete the rehearsal's update.
+        WaitTimeout: it took longer than the bounds.
+    """
+    group = find_group(cloud.iot, settings.thing_name)
+    if group is None:
+        return []
+    show(_delete_update(cloud.iot, settings, Patience(delete_timeout_s=settings.delete_timeout_s)))
+    names = thing_names(settings.thing_name, group.count)
+    told = side_by_side_map(partial(_delete_device, cloud.iot, settings), names)
+    remains = [reason for reasons in told for reason in reasons]
+    if not remains:
+        cloud.iot.delete_thing_group(thingGroupName=group.name)
+        show(Outcome("things", Verb.DELETED, names[0], f"to {names[-1]}, with their certificates and files"))
+    return remains
+
+
+def find_group(iot: IoTClient, thing_name: str) -> Group | None:
+    """The group of rehearsals for this thing; None where there is none, or it is somebody else's."""
+    name = f"{thing_name}{SUFFIX}"
+    if len(name) > LONGEST_GROUP_NAME:  # AWS takes no such name, not even to say that there is none
+        return None
+    try:
+        found = iot.describe_thing_group(thingGroupName=name)
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    attributes = found.get("thingGroupProperties", {}).get("attributePayload", {}).get("attributes", {})
+    if not ownership.is_ours(attributes, thing_name):
+        return None
+    return Group(name, found["thingGroupArn"], int(attributes[COUNT_KEY]))
+
+
+def _ensure_group(iot: IoTClient, thing_name: str, count: int) -> Group:
+    """The group, which remembers this many things at least."""
+    found = find_group(iot, thing_name)
+    if found is not None and found.count >= count:
+        return found
+    name = f"{thing_name}{SUFFIX}"
+    properties: Any = {"attributePayload": {"attributes": {**ownership.marks(thing_name), COUNT_KEY: str(count)}}}
+    if found is not None:
+        iot.update_thing_group(thingGroupName=name, thingGroupProperties=properties)
+        return Group(name, found.arn, count)
+    made = iot.create_thing_group(thingGroupName=name, thingGroupProperties=properties)
+    return Group(name, made["thingGroupArn"], count)
+
+
+def _fill_group(iot: IoTClient, group_name: str, names: Sequence[str]) -> None:
+    """Let exactly these things be in it."""
+    pages = iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=group_name)
+    members = {thing for page in pages for thing in page["things"]}
+    for name in sorted(set(names) - members):
+        iot.add_thing_to_thing_group(thingGroupName=group_name, thingName=name)
+    for name in sorted(members - set(names)):
+        iot.remove_thing_from_thing_group(thingGroupName=group_name, thingName=name)
+
+
+def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> bool:
+    """One more thing, with key, certificate and the shared policy; whether it or its certificate is new."""
+    iot, files = cloud.iot, desired_state.certificate_files(settings.with_values({"thing_name": thing_name}))
+    found = things.find_thing(iot, thing_name)
+    certificate = certificates.ensure_certificate(
+        iot,
+        files,
+        found=certificates.find_local_certificate(iot, files),
+        attached=found.principals if found else (),
+        thing_name=thing_name,
+    )
+    things.ensure_attached(iot, things.ensure_thing(iot, thing_name, found), certificate.get().arn)
+    policies.ensure_policy(
+        iot,
+        settings.policy_name,
+        desired_state.policy_document(cloud),
+        certificate_arn=certificate.get().arn,
+        thing_name=settings.thing_name,
+        is_new_certificate=certificate.verb is Verb.CREATED,
+    )
+    return found is None or certificate.verb is Verb.CREATED
+
+
+def _delete_device(iot: IoTClient, settings: Settings, thing_name: str) -> list[str]:
+    """One thing with its certificate, here and in the cloud; why something of it remains."""
+    own = settings.with_values({"thing_name": thing_name})
+    files, chain = desired_state.certificate_files(own), Chain()
+    IdentityTeardown(iot, own, files, things.find_thing(iot, thing_name), None, is_forced=False).take(chain)
+    if not chain.remains:
+        certificates.delete_local(files)
+    return chain.remains
+
+
+def _request(settings: Settings, update: Update, group: Group, role_arn: str) -> UpdateRequest:
+    return UpdateRequest(
+        update_id=_update_id(settings),
+        thing_name=settings.thing_name,
+        thing_arn=group.arn,
+        role_arn=role_arn,
+        bucket=update.bucket,
+        key=update.key,
+        version_id=update.version_id,
+        image_sha256=update.image_sha256,
+        file_name=update.file_name,
+        signature=update.signature,
+        hash_algorithm=update.hash_algorithm,
+        signature_algorithm=update.signature_algorithm,
+        certificate_name=update.certificate_name,
+        protocols=update.protocols,
+    )
+
+
+def _delete_update(iot: IoTClient, settings: Settings, patience: Patience) -> Outcome[None]:
+    return updates.delete_update(
+        iot, _update_id(settings), thing_name=settings.thing_name, force=True, patience=patience
+    )
+
+
+def _update_id(settings: Settings) -> str:
+    return f"{settings.update_name[: UPDATE_NAME_CHARS - len(SUFFIX)]}{SUFFIX}"

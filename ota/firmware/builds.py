@@ -1,0 +1,306 @@
+"""The firmware's own build: run its script, follow its output, and hold the image it leaves.
+
+The script's word that it succeeded is not enough: what counts is an image and a signature that this build, or an
+earlier one with the same header and certificate, wrote. An incremental build that finds nothing to do rightly
+leaves an old image, so freshness is judged by what the build changed and by the inputs' times, not by the clock.
+
+Source: FreeRTOS/iot-reference-arm-corstone3xx ``tools/scripts/build.sh`` (arguments), its CMake files (outputs).
+
+
+One build at a time in a firmware tree, and what it left told from what another run put in its place.
+
+Two runs for two things in one tree would else build into one folder with one header, and a device would be offered an
+image with the other's name in it. The lock is on the build script itself: it is there in every tree, and runs of
+other checkouts find it, too. The build holds it as well, and keeps it when the run that started it is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ota import locks
+from ota.errors import FirmwareError, SignatureError
+from ota.firmware.scripts import run_script
+from ota.firmware.signatures import SignatureFile, read_signature
+from ota.firmware.tree import check_application
+from ota.image_files import ImageFile, read_image
+from ota.outcomes import Outcome, Verb
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """One run of the build script.
+
+    Script, image and signature are taken from ``firmware_root`` when relative; certificate and key from the current
+    folder. ``clean`` passes ``-c``, which makes Arm's script remove the whole build folder first.
+    """
+
+    firmware_root: Path
+    build_script_path: Path
+    target_application: str
+    certificate_path: Path
+    private_key_path: Path
+    target_platform: str
+    inference: str
+    audio: str
+    toolchain: str
+    clean: bool
+    image_path: Path
+    signature_path: Path
+
+
+@dataclass(frozen=True)
+class Image:
+    """A signed image: what one reading of its file, and of its signature's, gave."""
+
+    file: ImageFile
+    signature: SignatureFile
+
+    @property
+    def path(self) -> Path:
+        """The image's file."""
+        return self.file.path
+
+    @property
+    def size_bytes(self) -> int:
+        """The image's size."""
+        return self.file.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        """The image's SHA-256, in hexadecimal."""
+        return self.file.sha256
+
+
+def find_image(image_path: Path, signature_path: Path) -> Image | None:
+    """The image that a build left, read and hashed; None where image or signature is not there.
+
+    Raises:
+        FirmwareError: the image cannot be read.
+        SignatureError: the signature cannot be read.
+    """
+    if not (image_path.is_file() and signature_path.is_file()):
+        return None
+    return Image(read_image(image_path), read_signature(signature_path))
+
+
+def skip_build(image_path: Path, signature_path: Path) -> Outcome[Image]:
+    """Take the image of an earlier build instead of building.
+
+    Raises:
+        FirmwareError: image or signature is not there, or the image is empty.
+    """
+    for path, what in ((image_path, "image"), (signature_path, "signature")):
+        if not path.is_file():
+            raise FirmwareError(
+                f"skip_build is set, but the {what} {path.absolute()} is not there; build once "
+                "(`invoke with --skip-build false build`)"
+            )
+    image = _image(image_path, signature_path)
+    return Outcome("image", Verb.SKIPPED, image_path.name, f"build skipped, {_size(image)} taken", image)
+
+
+def needs_clean(header_path: Path, certificate_path: Path, image_path: Path) -> str | None:
+    """Why an incremental build could leave an image with an old header or certificate; None when it could not.
+
+    Judged by the files' times, so that it holds across runs. Without an image nothing can be old.
+    """
+    if not image_path.is_file():
+        return None
+    for path, what in ((header_path, "header"), (certificate_path, "certificate")):
+        if path.is_file() and path.stat().st_mtime_ns > image_path.stat().st_mtime_ns:
+            return f"the {what} {path.name} is newer than the image {image_path.name}"
+    return None
+
+
+def ensure_build(
+    request: BuildRequest,
+    environ: Mapping[str, str],
+    *,
+    log_path: Path,
+    on_line: Callable[[str], None],
+    held_locks: Sequence[int] = (),
+    grace_s: float = 5.0,
+) -> Outcome[Image]:
+    """Run the build script and return the image it stands for.
+
+    The script gets the variables of ``environ`` and no others. All of its output goes to ``log_path`` (keep it out of
+    the build folder: a clean build empties that) and, line by line without line end, to ``on_line``. Whatever ends this
+    call early, Ctrl-C above all, ends every process of the build: asked first, killed after ``grace_s`` seconds.
+    ``held_locks`` are descriptors of locks that the build holds as well, in case this process is killed and the build
+    is not.
+
+    Raises:
+        FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
+            or it succeeded and left no image and signature that belong to this header and certificate.
+    """
+    header_path = check_application(request.firmware_root, request.target_application)
+    request = _absolute(request)
+    _check_inputs(request)
+    old_image = _old_image(request)
+    before = _stamps(request)
+    run_script(
+        build_command(request),
+        request.firmware_root,
+        environ,
+        log_path=log_path.absolute(),
+        on_line=on_line,
+        held_locks=held_locks,
+        grace_s=grace_s,
+    )
+    _check_outputs(request, header_path, before, log_path)
+    image = _image(request.image_path, request.signature_path)
+    return Outcome("image", _verb(old_image, image), image.path.name, _size(image), image)
+
+
+def build_command(request: BuildRequest) -> list[str]:
+    """The command line of this build, program first."""
+    return [
+        str(request.build_script_path),
+        request.target_application,
+        *("--certificate_path", str(request.certificate_path)),
+        *("--private_key_path", str(request.private_key_path)),
+        *("--target", request.target_platform),
+        *("--inference", request.inference),
+        *("--audio", request.audio),
+        *("--toolchain", request.toolchain),
+        *(["-c"] if request.clean else []),
+    ]
+
+
+def _old_image(request: BuildRequest) -> Image | None:
+    """The image of an earlier build; None, too, where it cannot be read, for the build writes another."""
+    try:
+        return find_image(request.image_path, request.signature_path)
+    except (FirmwareError, SignatureError):
+        return None
+
+
+def _absolute(request: BuildRequest) -> BuildRequest:
+    root = request.firmware_root.absolute()
+    return replace(
+        request,
+        firmware_root=root,
+        build_script_path=root / request.build_script_path,
+        certificate_path=request.certificate_path.absolute(),
+        private_key_path=request.private_key_path.absolute(),
+        image_path=root / request.image_path,
+        signature_path=root / request.signature_path,
+    )
+
+
+def _check_inputs(request: BuildRequest) -> None:
+    check_script(request.build_script_path)
+    for path, what in ((request.certificate_path, "certificate"), (request.private_key_path, "private key")):
+        if not path.is_file():
+            raise FirmwareError(f"the device's {what} {path} is not there; run `invoke thing`")
+
+
+def check_script(script: Path) -> None:
+    """Refuse a build script that cannot be run.
+
+    Raises:
+        FirmwareError: it is not there or not executable.
+    """
+    if not script.is_file():
+        raise FirmwareError(f"the build script {script} is not there; set build_script_path")
+    if not os.access(script, os.X_OK):
+        command = f"chmod +x {shlex.quote(str(script))}"
+        raise FirmwareError(f"the build script {script} is not executable; run: {command}", remedy=command)
+
+
+def _stamps(request: BuildRequest) -> tuple[object, object]:
+    return _stamp(request.image_path), _stamp(request.signature_path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _check_outputs(request: BuildRequest, header_path: Path, before: tuple[object, object], log_path: Path) -> None:
+    problem = _output_problem(request, header_path, before)
+    if problem:
+        raise FirmwareError(f"the build said it succeeded, but {problem} (its output is in {log_path})")
+
+
+def _output_problem(request: BuildRequest, header_path: Path, before: tuple[object, object]) -> str | None:
+    for path, what in ((request.image_path, "image"), (request.signature_path, "signature")):
+        if not path.is_file():
+            return f"the {what} {path} is not there; set build_dir and its file name to where the script writes"
+    is_new_image, is_new_signature = (old != new for old, new in zip(before, _stamps(request), strict=True))
+    if request.clean and not is_new_image:
+        return f"the image {request.image_path} is from before; set build_dir to where the script writes"
+    if is_new_image and not is_new_signature:
+        return f"the signature {request.signature_path} is older than the image; set clean_build to true"
+    stale = needs_clean(header_path, request.certificate_path, request.image_path)
+    return f"{stale}; set clean_build to true" if stale else None
+
+
+def _image(image_path: Path, signature_path: Path) -> Image:
+    image = find_image(image_path, signature_path)
+    if image is None or image.size_bytes == 0:
+        raise FirmwareError(f"the image {image_path} is empty; build again with clean_build set to true")
+    return image
+
+
+def _verb(old: Image | None, new: Image) -> Verb:
+    if old is None:
+        return Verb.CREATED
+    return Verb.REUSED if old.sha256 == new.sha256 else Verb.CHANGED
+
+
+def _size(image: Image) -> str:
+    return f"{image.size_bytes:,} bytes, sha256 {image.sha256[:12]}"
+
+
+@contextmanager
+def sole_build(script_path: Path, on_wait: Callable[[], None], timeout_s: float) -> Iterator[Sequence[int]]:
+    """Wait until nobody else builds with this script, and keep others waiting; ``on_wait`` is called before waiting.
+
+    Yields what the build is given to hold the lock, too.
+
+    Raises:
+        FirmwareError: somebody still builds after ``timeout_s``.
+    """
+    if not script_path.is_file():
+        yield ()
+        return
+    try:
+        lock = locks.take_lock_on(script_path, lambda _: on_wait(), timeout_s)
+    except locks.StillHeld as held:
+        command = f"fuser {shlex.quote(str(script_path))}"
+        raise FirmwareError(
+            f"Another run still builds with {script_path} after {timeout_s:g} s of waiting (lock_timeout_s): let it "
+            f"end, or end it (`{command}` names its processes), then run the same command again."
+        ) from held
+    try:
+        yield lock.descriptors
+    finally:
+        lock.release()
+
+
+def is_building(script_path: Path) -> bool:
+    """Whether another process builds with this script at the moment."""
+    return locks.is_locked(script_path)
+
+
+def check_unchanged(image: Image) -> None:
+    """Refuse an image that is no longer the one that was built or taken.
+
+    Raises:
+        FirmwareError: another run has built in the same tree meanwhile.
+    """
+    found = find_image(image.path, image.signature.path)
+    if found is None or found.sha256 != image.sha256:
+        raise FirmwareError(
+            f"the image {image.path} is not the one that this run built: another run builds in the same firmware tree. "
+            "Run the same command again once that has ended, or give each run a tree of its own (firmware_root)."
+        )

@@ -1,0 +1,1 @@
+"""What only looks: the screens of plan, status, watch, doctor and explain."""

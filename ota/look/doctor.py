@@ -1,0 +1,210 @@
+"""Everything that would make ``all`` fail, or a device stay silent, found before the first object is made.
+
+The checks run side by side and each by itself, so that one that cannot be made keeps no other from being made. What
+``all`` would refuse is taken from its plan; the rest is what a plan cannot see: credentials that run out, a clock that
+is wrong, a boundary that takes away what the role needs, tools that the build calls.
+
+Source: the modules named in each check.
+
+
+What is wrong with the settings, with the flag that mends each, and the settings as they would be with these flags.
+
+So a mistake in one setting does not keep the rest from being looked at.
+
+Source: ``ota/settings/resolution.py`` for the form of its problems: the place, what is wrong, what to write.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ota.cloud import Cloud
+from ota.errors import OtaError, SettingsError, from_boto
+from ota.findings import Finding, fatal, ok, skipped, warning
+from ota.look import doctor_cloud, doctor_local
+from ota.look.doctor_cloud import find_policy_by_name
+from ota.plan import Action, Plan, Site, Step, attempt
+from ota.planning import make_plan
+from ota.settings.settings import Settings
+from ota.settings.table import FIELDS, Field
+from ota.threads import side_by_side
+
+if TYPE_CHECKING:
+    from ota.settings.settings import Settings
+
+
+# What the plan's other steps say of an object, that somebody who is told of trouble wants to see as well.
+STALE = ("CREATE_FAILED", "DELETE_FAILED")
+SEEN_ELSEWHERE = frozenset({"image", "signature"})
+DRIFTING_NOUNS = {"policy": "invoke policy", "role": "invoke role", "bucket": "invoke bucket", "thing": "invoke thing"}
+Check = Callable[[], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a checkup looks at besides the account and the settings.
+
+    Attributes:
+        environ: the environment, with what ``.env`` adds.
+        now: this machine's time, with its zone.
+    """
+
+    environ: Mapping[str, str]
+    now: datetime
+
+
+def examine(site: Site, around: Surroundings) -> tuple[Finding, ...]:
+    """All findings about an account and settings that could be opened, in the order of the checks."""
+    findings = run_checks(
+        {
+            "credentials": partial(doctor_cloud.check_credentials, site.cloud, around.now, around.environ),
+            "plan": partial(check_plan, site),
+            "boundary": partial(doctor_cloud.check_boundary, site),
+            "pass role": partial(doctor_cloud.check_pass_role, site),
+            "quotas": partial(doctor_cloud.check_quotas, site),
+            **_local_checks(site.settings, around),
+        }
+    )
+    return tuple(replace(finding, command=site.command(finding.command)) for finding in findings)
+
+
+def examine_locally(settings: Settings, around: Surroundings) -> tuple[Finding, ...]:
+    """What can be found without an account."""
+    findings = run_checks(_local_checks(settings, around))
+    return (*findings, skipped("plan", "not checked: the account cannot be looked at"))
+
+
+def _local_checks(settings: Settings, around: Surroundings) -> dict[str, Check]:
+    return {
+        "certificate": partial(doctor_local.check_certificate_files, settings, around.now),
+        "build": partial(doctor_local.check_build, settings, around.environ),
+        "image": partial(doctor_local.check_image, settings, around.now),
+    }
+
+
+def run_checks(checks: Mapping[str, Check]) -> tuple[Finding, ...]:
+    """Run them side by side; a check that fails is a finding itself."""
+    found = side_by_side(*(partial(_run, subject, check) for subject, check in checks.items()))
+    return tuple(dict.fromkeys(finding for findings in found for finding in findings))
+
+
+def finding_of(subject: str, error: OtaError, command: str = "") -> Finding:
+    """An error as a finding that is fatal."""
+    return fatal(subject, _sentence(str(error)), error.remedy or command)
+
+
+def check_plan(site: Site) -> list[Finding]:
+    """What the plan is blocked by, what it would put right, and what a failed run left."""
+    plan = make_plan(site)
+    findings = [*_from_steps(plan), *doctor_cloud.check_role_name(site)]
+    if not plan.blocked:
+        findings.append(ok("plan", _in_words(plan)))
+    return findings
+
+
+def _run(subject: str, check: Check) -> list[Finding]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return list(check())
+    except OtaError as error:
+        return [finding_of(subject, error)]
+    except (BotoCoreError, ClientError) as error:
+        return [finding_of(subject, from_boto(error))]
+
+
+def _from_steps(plan: Plan) -> Iterable[Finding]:
+    for step in plan.steps:
+        if step.noun in SEEN_ELSEWHERE:
+            continue
+        if step.action is Action.BLOCKED:
+            yield fatal(step.noun, f"{step.name}: {_sentence(step.brief)}", step.command)
+        elif step.noun == "update" and any(status in step.detail for status in STALE):
+            yield _stale(step)
+        elif step.noun == "update" and "leftover job" in step.detail:
+            yield warning("update", f"a job of a run that was cut off is left: {step.name}", "invoke update")
+        elif step.action is Action.CHANGE and step.noun in DRIFTING_NOUNS:
+            yield warning(step.noun, f"{step.name} is not as it must be: {step.detail}", DRIFTING_NOUNS[step.noun])
+        elif step.action is Action.REUSE and step.brief:
+            yield warning(step.noun, f"{step.name}: {step.brief}", step.command)
+        elif step.action is Action.ASK:
+            yield warning(step.noun, f"{step.name} {step.detail}", "invoke thing")
+
+
+def _stale(step: Step) -> Finding:
+    command = "invoke role update" if "DELETE_FAILED" in step.detail else "invoke update"
+    return warning("update", f"{step.name} is left of a run that failed: {step.detail}", command)
+
+
+def _in_words(plan: Plan) -> str:
+    counts = {action: count for action, count in plan.counts().items() if action not in ("skip", "wait")}
+    told = ", ".join(f"{count} to {action}" for action, count in counts.items())
+    return f"`all` would go through: {told}"
+
+
+def _sentence(text: str) -> str:
+    return text.removesuffix(".")
+
+
+SUGGESTION = re.compile(r'write "([^"]+)"')
+WRITTEN = re.compile(r'"([^"]*)"')
+# What stands in for a setting that nobody can guess, so that the flag is shown and the rest can be looked at.
+EXAMPLES = {"thing_name": "my-thing", "target_application": "keyword-detection"}
+
+
+def settings_findings(problems: Iterable[str], cloud: Cloud | None) -> list[Finding]:
+    """The problems as findings; a boundary given by its name is looked up in the account."""
+    return [fatal("settings", problem.removesuffix("."), _command(problem, cloud)) for problem in problems]
+
+
+def mended_settings(
+    problems: Iterable[str], cloud: Cloud | None, load: Callable[[Mapping[str, str]], Settings]
+) -> Settings | None:
+    """The settings with every suggestion taken; None where one has no suggestion, or they do not come together.
+
+    ``load`` gives the settings with these values too.
+    """
+    found = [mending_value(problem, cloud) for problem in problems]
+    if any(one is None for one in found):
+        return None
+    try:
+        return load({field.name: value for field, value in filter(None, found)})
+    except SettingsError:
+        return None
+
+
+def mending_value(problem: str, cloud: Cloud | None) -> tuple[Field, str] | None:
+    """The setting that a problem is about, and the value that mends it; None where there is none."""
+    head = problem.partition('"')[0]
+    field = next((one for one in FIELDS if _is_named(one, head)), None)
+    if field is None:
+        return None
+    if field.name == "permissions_boundary" and cloud:
+        arn = _boundary_meant(problem, cloud)
+        return (field, arn) if arn else None
+    if head.startswith(f"{field.name} is "):
+        return (field, EXAMPLES[field.name]) if field.name in EXAMPLES else None
+    suggestions = SUGGESTION.findall(problem)
+    return (field, suggestions[-1]) if suggestions else None
+
+
+def _command(problem: str, cloud: Cloud | None) -> str:
+    found = mending_value(problem, cloud)
+    return f"invoke with {found[0].flag} {shlex.quote(found[1])} all" if found else ""
+
+
+def _is_named(field: Field, head: str) -> bool:
+    names = (rf"{field.name}(?:_DEFAULT)?", field.variable, field.flag)
+    return any(re.search(rf"(?<![\w-]){name}(?![\w-])", head) for name in names)
+
+
+def _boundary_meant(problem: str, cloud: Cloud) -> str | None:
+    written = WRITTEN.search(problem)
+    found = attempt(partial(find_policy_by_name, cloud, written[1])) if written else None
+    return None if isinstance(found, OtaError) else found

@@ -1,0 +1,235 @@
+"""What the account would refuse, beyond what a plan sees: who asks, when, and with which rights.
+
+Source: STS GetCallerIdentity; IAM SimulatePrincipalPolicy, GetPolicy, GetAccountSummary; S3 quotas (buckets of an
+account); Signature Version 4 (a request is refused when its time is five minutes off).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from ota import desired_state, roles
+from ota.command_lines import aws_command
+from ota.findings import Finding, fatal, ok, skipped, warning
+from ota.policy_documents import granting_document, missing_needs, needs_of
+from ota.role_policies import managed_document
+from ota.roles import OTA_SERVICE
+
+if TYPE_CHECKING:
+    from ota.cloud import Cloud
+    from ota.plan import Site
+
+SOON = timedelta(minutes=15)
+CLOCK_WARNING = timedelta(minutes=1)
+CLOCK_LIMIT = timedelta(minutes=5)
+BUCKET_QUOTA = 10_000
+NEARLY_FULL = 0.95
+SET_CLOCK = "sudo timedatectl set-ntp true"
+ASSUMED_ROLE = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+")
+
+
+def check_credentials(cloud: Cloud, now: datetime, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Who asks, how long that holds, whether the clocks agree, and where."""
+    answered_at: list[datetime] = []
+
+    def note_time(http_response: Any, **_: object) -> None:
+        date = http_response.headers.get("date") if http_response is not None else None
+        if date:
+            answered_at.append(parsedate_to_datetime(date))
+
+    events = cloud.sts.meta.events
+    events.register("after-call.sts.GetCallerIdentity", note_time)
+    try:
+        identity = cloud.sts.get_caller_identity()
+    finally:
+        events.unregister("after-call.sts.GetCallerIdentity", note_time)
+    yield expiry_finding(identity["Arn"], cloud.credentials_expiry or _expiry_in(environ), now)
+    yield ok("region", f"{cloud.region}, account {identity['Account']}")
+    yield clock_finding(answered_at[0] if answered_at else None, now)
+
+
+def expiry_finding(caller_arn: str, expires_at: datetime | None, now: datetime) -> Finding:
+    """Who we are, and for how long still."""
+    if expires_at is None:
+        return ok("credentials", f"{caller_arn}; nothing here says that they end")
+    left = expires_at - now
+    text = f"{caller_arn}; they end at {expires_at:%H:%M %Z on %Y-%m-%d}, in {_in_words(left)}"
+    return warning("credentials", text, "aws sso login") if left < SOON else ok("credentials", text)
+
+
+def clock_finding(answered_at: datetime | None, now: datetime) -> Finding:
+    """How far this machine's clock is from AWS's."""
+    if answered_at is None:
+        return skipped("clock", "not checked: the answer bore no date")
+    off = abs(now - answered_at)
+    text = f"this machine's clock is {_in_words(off)} off AWS's"
+    if off >= CLOCK_LIMIT:
+        return fatal("clock", f"{text}, and AWS refuses what is five minutes off", SET_CLOCK)
+    if off >= CLOCK_WARNING:
+        return warning("clock", text, SET_CLOCK)
+    return ok("clock", "agrees with AWS's")
+
+
+def check_boundary(site: Site) -> Iterator[Finding]:
+    """Whether the boundary exists, and leaves the role what an update needs."""
+    iam, arn = site.cloud.iam, site.boundary_arn
+    if not arn:
+        yield ok("boundary", "none is set: the role is made without one")
+        return
+    _, permissions = desired_state.role_documents(site.cloud, site.settings)
+    try:
+        document = managed_document(iam, arn)
+    except iam.exceptions.NoSuchEntityException:
+        yield fatal("boundary", f"permissions_boundary: there is no IAM policy {arn}", _boundary_command(site, arn))
+        return
+    lacking = missing_needs(needs_of(permissions), [document])
+    if lacking:
+        actions = ", ".join(sorted({need.action for need in lacking}))
+        both = {**document, "Statement": [*_statements(document), *granting_document(lacking)["Statement"]]}
+        command = aws_command(
+            iam, "create-policy-version", policy_arn=arn, policy_document=json.dumps(both), set_as_default=""
+        )
+        yield fatal("boundary", f"{arn} takes from the role what an update needs: {actions}", command)
+    else:
+        yield ok("boundary", f"{arn} leaves the role what an update needs")
+
+
+def check_pass_role(site: Site) -> Iterator[Finding]:
+    """Whether these credentials may hand the role to AWS IoT, asked of IAM's simulator where that is allowed."""
+    from botocore.exceptions import ClientError
+
+    iam = site.cloud.iam
+    caller_arn, role_arn = principal_of(site.cloud.caller_arn), desired_state.role_arn(site.cloud, site.settings)
+    try:
+        answer = iam.simulate_principal_policy(
+            PolicySourceArn=caller_arn,
+            ActionNames=["iam:PassRole"],
+            ResourceArns=[role_arn],
+            ContextEntries=[
+                {
+                    "ContextKeyName": "iam:PassedToService",
+                    "ContextKeyValues": [OTA_SERVICE],
+                    "ContextKeyType": "string",
+                }
+            ],
+        )
+    except ClientError as error:
+        # Few operators may ask, the root user cannot be asked about, and not every stand-in for AWS has it.
+        yield skipped("pass role", f"not checked: IAM's simulator said {error.response['Error']['Code']}")
+        return
+    decisions = {one["EvalDecision"] for one in answer["EvaluationResults"]}
+    if decisions == {"allowed"}:
+        yield ok("pass role", f"these credentials may pass {role_arn} to AWS IoT")
+    else:
+        text = f"these credentials may not pass {role_arn} to AWS IoT (iam:PassRole)"
+        yield fatal("pass role", text, _pass_role_command(site, caller_arn, role_arn))
+
+
+def check_quotas(site: Site) -> Iterator[Finding]:
+    """Whether there is room for the role and the bucket, where they are not there already."""
+    iam, s3, settings = site.cloud.iam, site.cloud.s3, site.settings
+    summary = iam.get_account_summary()["SummaryMap"]
+    used, quota = summary.get("Roles", 0), summary.get("RolesQuota", 0)
+    name = settings.iam_role_name
+    yield _room("roles", used, quota, name, lambda: roles.find_role(iam, name) is not None)
+    pages = s3.get_paginator("list_buckets").paginate()
+    buckets = {bucket["Name"] for page in pages for bucket in page.get("Buckets", [])}
+    yield _room("buckets", len(buckets), BUCKET_QUOTA, settings.bucket_name, lambda: settings.bucket_name in buckets)
+
+
+def check_role_name(site: Site) -> Iterator[Finding]:
+    """Whether the role's name begins as the account demands."""
+    settings = site.settings
+    if settings.role_prefix and not settings.iam_role_name.startswith(settings.role_prefix):
+        name = f"{settings.role_prefix}-{settings.iam_role_name}"
+        yield warning(
+            "role",
+            f"its name {settings.iam_role_name} does not begin with role_prefix ({settings.role_prefix}): an account "
+            "that demands one refuses it",
+            f"invoke with --iam-role-name {name} all",
+        )
+
+
+def principal_of(caller_arn: str) -> str:
+    """Whose policies count: the role itself for a session of a role."""
+    session = ASSUMED_ROLE.fullmatch(caller_arn)
+    return roles.role_arn(session["partition"], session["account"], session["role"]) if session else caller_arn
+
+
+def find_policy_by_name(cloud: Cloud, name: str) -> str | None:
+    """The ARN of the account's own IAM policy with this name; None where there is none."""
+    for page in cloud.iam.get_paginator("list_policies").paginate(Scope="Local"):
+        for policy in page["Policies"]:
+            if policy["PolicyName"].lower() == name.lower():
+                return policy["Arn"]
+    return None
+
+
+def _room(subject: str, used: int, quota: int, name: str, is_there: Callable[[], bool]) -> Finding:
+    """Whether ``name`` finds room; asked whether it has it already only where there is little."""
+    text = f"{used:,} of {quota:,}"
+    if not quota or used < quota * NEARLY_FULL:
+        return ok("quota", f"{subject}: {text}")
+    if is_there():
+        return ok("quota", f"{subject}: {text}, and {name} is one of them")
+    if used >= quota:
+        return fatal(
+            "quota", f"there is no room for another of the account's {subject}: {text}", f"invoke list.{subject}"
+        )
+    return warning("quota", f"the account's {subject} are nearly used up: {text}", f"invoke list.{subject}")
+
+
+def _boundary_command(site: Site, arn: str) -> str:
+    """Name the policy that was meant, where its name is there under another ARN; else make it."""
+    name = arn.rpartition("/")[2]
+    meant = find_policy_by_name(site.cloud, name)
+    if meant:
+        return f"invoke with --permissions-boundary {meant} all"
+    _, permissions = desired_state.role_documents(site.cloud, site.settings)
+    return aws_command(site.cloud.iam, "create-policy", policy_name=name, policy_document=json.dumps(permissions))
+
+
+def _pass_role_command(site: Site, caller_arn: str, role_arn: str) -> str:
+    kind, _, name = caller_arn.rpartition(":")[2].rpartition("/")
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": role_arn,
+                "Condition": {"StringEquals": {"iam:PassedToService": OTA_SERVICE}},
+            }
+        ],
+    }
+    whose = {"user_name": name} if kind.startswith("user") else {"role_name": name}
+    operation = "put-user-policy" if kind.startswith("user") else "put-role-policy"
+    options = {**whose, "policy_name": "ota-tasks-pass-role", "policy_document": json.dumps(document)}
+    return aws_command(site.cloud.iam, operation, **options)
+
+
+def _statements(document: Mapping[str, Any]) -> list[Any]:
+    found = document.get("Statement", [])
+    return list(found) if isinstance(found, list) else [found]
+
+
+def _expiry_in(environ: Mapping[str, str]) -> datetime | None:
+    """What ``aws configure export-credentials --format env`` says of their end."""
+    text = environ.get("AWS_CREDENTIAL_EXPIRATION", "")
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def _in_words(span: timedelta) -> str:
+    seconds = round(span.total_seconds())
+    if abs(seconds) < 120:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

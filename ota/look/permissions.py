@@ -1,0 +1,209 @@
+"""``invoke permissions``: the operator's policy for this account, region and these names, ready for IAM.
+
+The document goes to stdout and nothing else does. What it leaves out, and what in it AWS cannot bound, is said on
+stderr. Account and region are asked of AWS unless they are given, so that nobody needs credentials to read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ota.environment import checked_region
+from ota.errors import CredentialsError, OtaError
+from ota.operator_actions import EXTRA_BY_NAME, EXTRAS, USES_OF_TASK, uses_of
+from ota.operator_policy import (
+    NAMED_SETTINGS,
+    PolicyScope,
+    actions_of,
+    boundary_document,
+    names_for,
+    operator_policy_document,
+    tidy_pattern,
+)
+from ota.settings.formatter import format_text
+from ota.settings.sources import BUILT_IN, UNSET
+
+if TYPE_CHECKING:
+    from ota.run import Run
+    from ota.settings.settings import Settings
+
+ACCOUNT = re.compile(r"\d{12}")
+THING_PATTERN = re.compile(r"[a-zA-Z0-9:_*?-]{1,128}")
+EXAMPLE = "`invoke permissions --account 123456789012 --region eu-west-1`"
+CERTIFICATE_CHANGES = (
+    "iot:UpdateCertificate",
+    "iot:DeleteCertificate",
+    "iot:AttachPolicy",
+    "iot:DetachPolicy",
+    "iot:AttachThingPrincipal",
+    "iot:DetachThingPrincipal",
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks for.
+
+    Attributes:
+        tasks: whose permissions; none for all tasks.
+        also: names of extras.
+        account: twelve digits; empty to ask AWS.
+        region: empty for the environment's, or to ask AWS.
+        things: a pattern of thing names; empty for the setting ``thing_name``.
+        boundary: whether the boundary's document is wanted instead.
+    """
+
+    tasks: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    account: str = ""
+    region: str = ""
+    things: str = ""
+    boundary: bool = False
+
+
+def read_wish(*, tasks: str, also: str, account: str, region: str, things: str, boundary: bool) -> Wish:
+    """The wish of these flags; ``tasks`` and ``also`` are separated by commas.
+
+    Raises:
+        OtaError: a value cannot be one.
+    """
+    named = _split(tasks)
+    wish = Wish(
+        tasks=tuple(dict.fromkeys(one.partition(".")[0] for one in named)),
+        also=_split(also),
+        account=account,
+        region=region,
+        things=things,
+        boundary=boundary,
+    )
+    _check_known("--for", wish.tasks, USES_OF_TASK)
+    _check_known("--also", wish.also, EXTRA_BY_NAME)
+    if account and not ACCOUNT.fullmatch(account):
+        raise OtaError(f"--account {account}: an AWS account is twelve digits, such as {EXAMPLE}.")
+    if things and not THING_PATTERN.fullmatch(things):
+        raise OtaError(f"--things {things}: thing names have a-z A-Z 0-9 : _ - and, as a pattern, * and ?.")
+    return wish
+
+
+def show(run: Run, wish: Wish) -> None:
+    """Print the operator's policy, or the boundary's."""
+    scope, settings = _scope(run, wish)
+    if wish.boundary:
+        run.report.note(f"the permissions boundary {scope.boundary}: what a role of these names may do at most")
+        run.report.document(boundary_document(scope))
+        return
+    document = operator_policy_document(scope, tasks=wish.tasks, also=wish.also)
+    for note in _notes(document, scope, wish, is_boundary_set=bool(run.boundary_arn(settings))):
+        run.report.note(f"note: {note}")
+    run.report.document(document)
+
+
+def _scope(run: Run, wish: Wish) -> tuple[PolicyScope, Settings]:
+    place = _place(run, wish)
+    loaded = run.scope.loose_settings if wish.things else run.scope.settings
+    settings = loaded.with_account(place.account_id, place.region)
+    names = _pattern_names(settings, wish.things, place) if wish.things else _own_names(settings)
+    scope = PolicyScope(
+        place.partition,
+        place.region,
+        place.account_id,
+        thing_name=wish.things or settings.thing_name,
+        names=names,
+        boundary_arn=run.boundary_arn(settings),
+        certificate_arn=settings.existing_certificate_arn,
+    )
+    return scope, settings
+
+
+@dataclass(frozen=True)
+class _Place:
+    partition: str
+    region: str
+    account_id: str
+
+
+def _place(run: Run, wish: Wish) -> _Place:
+    """Account and region as given, else as the credentials have them.
+
+    Raises:
+        CredentialsError: neither tells.
+    """
+    environ = run.scope.environ
+    region = wish.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    if wish.account and region:
+        return _Place(_partition(checked_region(region)), region, wish.account)
+    try:
+        cloud = run.cloud
+        account_id = wish.account or cloud.account_id
+    except CredentialsError as error:
+        raise CredentialsError(
+            f"{error} Or give account and region, for which no credentials are needed: {EXAMPLE}."
+        ) from error
+    region = checked_region(wish.region or cloud.region)
+    return _Place(_partition(region), region, account_id)
+
+
+def _partition(region: str) -> str:
+    import botocore.session
+    from botocore.exceptions import UnknownRegionError
+
+    try:
+        return botocore.session.Session().get_partition_for_region(region)
+    except UnknownRegionError as error:
+        raise OtaError(f"AWS has no region {region}: give one, such as {EXAMPLE}.") from error
+
+
+def _own_names(settings: Settings) -> dict[str, str]:
+    return {name: str(getattr(settings, name)) for name in NAMED_SETTINGS}
+
+
+def _pattern_names(settings: Settings, things: str, place: _Place) -> dict[str, str]:
+    """The names as the settings make them, with the pattern in place of the thing's name."""
+    values = {name: origin.formatted for name, origin in settings.origins.items()}
+    values |= {"thing_name": things, "account_id": place.account_id, "region": place.region}
+    names = names_for(things, place.account_id, role_prefix=settings.role_prefix)
+    for name in NAMED_SETTINGS:
+        origin = settings.origins[name]
+        if origin.source not in (BUILT_IN, UNSET):
+            written = format_text(origin.raw, values, setting=name)
+            names[name] = tidy_pattern(written) if origin.source.endswith("default") else written
+    return names
+
+
+def _notes(document: Mapping[str, Any], scope: PolicyScope, wish: Wish, *, is_boundary_set: bool) -> Iterator[str]:
+    """What a reader of the document has to know."""
+    sids = [statement["Sid"] for statement in document["Statement"]]
+    actions = actions_of(document)
+    if "BoundedRole" in sids:
+        text = f"a role is made and changed only with the permissions boundary {scope.boundary}."
+        how = " `invoke permissions --boundary` prints its document; set permissions_boundary to its ARN."
+        yield text + ("" if is_boundary_set else how)
+    changes = [action for action in CERTIFICATE_CHANGES if action in actions]
+    if changes and not scope.certificate_arn:
+        yield (
+            f"not bounded: certificates have neither names nor tags, so {', '.join(changes)} hold for every "
+            "certificate of this account and region."
+        )
+    if "iot:CreatePolicyVersion" in actions:
+        yield (
+            f"not bounded: the IoT policy {scope.all_names['policy_name']} can be made to allow any action of AWS IoT "
+            "to a certificate."
+        )
+    for name in wish.also:
+        yield f"not bounded, asked for with --also {name}: its holder {EXTRA_BY_NAME[name].reach}."
+    left_out = [one for one in EXTRAS if one.name not in wish.also and one.grant.actions_for(uses_of(wish.tasks))]
+    for extra in left_out:
+        yield f"left out, `--also {extra.name}` adds it: {extra.for_}."
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (one.strip() for one in text.split(","))))
+
+
+def _check_known(flag: str, given: Sequence[str], known: Mapping[str, object]) -> None:
+    unknown = [one for one in given if one not in known]
+    if unknown:
+        raise OtaError(f"{flag} {', '.join(unknown)}: it is one or several of {', '.join(known)}, with commas between.")

@@ -1,0 +1,282 @@
+"""How plans, states, findings and a watched job look: first what matters, last what to do.
+
+Off a terminal, and with ``--json``, the same comes without colours and bars. Every command stands in a line of its own
+and is never broken, so that it can be pasted.
+
+Source: rich's documentation of ``Live``, ``Table`` and ``ProgressBar``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from ota.errors import OtaError
+from ota.findings import Finding, Severity, of_severity
+from ota.jobs import Execution, Rollout
+from ota.look.statuses import ObjectState, State, Status, Verdict
+from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
+from ota.plan import Action, Plan, Site
+from ota.planning import make_plan
+from ota.report import printable
+from ota.update_requests import Update
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ota.report import Report
+
+ACTION_STYLES = {
+    Action.CREATE: "bold green",
+    Action.CHANGE: "bold yellow",
+    Action.REPLACE: "bold yellow",
+    Action.BUILD: "bold blue",
+    Action.UPLOAD: "bold blue",
+    Action.WAIT: "blue",
+    Action.ASK: "bold yellow",
+    Action.BLOCKED: "bold red",
+    Action.DELETE: "bold red",
+    Action.KEEP: "yellow",
+    Action.REUSE: "cyan",
+    Action.SKIP: "dim",
+    Action.ABSENT: "dim",
+}
+STATE_STYLES = {
+    State.OK: "green",
+    State.MISSING: "bold yellow",
+    State.DIFFERS: "bold yellow",
+    State.BLOCKED: "bold red",
+    State.UNKNOWN: "dim",
+}
+VERDICT_STYLES = {
+    Verdict.DONE: "bold green",
+    Verdict.NOT_SET_UP: "bold yellow",
+    Verdict.IN_PROGRESS: "bold blue",
+    Verdict.FAILED: "bold red",
+    Verdict.UNKNOWN: "bold yellow",
+}
+JOB_WORDS = {"COMPLETED": "over", "CANCELED": "ended", "DELETION_IN_PROGRESS": "leaving"}
+BAR_WIDTH = 30
+MOST_BARS = 10
+
+
+def show_plan(report: Report, plan: Plan, command: str, *, as_json: bool) -> None:
+    """The steps, and what to do: the command that carries the plan out, or the first that makes way for it."""
+    if as_json:
+        report.document(plan.as_json())
+        return
+    for step in plan.steps:
+        is_open = step.noun == "update" and not step.is_certain and step.action is not Action.CREATE
+        doubt = "(if the build leaves the image as it is)" if is_open else ""
+        detail = " ".join(filter(None, [step.brief or step.detail, doubt]))
+        report.entry(step.noun, step.action.value, ACTION_STYLES[step.action], step.name, detail)
+        report.block(step.difference, "diff")
+        report.block(step.command, "bold")
+    report.say("")
+    if plan.blocked:
+        nouns = ", ".join(dict.fromkeys(step.noun for step in plan.blocked))
+        report.styled(f"It would fail: {nouns}. The command under each mends it.", "bold red")
+    elif plan.changes:
+        report.styled(f"{_told(plan.counts())}. Nothing is done yet: {command}", "bold green")
+    else:
+        report.styled("Nothing to do: everything is as it must be.", "bold green")
+
+
+def show_status(report: Report, status: Status, now: datetime, *, as_json: bool) -> None:
+    """Each object, the job with its devices, and the verdict with what to do next."""
+    if as_json:
+        report.document(status.as_json())
+        return
+    for one in status.objects:
+        step = one.step
+        detail = "" if one.state is State.MISSING or step.action is Action.BUILD else step.brief or step.detail
+        report.entry(step.noun, one.state.value, STATE_STYLES[one.state], step.name, detail)
+    _show_job(report, status)
+    for execution in status.rollout.executions if isinstance(status.rollout, Rollout) else ():
+        _show_execution(report, execution, now)
+    report.say("")
+    next_ = f"Next: {status.command}" if status.command else ""
+    report.styled(" ".join(filter(None, [_sentence(status), next_])), VERDICT_STYLES[status.verdict])
+
+
+def show_findings(report: Report, findings: tuple[Finding, ...], *, as_json: bool) -> None:
+    """What is wrong first, then what may be, then the rest; and what it comes to."""
+    mistakes, doubts = of_severity(findings, Severity.FATAL), of_severity(findings, Severity.WARNING)
+    if as_json:
+        report.document({"ok": not mistakes, "findings": [finding.as_json() for finding in findings]})
+        return
+    rest = (finding for finding in findings if finding not in mistakes + doubts)
+    report.findings([*rest, *doubts, *mistakes])
+    report.say("")
+    if mistakes:
+        count = "One thing" if len(mistakes) == 1 else f"{len(mistakes)} things"
+        report.styled(f"{count} would make `all` fail. The command under each mends it.", "bold red")
+    elif doubts:
+        count = "one warning" if len(doubts) == 1 else f"{len(doubts)} warnings"
+        report.styled(f"Nothing would make `all` fail; {count}.", "bold yellow")
+    else:
+        report.styled("All is well.", "bold green")
+
+
+@dataclass
+class WatchScreen:
+    """What is shown while a job is watched; ``history`` is what a JSON document tells at the end."""
+
+    report: Report
+    job_id: str
+    as_json: bool
+    draw: Any
+    history: list[dict[str, Any]] = field(default_factory=list)
+    is_unanswered: bool = False
+
+    def show(self, moment: Moment) -> None:
+        """One look: in place on a terminal, else a line for each change."""
+        if moment.rollout:
+            self.draw(_picture(moment.rollout))
+        if moment.unknown and not (self.is_unanswered or moment.is_last):
+            self.report.note(f"AWS does not say how the job {self.job_id} is: {RETRIED}.")
+        self.is_unanswered = moment.unknown is not None
+        for execution in moment.changed:
+            self.history.append({"after_s": round(moment.waited_s, 1), **execution.as_json()})
+            if not self.report.is_terminal:
+                self.report.say(f"{moment.waited_s:6.0f} s  {execution.thing_name}  {what_it_says(execution)}")
+
+    def hint(self, site: Site, moment: Moment) -> None:
+        """What it may mean that nothing moves."""
+        if moment.rollout is None:
+            return
+        self.report.note(f"Nothing has moved for {moment.quiet_s:.0f} seconds. That may mean:")
+        for cause in silence_causes(site, make_plan(site), moment.rollout):
+            self.report.note(f"  - {cause}")
+
+    def end(self, moment: Moment, site: Site) -> None:
+        """What it came to."""
+        rollout = moment.rollout
+        if self.as_json:
+            self.report.document(self._as_json(moment))
+            return
+        if moment.unknown:
+            text = f"It is not known how the job {self.job_id} stands. {moment.unknown}"
+            self.report.styled(text, VERDICT_STYLES[Verdict.UNKNOWN])
+            return
+        if rollout is None:
+            self.report.styled(f"The job {self.job_id} is gone: somebody deleted it.", "bold red")
+            return
+        for execution in rollout.failed:
+            self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
+            self.report.prose(why_it_failed(execution))
+        self.report.styled(*_ending(rollout, moment, site))
+
+    def _as_json(self, moment: Moment) -> dict[str, Any]:
+        status = "unknown" if moment.unknown else "gone"
+        told = moment.rollout.as_json() if moment.rollout else {"job": self.job_id, "status": status, "executions": []}
+        return {
+            **told,
+            "verdict": moment.verdict.word,
+            "exit_status": moment.verdict.value,
+            "unknown": {"job": str(moment.unknown)} if moment.unknown else {},
+            "waited_s": round(moment.waited_s, 1),
+            "changes": self.history,
+        }
+
+
+@contextmanager
+def watching(report: Report, job_id: str, *, as_json: bool) -> Iterator[WatchScreen]:
+    """The screen of a watched job."""
+    with report.live() as draw:
+        yield WatchScreen(report, job_id, as_json, (lambda _: None) if as_json else draw)
+
+
+def age(then: datetime | None, now: datetime) -> str:
+    """How long ago, in words; empty where nobody knows."""
+    if then is None:
+        return ""
+    span = max(now - then, timedelta(0))
+    for name, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("min", timedelta(minutes=1))):
+        if span >= size:
+            return f"{span // size} {name} ago"
+    return f"{span.seconds} s ago"
+
+
+def _show_execution(report: Report, execution: Execution, now: datetime) -> None:
+    style = "green" if execution.has_succeeded else "bold red" if execution.is_over else "blue"
+    detail = ", ".join(filter(None, [what_it_says(execution), age(execution.updated_at, now)]))
+    report.entry("device", "over" if execution.is_over else "at work", style, execution.thing_name, detail)
+    if execution.is_over and not execution.has_succeeded:
+        report.prose(why_it_failed(execution))
+
+
+def _show_job(report: Report, status: Status) -> None:
+    """The job's line, where there is an update; and a line for each of the two that AWS did not tell of."""
+    update, rollout, style = status.update, status.rollout, STATE_STYLES[State.UNKNOWN]
+    if isinstance(update, OtaError) and not any(
+        one.step.is_unseen for one in status.objects if one.step.noun == "update"
+    ):
+        report.entry("update", State.UNKNOWN.value, style, "", str(update))
+    if isinstance(rollout, OtaError):
+        report.entry("job", State.UNKNOWN.value, style, "", str(rollout))
+    elif rollout is not None and update is not None:
+        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
+        report.entry("job", JOB_WORDS.get(rollout.status, "at work"), "blue", rollout.job_id, told)
+    elif isinstance(update, Update):
+        report.entry("job", "gone", "blue", "", f"the update is {update.status}")
+
+
+def _sentence(status: Status) -> str:
+    name = status.thing_name
+    if status.verdict is Verdict.UNKNOWN:
+        return f"It is not known how {name} stands: AWS did not say how these are: {', '.join(status.unknown)}."
+    if status.verdict is Verdict.DONE:
+        return f"{name} is set up, and runs the update."
+    if status.verdict is Verdict.IN_PROGRESS:
+        return f"{name} has the update to take; it is not done yet."
+    if status.verdict is Verdict.FAILED:
+        failed = status.update.error_message if isinstance(status.update, Update) else ""
+        return f"{name} did not take the update{f': {failed}' if failed else ''}."
+    return f"{name} is not set up as the settings say: {_counted(status.not_as_wanted)}."
+
+
+def _counted(objects: Iterable[ObjectState]) -> str:
+    """The nouns by their states: ``missing: bucket, role; differs: policy``."""
+    found = list(objects)
+    states = dict.fromkeys(one.state for one in found)
+    told = (f"{state.value}: {', '.join(one.step.noun for one in found if one.state is state)}" for state in states)
+    return "; ".join(told)
+
+
+def _told(counts: dict[str, int]) -> str:
+    quiet = ("skip", "wait", "absent")
+    return ", ".join(f"{count} to {action}" for action, count in counts.items() if action not in quiet)
+
+
+def _ending(rollout: Rollout, moment: Moment, site: Site) -> tuple[str, str]:
+    told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items()) or "no device"
+    if rollout.has_succeeded:
+        return f"Done: every device runs the update ({told}).", "bold green"
+    if rollout.is_over:
+        return f"Not every device runs the update ({told}).", "bold red"
+    again = site.command("invoke watch")
+    return f"Not over after {moment.waited_s:.0f} seconds ({told}). Go on with {again}", "bold yellow"
+
+
+def _picture(rollout: Rollout) -> RenderableType:
+    """A bar for each device, or one for all where there are many."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    if len(rollout.executions) > MOST_BARS:
+        over = sum(one.is_over for one in rollout.executions)
+        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
+        total = len(rollout.executions)
+        grid.add_row(Text(rollout.job_id, "bold"), ProgressBar(total=total, completed=over, width=BAR_WIDTH), told)
+        return grid
+    for one in rollout.executions:
+        done, total = one.received or (int(one.is_over), 1)
+        bar = ProgressBar(total=total, completed=done, width=BAR_WIDTH)
+        grid.add_row(Text(one.thing_name, "bold"), bar, Text(printable(what_it_says(one))))
+    return grid

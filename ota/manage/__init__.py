@@ -1,0 +1,1 @@
+"""Lists and deletes objects that the user names."""

@@ -1,0 +1,1 @@
+"""The settings: their table, the settings file, references and filters, and where each value came from."""

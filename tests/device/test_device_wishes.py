@@ -1,0 +1,48 @@
+"""The flags of ``device``: what is refused, and when it all has to end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ota.device.wishes import MOST_DEVICES, read_wish
+from ota.errors import OtaError
+
+FLAGS = {
+    "encoding": "json",
+    "fault": "",
+    "faithful": False,
+    "forever": False,
+    "fresh": False,
+    "count": 1,
+    "timeout": "",
+    "as_json": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"encoding": "xml"}, "json or cbor"),
+        ({"encoding": "cbor", "faithful": True}, "leave --encoding out"),
+        ({"fault": "fire"}, "choose one of bad-signature"),
+        ({"count": 0}, f"from 1 to {MOST_DEVICES}"),
+        ({"count": 101}, f"from 1 to {MOST_DEVICES}"),
+        ({"forever": True, "count": 2}, "for one device"),
+        ({"forever": True, "fault": "rejects"}, "without a fault"),
+        ({"timeout": "soon"}, "write a number of seconds, 0 or more"),
+        ({"timeout": "-1"}, "write a number of seconds, 0 or more"),
+        ({"timeout": "nan"}, "write a number of seconds, 0 or more"),
+    ],
+)
+def test_flags_that_cannot_be_are_refused(flags: dict[str, Any], words: str) -> None:
+    with pytest.raises(OtaError, match=words):
+        read_wish(**{**FLAGS, **flags})
+
+
+@pytest.mark.parametrize(
+    ("flags", "timeout_s"), [({}, 900), ({"timeout": "5"}, 5), ({"forever": True}, None)], ids=["", "5", "forever"]
+)
+def test_all_has_an_end_but_for_one_that_stays(flags: dict[str, Any], timeout_s: float | None) -> None:
+    assert read_wish(**{**FLAGS, **flags}).timeout_s == timeout_s

@@ -74,7 +74,7 @@ class OtaTask(Task):  # type: ignore[type-arg]
             raise Exit(str(failure), code=failure.exit_code)
         run = _conductor(context).run
         run.steps.wind_up()
-        raise Exit(run.report.aimed(str(failure)), code=failure.exit_code)
+        raise Exit(run.report.aimed(failure.message), code=failure.exit_code)
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ota import certificates, desired_state
-from ota.command_lines import aim
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
 from ota.firmware import headers, verify
@@ -93,7 +92,7 @@ class Conductor:
     def verify(self, *, running_version: str | None, as_json: bool) -> None:
         """Whether image, signature, key and settings belong together, told without AWS."""
         found = verify.verify(self.run.scope.settings, running_version=running_version)
-        findings = [replace(one, command=aim(one.command, self.run.report.prefix)) for one in found]
+        findings = [replace(one, command=self.run.report.command(one.command)) for one in found]
         mistakes = of_severity(findings, Severity.FATAL)
         if as_json:
             self.run.report.document({"ok": not mistakes, "findings": [finding.as_json() for finding in findings]})

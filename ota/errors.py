@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ota.messages import AnyCommand, Message, Remedy, Text, message
+
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
@@ -22,20 +24,24 @@ LONGEST_PROBLEM = 1000
 
 
 class OtaError(Exception):
-    """Base of every error that a user can cause. ``str(error)`` is the whole message.
+    """Base of every error that a user can cause, built from the pieces of its message (see ``ota/messages.py``).
 
     Attributes:
         exit_code: the command line's exit status.
-        remedy: the one command that mends it, ready to paste; empty where there is none.
-        brief: what is wrong in one sentence, for a screen that has the remedy beside it; the message, unless told.
+        message: the whole message, with its commands as data.
+        remedy: the one command that fixes it, or several steps; empty where there is none.
+        brief: what is wrong in one sentence, for a screen that shows the remedy beside it; the message by default.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str = "", *, remedy: str = "", brief: str = "") -> None:
-        super().__init__(message)
+    def __init__(
+        self, *pieces: str | AnyCommand | Message, remedy: str | AnyCommand | Remedy = (), brief: Text = ""
+    ) -> None:
+        self.message = message(*pieces)
+        super().__init__(str(self.message))
         self.remedy = remedy
-        self.brief = brief or message
+        self.brief = brief or self.message
 
 
 class Answered(OtaError):

@@ -6,9 +6,11 @@ Data, so that a screen, a JSON document and another task that stops on the same 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+from ota.messages import AnyCommand, Message, Remedy, Text, joined, message
 
 
 class Severity(str, Enum):
@@ -28,35 +30,40 @@ class Finding:
         subject: what was looked at, in a word: "signature".
         severity: fatal: it cannot work; warning: it may not; ok; skipped: it could not be looked at.
         text: one sentence, without a full stop.
-        command: a line for the shell that mends it; empty where nothing needs mending.
+        command: the command that fixes it, or several steps; empty where nothing needs fixing.
     """
 
     subject: str
     severity: Severity
-    text: str
-    command: str = ""
+    text: Text
+    command: str | AnyCommand | Remedy = ""
 
     def as_json(self) -> dict[str, Any]:
-        """The finding as plain values."""
-        return {**asdict(self), "severity": self.severity.value}
+        """The finding as plain values, its messages and commands still to be rendered."""
+        return {
+            "subject": self.subject,
+            "severity": self.severity.value,
+            "text": self.text,
+            "command": self.command,
+        }
 
 
-def ok(subject: str, text: str) -> Finding:
+def ok(subject: str, text: Text) -> Finding:
     """A finding that all is well."""
     return Finding(subject, Severity.OK, text)
 
 
-def warning(subject: str, text: str, command: str = "") -> Finding:
+def warning(subject: str, text: Text, command: str | AnyCommand | Remedy = "") -> Finding:
     """A finding that may mean trouble."""
     return Finding(subject, Severity.WARNING, text, command)
 
 
-def fatal(subject: str, text: str, command: str = "") -> Finding:
+def fatal(subject: str, text: Text, command: str | AnyCommand | Remedy = "") -> Finding:
     """A finding that means it cannot work."""
     return Finding(subject, Severity.FATAL, text, command)
 
 
-def skipped(subject: str, text: str) -> Finding:
+def skipped(subject: str, text: Text) -> Finding:
     """A finding that nothing is known."""
     return Finding(subject, Severity.SKIPPED, text)
 
@@ -66,10 +73,22 @@ def of_severity(findings: Iterable[Finding], severity: Severity) -> tuple[Findin
     return tuple(finding for finding in findings if finding.severity is severity)
 
 
-def failure_text(findings: Iterable[Finding]) -> str:
+def failure_text(findings: Iterable[Finding]) -> Message:
     """The findings as an error's lines: each sentence, and under it its command in backquotes."""
-    lines = []
+    lines: list[Text] = []
     for finding in findings:
-        lines.append(f"{finding.subject}: {finding.text}")
-        lines += [f"  mend it with: `{finding.command}`"] if finding.command else []
-    return "\n".join(lines)
+        lines.append(message(f"{finding.subject}: ", as_message(finding.text)))
+        lines += [message("  mend it with: ", *_steps(finding.command))] if finding.command else []
+    return joined("\n", lines)
+
+
+def as_message(text: Text) -> Message:
+    """The text as a message."""
+    return text if isinstance(text, Message) else message(text)
+
+
+def _steps(command: str | AnyCommand | Remedy) -> list[str | AnyCommand]:
+    if isinstance(command, str):
+        return [f"`{command}`"]
+    steps = command if isinstance(command, tuple) else (command,)
+    return [piece for step in steps for piece in (" && ", step)][1:]

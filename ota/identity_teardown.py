@@ -160,7 +160,7 @@ class IdentityTeardown:
         spoken = ", ".join(thing_names)
         return InTheWay(
             f"The policy {name} stays, for it is attached to a certificate of the thing {spoken}, which could not "
-            f"connect without it. {self._way_out(thing_names, generic.remedy)}",
+            f"connect without it. {self._way_out(thing_names, str(generic.remedy))}",
             brief=f"the certificate of the thing {spoken} still needs it, stays",
         )
 

@@ -55,15 +55,15 @@ class Shell:
     calls_aws: bool = False
 
 
-Step = Command | Shell
-Remedy = tuple[Step, ...]
+AnyCommand = Command | Shell
+Remedy = tuple[AnyCommand, ...]
 
 
 @dataclass(frozen=True)
 class Message:
     """Text with commands in it; a command is shown in backquotes."""
 
-    pieces: tuple[str | Step, ...]
+    pieces: tuple[str | AnyCommand, ...]
 
     def __bool__(self) -> bool:
         return any(self.pieces)
@@ -99,11 +99,11 @@ class CommandLine:
             return message
         return "".join(one if isinstance(one, str) else f"`{self.render(one)}`" for one in message.pieces)
 
-    def remedy(self, steps: Remedy) -> str:
+    def remedy(self, steps: AnyCommand | Remedy) -> str:
         """One line for the shell that does all the steps; empty where there is none."""
-        return AND.join(self.render(step) for step in steps)
+        return AND.join(self.render(step) for step in ((steps,) if isinstance(steps, Command | Shell) else steps))
 
-    def render(self, step: Step) -> str:
+    def render(self, step: AnyCommand) -> str:
         """One command as this user types it."""
         if isinstance(step, Command):
             return shlex.join(self._words(step))
@@ -168,9 +168,9 @@ def aws_command(client: BaseClient, operation: str, **options: object) -> Shell:
     return Shell(shlex.join(words), calls_aws=True)
 
 
-def message(*pieces: str | Step | Message) -> Message:
+def message(*pieces: str | AnyCommand | Message) -> Message:
     """A message of these pieces: ``message("Run ", command("clean"), " first.")``."""
-    flat: list[str | Step] = []
+    flat: list[str | AnyCommand] = []
     for piece in pieces:
         flat += piece.pieces if isinstance(piece, Message) else [piece]
     return Message(tuple(flat))
@@ -178,7 +178,7 @@ def message(*pieces: str | Step | Message) -> Message:
 
 def joined(separator: str, parts: list[Text]) -> Message:
     """The parts as one message, with the separator between them."""
-    pieces: list[str | Step | Message] = []
+    pieces: list[str | AnyCommand | Message] = []
     for part in parts:
         pieces += [separator, part] if pieces else [part]
     return message(*pieces)

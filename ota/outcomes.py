@@ -1,16 +1,97 @@
-"""What a step did to one object: the line that every task prints.
+"""What has to become of an object, decided and not yet done, and what was done to it.
 
-Every ``ensure_`` and ``delete_`` returns one :class:`Outcome`. It carries the words of the line, so that only
-``report.py`` prints, and the object as it is now, so that the next step needs no second look.
+A noun's ``decide_`` functions return a :class:`Change`; its ``make_`` and ``delete_`` functions carry one out and
+return an :class:`Outcome`. ``plan`` shows changes and ``all`` carries the same ones out. Both are data: only
+``report.py`` and the screens print.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from ota.errors import OtaError
+from ota.messages import AnyCommand, Remedy, Text
 
 T = TypeVar("T")
+
+
+class Action(str, Enum):
+    """What has to become of an object; the second word of its line in a plan."""
+
+    CREATE = "create"
+    REUSE = "reuse"
+    CHANGE = "change"
+    REPLACE = "replace"
+    BUILD = "build"
+    UPLOAD = "upload"
+    WAIT = "wait"
+    ASK = "ask"
+    SKIP = "skip"
+    BLOCKED = "blocked"
+    DELETE = "delete"
+    KEEP = "keep"
+    ABSENT = "absent"
+
+
+# Actions that leave everything as it is; a teardown keeps what it finds and must not delete.
+QUIET = frozenset({Action.REUSE, Action.SKIP, Action.ABSENT, Action.KEEP})
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision about one object.
+
+    Attributes:
+        noun: the kind of object, as in the line that ``all`` prints.
+        action: what has to become of it.
+        name: the object's own name, or its path.
+        detail: why, or how; for a blocked object the whole message of ``problem``.
+        difference: for a change, what is there and what is wanted, as a unified diff.
+        brief: for a blocked object what is wrong in one sentence; for a reused one what its owner should change.
+        command: the command that fixes what ``brief`` says, or several steps; empty where there is none.
+        is_certain: False where it depends on the image that the build makes.
+        is_unseen: AWS refused the look or did not answer, so that the object's state is unknown.
+        found: the object as it was found; None where it does not exist.
+        wanted: the document or request that the object has to match.
+        problem: for a blocked object, the error that carrying it out would raise.
+    """
+
+    noun: str
+    action: Action
+    name: str
+    detail: Text = ""
+    difference: str = ""
+    brief: Text = ""
+    command: str | AnyCommand | Remedy = ""
+    is_certain: bool = True
+    is_unseen: bool = False
+    found: Any = None
+    wanted: Any = None
+    problem: OtaError | None = None
+
+    def check(self) -> None:
+        """Refuse to carry out a blocked change.
+
+        Raises:
+            OtaError: the change is blocked; the error says why and how to go on.
+        """
+        if self.problem is not None:
+            raise self.problem
+
+    def as_json(self) -> dict[str, Any]:
+        """The change as plain values, its messages and commands still to be rendered."""
+        return {
+            "noun": self.noun,
+            "action": self.action.value,
+            "name": self.name,
+            "detail": self.detail,
+            "difference": self.difference,
+            "brief": self.brief,
+            "command": self.command,
+            "certain": self.is_certain,
+        }
 
 
 class Verb(str, Enum):
@@ -39,7 +120,7 @@ class Outcome(Generic[T]):
     noun: str
     verb: Verb
     name: str
-    detail: str = ""
+    detail: Text = ""
     value: T | None = None
 
     def get(self) -> T:

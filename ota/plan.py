@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.command_lines import AND, INVOKE, aim
 from ota.errors import CloudError, CredentialsError, OtaError, PermissionDenied, from_boto
+from ota.messages import PLAIN, AnyCommand, CommandLine, Remedy
+from ota.outcomes import QUIET, Action, Change
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,82 +24,22 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Action(str, Enum):
-    """What would happen to an object; the second word of its line."""
-
-    CREATE = "create"
-    REUSE = "reuse"
-    CHANGE = "change"
-    REPLACE = "replace"
-    BUILD = "build"
-    UPLOAD = "upload"
-    WAIT = "wait"
-    ASK = "ask"
-    SKIP = "skip"
-    BLOCKED = "blocked"
-    DELETE = "delete"
-    KEEP = "keep"
-    ABSENT = "absent"
-
-
-# What leaves everything as it is; ``keep`` is teardown's word for what it finds and must leave.
 SANDBOX_SHELL = f'eval "$({INVOKE} sandbox.env)"'
-QUIET = frozenset({Action.REUSE, Action.SKIP, Action.ABSENT, Action.KEEP})
-
-
-@dataclass(frozen=True)
-class Step:
-    """One object, and what would happen to it.
-
-    Attributes:
-        noun: the kind of object, as in the line that ``all`` prints.
-        action: what would happen.
-        name: the object's own name, or its path.
-        detail: why, or how; for a blocked step the whole message that ``all`` would fail with.
-        brief: for a blocked step what is wrong in one sentence; for a reused one what its owner had better change.
-        difference: for a change, what is there and what is wanted, as a unified diff.
-        command: the one command that mends what ``brief`` says; empty where there is none.
-        is_certain: False where it depends on what the build makes.
-        is_unseen: AWS refused the look or did not answer, so that nobody knows how the object is.
-    """
-
-    noun: str
-    action: Action
-    name: str
-    detail: str = ""
-    difference: str = ""
-    brief: str = ""
-    command: str = ""
-    is_certain: bool = True
-    is_unseen: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """The step as plain values."""
-        return {
-            "noun": self.noun,
-            "action": self.action.value,
-            "name": self.name,
-            "detail": self.detail,
-            "difference": self.difference,
-            "brief": self.brief,
-            "command": self.command,
-            "certain": self.is_certain,
-        }
 
 
 @dataclass(frozen=True)
 class Plan:
     """All steps, in the order in which the command prints its lines."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Change, ...]
 
     @property
-    def blocked(self) -> tuple[Step, ...]:
+    def blocked(self) -> tuple[Change, ...]:
         """The steps at which the command would fail."""
         return tuple(step for step in self.steps if step.action is Action.BLOCKED)
 
     @property
-    def changes(self) -> tuple[Step, ...]:
+    def changes(self) -> tuple[Change, ...]:
         """The steps that would change something."""
         return tuple(step for step in self.steps if step.action not in QUIET | {Action.BLOCKED})
 
@@ -127,6 +68,7 @@ class Site:
         may_replace_header: whether values that somebody put into the header are replaced; None where somebody at
             a terminal would be asked.
         header_notes_paths: where the notes of what was written into firmware headers are.
+        command_line: how this command line began, for the commands that mend.
         prefix: how this command line began, for the commands that mend: "invoke sandbox with --thing-name lamp-2".
     """
 
@@ -135,10 +77,13 @@ class Site:
     boundary_arn: str | None = None
     may_replace_header: bool | None = False
     prefix: str = INVOKE
+    command_line: CommandLine = PLAIN
     header_notes_paths: tuple[Path, ...] = ()
 
-    def command(self, command: str) -> str:
+    def command(self, command: str | AnyCommand | Remedy) -> str:
         """A remedy as this command line has to give it: on the same settings and the same cloud. Done once or twice."""
+        if not isinstance(command, str):
+            return self.command_line.remedy(command)
         if SANDBOX_SHELL in command:
             return command
         return AND.join(self._aimed(part) for part in aim(command, self.prefix).split(AND)) if command else ""
@@ -171,19 +116,20 @@ def attempt(look: Callable[[], T]) -> T | OtaError:
         return translated
 
 
-def blocked(noun: str, name: str, error: OtaError, command: str = "") -> Step:
+def blocked(noun: str, name: str, error: OtaError, command: str | AnyCommand = "") -> Change:
     """The step at which a command would fail with this error; ``command`` is for an error that knows no remedy."""
-    return Step(
+    return Change(
         noun,
         Action.BLOCKED,
         name,
-        str(error),
+        error.message,
         brief=error.brief,
         command=error.remedy or command,
+        problem=error,
         is_unseen=isinstance(error, (CloudError, PermissionDenied)),
     )
 
 
-def aimed(site: Site, steps: Iterable[Step]) -> Plan:
+def aimed(site: Site, steps: Iterable[Change]) -> Plan:
     """The plan, with each command as this command line has to give it."""
     return Plan(tuple(replace(step, command=site.command(step.command)) for step in steps))

@@ -20,8 +20,8 @@ from ota.firmware import builds
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
-from ota.outcomes import Verb
-from ota.plan import Action, Site, Step, attempt, blocked
+from ota.outcomes import Action, Change, Verb
+from ota.plan import Site, attempt, blocked
 from ota.plan_identity import ACTIONS
 from ota.policy_documents import difference
 from ota.role_policies import Attached, find_attached, find_inline_document
@@ -54,7 +54,7 @@ class Delivery:
     is_uploaded: bool | OtaError = False
 
 
-def plan_bucket(site: Site) -> Step:
+def plan_bucket(site: Site) -> Change:
     """The step of the bucket, looked up here."""
     cloud, settings, name = site.cloud, site.settings, site.settings.bucket_name
     other_name = f"invoke with --bucket-name {tidy_bucket_name(f'{name}-2')} all"
@@ -66,13 +66,13 @@ def plan_bucket(site: Site) -> Step:
         return blocked("bucket", name, verb, other_name)
     if found is None or ownership.is_ours(found.tags) or verb is Verb.CHANGED:
         repairs = ", ".join(buckets.needed_repairs(found)) if found else ""
-        return Step("bucket", ACTIONS[verb], name, f"{repairs} put right" if repairs else buckets.CLOSED)
+        return Change("bucket", ACTIONS[verb], name, f"{repairs} put right" if repairs else buckets.CLOSED)
     detail = buckets.foreign_detail(found)
     command = bucket_access.closing_command(cloud.s3, name, found.access)
-    return Step("bucket", ACTIONS[verb], name, detail, brief=detail if command else "", command=command)
+    return Change("bucket", ACTIONS[verb], name, detail, brief=detail if command else "", command=command)
 
 
-def plan_role(site: Site) -> Step:
+def plan_role(site: Site) -> Change:
     """The step of the role, looked up here with everything that hangs on it."""
     iam, name = site.cloud.iam, site.settings.iam_role_name
     found, there, attached = side_by_side(
@@ -85,7 +85,9 @@ def plan_role(site: Site) -> Step:
             return blocked("role", name, refused)
     if found is None:
         boundary = site.boundary_arn
-        return Step("role", Action.CREATE, name, f"with the boundary {boundary}" if boundary else "without a boundary")
+        return Change(
+            "role", Action.CREATE, name, f"with the boundary {boundary}" if boundary else "without a boundary"
+        )
     if ownership.is_ours(found.tags, site.settings.thing_name):
         return _compare_role(site, found, there)
     return _check_role(site, found, None if isinstance(attached, OtaError) else attached)
@@ -113,7 +115,7 @@ def _look_at_update(site: Site) -> tuple[Update | OtaError | None, bool | OtaErr
     return update, attempt(partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id))
 
 
-def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Step:
+def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
     """The step of the build. ``changes_…``: what an image of before could not know."""
     settings = site.settings
     name = settings.ota_binary if settings.target_application else "image"
@@ -121,14 +123,14 @@ def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_
         outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
         if isinstance(outcome, OtaError):
             return blocked("image", name, outcome, "invoke with --skip-build false build")
-        return Step("image", Action.SKIP, outcome.name, outcome.detail)
+        return Change("image", Action.SKIP, outcome.name, outcome.detail)
     refusal = attempt(partial(_check_build, site))
     if isinstance(refusal, OtaError):
         return blocked("image", name, refusal)
-    return Step("image", Action.BUILD, name, _build_detail(site, delivery, changes_header, changes_certificate))
+    return Change("image", Action.BUILD, name, _build_detail(site, delivery, changes_header, changes_certificate))
 
 
-def plan_update(site: Site, delivery: Delivery, image_step: Step) -> tuple[Step, ...]:
+def plan_update(site: Site, delivery: Delivery, image_step: Change) -> tuple[Change, ...]:
     """The steps of the image's object, of the update, and of waiting for its job."""
     if image_step.action is Action.BLOCKED:
         return ()
@@ -141,26 +143,26 @@ def plan_update(site: Site, delivery: Delivery, image_step: Step) -> tuple[Step,
     return tuple(replace(step, is_certain=is_certain) for step in _plan_known(site, delivery, request))
 
 
-def _compare_role(site: Site, found: roles.Role, there: Any) -> Step:
+def _compare_role(site: Site, found: roles.Role, there: Any) -> Change:
     trust, permissions = desired_state.role_documents(site.cloud, site.settings)
     repairs = roles.needed_repairs(found, there, trust, permissions, site.boundary_arn)
     if not repairs:
-        return Step("role", Action.REUSE, found.name)
+        return Change("role", Action.REUSE, found.name)
     differences = {
         "permissions": difference(there or {}, permissions, f"permissions of {found.name}"),
         "trust": difference(found.trust, trust, f"trust of {found.name}"),
         "boundary": f"-boundary {found.boundary_arn or 'none'}\n+boundary {site.boundary_arn}",
     }
     shown = "\n".join(differences[what] for what in repairs)
-    return Step("role", Action.CHANGE, found.name, f"{', '.join(repairs)} put right", shown)
+    return Change("role", Action.CHANGE, found.name, f"{', '.join(repairs)} put right", shown)
 
 
-def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Step:
+def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Change:
     trust, permissions = desired_state.role_documents(site.cloud, site.settings)
     refusal = attempt(partial(roles.check_foreign, site.cloud.iam, found, trust, permissions, attached))
     if isinstance(refusal, OtaError):
         return blocked("role", found.name, refusal, f"invoke with --iam-role-name {found.name}-ota all")
-    return Step("role", Action.REUSE, found.name, "not made by this tool; grants what is needed")
+    return Change("role", Action.REUSE, found.name, "not made by this tool; grants what is needed")
 
 
 def _image_here(site: Site) -> builds.Image | None:
@@ -218,17 +220,17 @@ def _request(site: Site, image: builds.Image) -> UpdateRequest:
     )
 
 
-def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Step, ...]:
+def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Change, ...]:
     """Where no image is there that could be compared."""
     name, update = site.settings.update_name, delivery.update
     if isinstance(update, OtaError):
         return (blocked("update", name, update),)
     action = Action.CREATE if update is None else Action.REPLACE
-    upload = Step("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
-    return upload, Step("update", action, name, is_certain=update is None), _wait(site)
+    upload = Change("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
+    return upload, Change("update", action, name, is_certain=update is None), _wait(site)
 
 
-def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Step, ...]:
+def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
     update, name = delivery.update, site.settings.update_name
     if isinstance(update, OtaError):
         return (blocked("update", name, update),)
@@ -244,8 +246,8 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
         return (blocked("update", name, error, f"invoke with --update-name {name}-2 all"),)
     if verb is Verb.REUSED:
         waits = (_wait(site),) if update and update.status in BEING_CREATED else ()
-        return Step("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
-    step = Step("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
+        return Change("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
+    step = Change("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
     return _plan_object(delivery, request), step, _wait(site)
 
 
@@ -274,13 +276,13 @@ def _judge(delivery: Delivery, expected: Update | None, request: UpdateRequest) 
     return verb if delivery.has_image else Verb.CHANGED
 
 
-def _plan_object(delivery: Delivery, request: UpdateRequest) -> Step:
+def _plan_object(delivery: Delivery, request: UpdateRequest) -> Change:
     image, bucket = delivery.image, request.bucket
     name = image.path.name if image else ""
     if delivery.is_uploaded is True:
-        return Step("object", Action.REUSE, name, f"in s3://{bucket}")
+        return Change("object", Action.REUSE, name, f"in s3://{bucket}")
     size = f"{image.size_bytes:,} bytes, " if image else ""
-    return Step("object", Action.UPLOAD, name, f"{size}to s3://{bucket}")
+    return Change("object", Action.UPLOAD, name, f"{size}to s3://{bucket}")
 
 
 def _at_rest(update: Update | None) -> Update | None:
@@ -305,7 +307,7 @@ def _why(delivery: Delivery, update: Update | None) -> str:
     return "same image, other signature, name, target or protocol"
 
 
-def _wait(site: Site) -> Step:
+def _wait(site: Site) -> Change:
     settings = site.settings
     detail = f"until AWS has made it, {settings.update_timeout_s:g} s at most"
-    return Step("job", Action.WAIT, job_id_of(settings.update_name), detail)
+    return Change("job", Action.WAIT, job_id_of(settings.update_name), detail)

@@ -19,8 +19,8 @@ from ota.errors import OtaError
 from ota.firmware import headers
 from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.tree import has_firmware_tree, missing_tree_text
-from ota.outcomes import Verb
-from ota.plan import Action, Site, Step, attempt, blocked
+from ota.outcomes import Action, Change, Verb
+from ota.plan import Site, attempt, blocked
 from ota.policy_documents import difference
 from ota.threads import side_by_side
 
@@ -98,18 +98,18 @@ def look_at_identity(site: Site) -> Identity:
     return Identity(thing, identity.choice, attempt(partial(_attached, site, identity.certificate_arn)))
 
 
-def plan_identity(site: Site, identity: Identity) -> tuple[Step, Step]:
+def plan_identity(site: Site, identity: Identity) -> tuple[Change, Change]:
     """The certificate's step and the thing's."""
     return _plan_certificate(site, identity), _plan_thing(site, identity)
 
 
-def plan_header(site: Site) -> Step:
+def plan_header(site: Site) -> Change:
     """The step of the firmware's header; asks AWS for the endpoint."""
     settings = site.settings
     if not settings.target_application:
-        return Step("header", Action.SKIP, HEADER_NAME, "target_application is not set")
+        return Change("header", Action.SKIP, HEADER_NAME, "target_application is not set")
     if not has_firmware_tree(settings.firmware_root):
-        return Step("header", Action.SKIP, HEADER_NAME, missing_tree_text(settings.firmware_root))
+        return Change("header", Action.SKIP, HEADER_NAME, missing_tree_text(settings.firmware_root))
     found = attempt(partial(headers.find_header, settings.firmware_root, settings.target_application))
     if isinstance(found, OtaError) or found is None:
         return blocked("header", HEADER_NAME, found or OtaError(missing_tree_text(settings.firmware_root)))
@@ -128,7 +128,7 @@ def look_at_policy(site: Site) -> PolicyLook:
     return PolicyLook(found, tags)
 
 
-def plan_policy(site: Site, look: PolicyLook, identity: Identity) -> Step:
+def plan_policy(site: Site, look: PolicyLook, identity: Identity) -> Change:
     """The step of the policy: its document, and whether it hangs on the certificate."""
     settings, name, found = site.settings, site.settings.policy_name, look.found
     if isinstance(found, OtaError):
@@ -145,10 +145,10 @@ def plan_policy(site: Site, look: PolicyLook, identity: Identity) -> Step:
     if attaches:
         detail.append("attached to the certificate")
         verb = Verb.CHANGED if verb is Verb.REUSED else verb
-    return Step("policy", ACTIONS[verb], name, ", ".join(detail), changed)
+    return Change("policy", ACTIONS[verb], name, ", ".join(detail), changed)
 
 
-def _plan_certificate(site: Site, identity: Identity) -> Step:
+def _plan_certificate(site: Site, identity: Identity) -> Change:
     choice, settings = identity.choice, site.settings
     if isinstance(choice, OtaError):
         name = settings.existing_certificate_arn or settings.certificate_path.name
@@ -157,42 +157,42 @@ def _plan_certificate(site: Site, identity: Identity) -> Step:
         new_one = "invoke with --existing-certificate-arn CREATE_NEW_CERTIFICATE all"
         step = blocked("certificate", name, choice, new_one if settings.existing_certificate_arn else own_folder)
         # These messages say what is wrong, and behind a colon every way out.
-        return replace(step, brief=step.brief.partition(": ")[0])
+        return replace(step, brief=str(step.brief).partition(": ")[0])
     if choice.certificate is None:
         key = "for the key that is there" if choice.look.key else "with a new key"
-        return Step(
+        return Change(
             "certificate", Action.CREATE, f"of {settings.thing_name}", f"{key}, into {settings.certificate_path}"
         )
     written = f"written to {settings.certificate_path}" if choice.writes_file else ""
     detail = "; ".join(filter(None, [choice.detail, written]))
-    return Step("certificate", Action.REUSE, choice.certificate.id, detail)
+    return Change("certificate", Action.REUSE, choice.certificate.id, detail)
 
 
-def _plan_thing(site: Site, identity: Identity) -> Step:
+def _plan_thing(site: Site, identity: Identity) -> Change:
     name, thing = site.settings.thing_name, identity.thing
     if isinstance(thing, OtaError):
         return blocked("thing", name, thing)
     if thing is None:
-        return Step("thing", Action.CREATE, name, "certificate attached")
+        return Change("thing", Action.CREATE, name, "certificate attached")
     if isinstance(identity.choice, OtaError):
-        return Step("thing", Action.REUSE, name)
+        return Change("thing", Action.REUSE, name)
     arn = identity.certificate_arn
     if arn and thing.is_attached(arn):
-        return Step("thing", Action.REUSE, name)
-    return Step("thing", Action.CHANGE, name, "certificate attached")
+        return Change("thing", Action.REUSE, name)
+    return Change("thing", Action.CHANGE, name, "certificate attached")
 
 
-def _compare_header(site: Site, found: headers.Header, wanted_header: headers.Header) -> Step:
+def _compare_header(site: Site, found: headers.Header, wanted_header: headers.Header) -> Change:
     name = found.path.name
     if found == wanted_header:
-        return Step("header", Action.REUSE, name, f"{found.thing_name} at {found.endpoint}")
+        return Change("header", Action.REUSE, name, f"{found.thing_name} at {found.endpoint}")
     lines = _header_lines(found, wanted_header)
     notes = [find_note(path, found.path) for path in site.header_notes_paths]
     note = next((one for one in notes if one is not NOTHING), NOTHING)
     if not headers.is_by_hand(found, wanted_header, note) or site.may_replace_header:
-        return Step("header", Action.CHANGE, name, f"{wanted_header.thing_name} at {wanted_header.endpoint}", lines)
+        return Change("header", Action.CHANGE, name, f"{wanted_header.thing_name} at {wanted_header.endpoint}", lines)
     if site.may_replace_header is None:
-        return Step("header", Action.ASK, name, "was set by hand: all asks before it replaces these values", lines)
+        return Change("header", Action.ASK, name, "was set by hand: all asks before it replaces these values", lines)
     return blocked("header", name, headers.kept_by_hand(found, wanted_header))
 
 

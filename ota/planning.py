@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from ota.plan import Action, Plan, Site, aimed
+from ota.outcomes import Action
+from ota.plan import Plan, Site, aimed
 from ota.plan_delivery import look_at_delivery, plan_bucket, plan_image, plan_role, plan_update
 from ota.plan_identity import look_at_identity, look_at_policy, plan_header, plan_identity, plan_policy
 from ota.threads import side_by_side

@@ -108,7 +108,7 @@ def ensure_policy(
         return outcome
     _attach(iot, name, certificate_arn)
     verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
-    detail = ", ".join(filter(None, [outcome.detail, "attached to the certificate"]))
+    detail = ", ".join(filter(None, [str(outcome.detail), "attached to the certificate"]))
     return replace(outcome, verb=verb, detail=detail)
 
 

@@ -20,9 +20,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ota.command_lines import INVOKE, aim_text
+from ota.command_lines import INVOKE, aim, aim_text
 from ota.errors import OtaError
 from ota.findings import Finding, Severity
+from ota.messages import AnyCommand, Command, CommandLine, Message, Remedy, Shell, Text
 from ota.outcomes import Outcome, Verb
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Report:
 
     Attributes:
         is_terminal: whether somebody is watching, and can be asked.
-        prefix: how the command line began, for commands in messages: ``invoke sandbox``.
+        command_line: how this command line began, for the commands in messages.
+        prefix: the same as text, for commands that are text.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
@@ -69,6 +71,7 @@ class Report:
         self._err = _writable(err or sys.stderr)
         self._stdin = stdin or sys.stdin
         self.is_terminal = self._out.isatty()
+        self.command_line = CommandLine()
         self.prefix = INVOKE
         self._says_aside = False
         self._here = f"{Path.cwd()}{os.sep}"
@@ -76,14 +79,14 @@ class Report:
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
         verb, name = outcome.verb.value, self._in_one_line(outcome.name)
-        detail = self.aimed(self._short(outcome.detail))
+        detail = self._short(self.aimed(outcome.detail))
         end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
         if not self.is_terminal or self._says_aside:
             self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
             return
-        from rich.text import Text
+        from rich.text import Text as RichText
 
-        line = Text.assemble(
+        line = RichText.assemble(
             (f"{outcome.noun:<{NOUN_WIDTH}}  ", "bold"),
             (f"{verb:<{VERB_WIDTH}}  ", STYLES[outcome.verb]),
             f"{name:<{NAME_WIDTH}}  ",
@@ -92,49 +95,49 @@ class Report:
         line.rstrip()
         self._console.print(line, soft_wrap=True)
 
-    def entry(self, noun: str, word: str, style: str, name: str, detail: str = "") -> None:
+    def entry(self, noun: str, word: str, style: str, name: str, detail: Text = "") -> None:
         """One object's line with a word that is no verb; on a terminal its text wraps under itself."""
-        name, detail = self._in_one_line(name), self.aimed(self._short(detail))
+        name, detail = self._in_one_line(name), self._short(self.aimed(detail))
         if not self.is_terminal:
             first, *more = detail.splitlines() or [""]
             self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
             self.block("\n".join(more))
             return
         from rich.table import Table
-        from rich.text import Text
+        from rich.text import Text as RichText
 
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=NOUN_WIDTH)
         grid.add_column(width=VERB_WIDTH)
         grid.add_column(overflow="fold")
-        grid.add_row(Text(noun, "bold"), Text(word, style), Text.assemble(name, "  ", (detail, "dim")))
+        grid.add_row(RichText(noun, "bold"), RichText(word, style), RichText.assemble(name, "  ", (detail, "dim")))
         self._console.print(grid)
 
-    def block(self, text: str, style: str = "") -> None:
+    def block(self, text: Text, style: str = "") -> None:
         """Lines that belong under the one before: indented, and whole, so that they can be pasted."""
         indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
-        for line in printable(text).splitlines():
+        for line in self.aimed(text).splitlines():
             self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
 
-    def prose(self, text: str) -> None:
+    def prose(self, text: Text) -> None:
         """Sentences that belong under the line before; on a terminal wrapped there."""
         if not self.is_terminal:
             self.block(text)
             return
         from rich.padding import Padding
-        from rich.text import Text
+        from rich.text import Text as RichText
 
         for line in self.aimed(text).splitlines():
-            self._console.print(Padding(Text(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
+            self._console.print(Padding(RichText(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
 
-    def styled(self, text: str, style: str) -> None:
+    def styled(self, text: Text, style: str) -> None:
         """A sentence that belongs to the result, coloured on a terminal."""
         if not self.is_terminal or self._says_aside:
             self.say(text)
             return
-        from rich.text import Text
+        from rich.text import Text as RichText
 
-        self._console.print(Text(self.aimed(text), style), soft_wrap=True)
+        self._console.print(RichText(self.aimed(text), style), soft_wrap=True)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType], None]]:
@@ -147,7 +150,7 @@ class Report:
         with Live(console=self._console, refresh_per_second=4) as live:
             yield lambda renderable: live.update(renderable)
 
-    def say(self, text: str) -> None:
+    def say(self, text: Text) -> None:
         """A sentence that belongs to the result; stdout, unless that is kept clear."""
         if self._says_aside:
             self.note(text)
@@ -163,20 +166,30 @@ class Report:
         """Sentences go to stderr from now on, so that stdout holds nothing but a JSON document."""
         self._says_aside = True
 
-    def note(self, text: str) -> None:
+    def note(self, text: Text) -> None:
         """A message beside the result; stderr."""
         print(self.aimed(text), file=self._err, flush=True)
 
     def _aimed_all(self, value: Any) -> Any:
         if isinstance(value, str):
             return aim_text(value, self.prefix)
+        if isinstance(value, Message):
+            return self.command_line.text(value)
+        if isinstance(value, Command | Shell):
+            return self.command_line.render(value)
         if isinstance(value, dict):
             return {key: self._aimed_all(one) for key, one in value.items()}
         return [self._aimed_all(one) for one in value] if isinstance(value, list | tuple) else value
 
-    def aimed(self, text: str) -> str:
-        """The text as it may be shown, with the commands in it as they have to be typed on this command line."""
+    def aimed(self, text: Text) -> str:
+        """The text without control characters, its commands as they have to be typed on this command line."""
+        if isinstance(text, Message):
+            return printable(self.command_line.text(text))
         return aim_text(printable(text), self.prefix)
+
+    def command(self, command: str | AnyCommand | Remedy) -> str:
+        """A command, or several joined, as it has to be typed on this command line."""
+        return printable(aim(command, self.prefix) if isinstance(command, str) else self.command_line.remedy(command))
 
     @property
     def can_ask(self) -> bool:
@@ -208,35 +221,35 @@ class Report:
                 self._write("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
             return
         from rich.table import Table
-        from rich.text import Text
+        from rich.text import Text as RichText
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in titles:
             table.add_column(title, overflow="fold")
         for line in lines[1:]:
-            table.add_row(*(Text(cell) for cell in line))
+            table.add_row(*(RichText(cell) for cell in line))
         self._console.print(table)
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """What a look found, and under each finding the command that mends it, whole so that it can be pasted."""
         for finding in findings:
-            severity, subject, text = finding.severity.value, finding.subject, self.aimed(self._short(finding.text))
+            severity, subject, text = finding.severity.value, finding.subject, self._short(self.aimed(finding.text))
             if not self.is_terminal:
                 self._write(f"{severity:<{VERB_WIDTH}}  {subject:<{NOUN_WIDTH}}  {text}")
             else:
                 self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
             if finding.command:
-                self._write(f"{'':<{VERB_WIDTH}}  {printable(finding.command)}")
+                self._write(f"{'':<{VERB_WIDTH}}  {self.command(finding.command)}")
 
     def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
         from rich.table import Table
-        from rich.text import Text
+        from rich.text import Text as RichText
 
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(width=VERB_WIDTH)
         grid.add_column(width=NOUN_WIDTH)
         grid.add_column(overflow="fold")
-        grid.add_row(Text(severity, style), Text(subject, "bold"), Text(text))
+        grid.add_row(RichText(severity, style), RichText(subject, "bold"), RichText(text))
         self._console.print(grid)
 
     @contextlib.contextmanager

@@ -62,6 +62,7 @@ class Run:
             self.boundary_arn(settings),
             self.header_choice(settings),
             prefix=self.scope.prefix,
+            command_line=self.scope.command_line,
             header_notes_paths=self.scope.header_notes_paths,
         )
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from ota import cloud, environment
 from ota.errors import OtaError, SettingsError
+from ota.messages import CommandLine
 from ota.outcomes import Outcome, Verb
 from ota.settings.settings import load_settings
 from ota.settings.table import FIELD_BY_NAME
@@ -70,7 +71,7 @@ class Scope:
         self._wants_sandbox = _is_yes("OTA_SANDBOX", environ)
         self._overrides: dict[str, str] = {}
         self._config_path: Path | None = None
-        report.prefix = self.prefix
+        self._aim_report()
 
     @property
     def sandbox_path(self) -> Path:
@@ -90,6 +91,16 @@ class Scope:
             flags.append(f"--config-file {shlex.quote(str(self._config_path))}")
         words = ["invoke", *(["sandbox"] if self.is_sandbox else []), *(["with", *flags] if flags else [])]
         return " ".join(words)
+
+    @property
+    def command_line(self) -> CommandLine:
+        """How this command line began, for the commands in messages."""
+        config_file = str(self._config_path) if self._config_path else ""
+        return CommandLine(is_sandbox=self.is_sandbox, settings=dict(self._overrides), config_file=config_file)
+
+    def _aim_report(self) -> None:
+        self._report.prefix = self.prefix
+        self._report.command_line = self.command_line
 
     @property
     def own_path(self) -> Path:
@@ -133,7 +144,7 @@ class Scope:
         if not self._wants_sandbox:
             self._check_open("sandbox", "invoke sandbox all")
         self._wants_sandbox = True
-        self._report.prefix = self.prefix
+        self._aim_report()
         self._named_address  # noqa: B018 - starts it
 
     def override(self, values: Mapping[str, str], config_file: str | None = None) -> None:
@@ -149,7 +160,7 @@ class Scope:
             self._report.note(f"with settings from {self._config_path}")
         for name, value in values.items():
             self._report.note(f"with {name} = {value}")
-        self._report.prefix = self.prefix
+        self._aim_report()
 
     def _check_open(self, task_name: str, example: str) -> None:
         if {"settings", "loose_settings"} & vars(self).keys():

@@ -22,8 +22,8 @@ from ota.firmware.header_notes import read_notes
 from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
-from ota.outcomes import Outcome, Verb
-from ota.plan import Action, Plan, Site, Step, aimed, attempt, blocked
+from ota.outcomes import Action, Change, Outcome, Verb
+from ota.plan import Plan, Site, aimed, attempt, blocked
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
@@ -95,29 +95,29 @@ class TeardownPlanner:
         )
         return _Look(found, others, rehearsal, job, targets, foreign)
 
-    def _plan_update(self, look: _Look) -> Step:
+    def _plan_update(self, look: _Look) -> Change:
         name, update, job = self._settings.update_name, look.found.update, look.job
         if update is not None:
             if self._owner is not None and not update.is_ours(self._owner):
-                return Step("update", Action.KEEP, name, self._not_ours(update.marks))
+                return Change("update", Action.KEEP, name, self._not_ours(update.marks))
             return self._plan_deletion(look.found, update, has_job=update.status != "CREATE_FAILED" or job is not None)
         if job is None:
-            return Step("update", Action.ABSENT, name)
+            return Change("update", Action.ABSENT, name)
         is_for_us = self._owner is None or [target.rpartition("/")[2] for target in job.targets] == [self._owner]
         if job.status == JOB_BEING_DELETED or is_for_us:
-            return Step("update", Action.DELETE, name, "only its job is left")
-        return Step("update", Action.ABSENT, name, f"the job {job.job_id} is not for {self._owner} and stays")
+            return Change("update", Action.DELETE, name, "only its job is left")
+        return Change("update", Action.ABSENT, name, f"the job {job.job_id} is not for {self._owner} and stays")
 
     def _all_updates(self, look: _Look) -> list[Update]:
         return [look.found.update, *look.others] if look.found.update else look.others
 
-    def _plan_other(self, found: Found, update: Update) -> Step:
+    def _plan_other(self, found: Found, update: Update) -> Change:
         return self._plan_deletion(found, update, has_job=update.status != "CREATE_FAILED")
 
-    def _plan_deletion(self, found: Found, update: Update, *, has_job: bool) -> Step:
+    def _plan_deletion(self, found: Found, update: Update, *, has_job: bool) -> Change:
         if update.is_ours() and has_job and not self._can_delete(found):
             return blocked("update", update.update_id, self._no_role(update.update_id))
-        return Step("update", Action.DELETE, update.update_id, "with its job and stream")
+        return Change("update", Action.DELETE, update.update_id, "with its job and stream")
 
     def _can_delete(self, found: Found) -> bool:
         """Whether AWS IoT can assume the role, with which it deletes the update."""
@@ -133,20 +133,20 @@ class TeardownPlanner:
             remedy="invoke role",
         )
 
-    def _plan_rehearsal(self, look: _Look) -> list[Step]:
+    def _plan_rehearsal(self, look: _Look) -> list[Change]:
         if look.rehearsal is None:
             return []
         names = thing_names(self._settings.thing_name, look.rehearsal.count)
-        return [Step("things", Action.DELETE, names[0], f"to {names[-1]}, with their certificates and files")]
+        return [Change("things", Action.DELETE, names[0], f"to {names[-1]}, with their certificates and files")]
 
-    def _plan_bucket(self, found: Found, staying: list[Update]) -> Step:
+    def _plan_bucket(self, found: Found, staying: list[Update]) -> Change:
         cloud, settings, name = self._site.cloud, self._settings, self._settings.bucket_name
         is_ours = self._teardown.may_delete(found.bucket_tags or {})
         needing = needing_bucket(staying, settings, is_bucket_ours=is_ours)
         if found.bucket_refusal:
-            return Step("bucket", Action.KEEP, name, found.bucket_refusal)
+            return Change("bucket", Action.KEEP, name, found.bucket_refusal)
         if found.bucket_tags is None:
-            return Step("bucket", Action.ABSENT, name)
+            return Change("bucket", Action.ABSENT, name)
         if needing:
             return blocked("bucket", name, still_needed("bucket", name, needing))
         judge = partial(
@@ -160,48 +160,48 @@ class TeardownPlanner:
         )
         refusal = attempt(judge)
         if isinstance(refusal, NotOurs):
-            return Step("bucket", Action.KEEP, name, str(refusal))
+            return Change("bucket", Action.KEEP, name, str(refusal))
         if isinstance(refusal, OtaError):
             return blocked("bucket", name, refusal)
-        return Step("bucket", Action.DELETE, name, "with every version of every image")
+        return Change("bucket", Action.DELETE, name, "with every version of every image")
 
-    def _plan_role(self, look: _Look, staying: list[Update]) -> Step:
+    def _plan_role(self, look: _Look, staying: list[Update]) -> Change:
         role, name = look.found.role, self._settings.iam_role_name
         needing = needing_role(staying, self._settings)
         if role is None:
-            return Step("role", Action.ABSENT, name)
+            return Change("role", Action.ABSENT, name)
         if not self._teardown.may_delete(role.tags):
-            return Step("role", Action.KEEP, name, self._not_ours(role.tags))
+            return Change("role", Action.KEEP, name, self._not_ours(role.tags))
         if needing:
             return blocked("role", name, still_needed("role", name, needing))
         if look.foreign and not self._is_forced:
             return blocked("role", name, holds_foreign(name, look.foreign))
-        return Step("role", Action.DELETE, name, ", ".join(["with its policy", *look.foreign]))
+        return Change("role", Action.DELETE, name, ", ".join(["with its policy", *look.foreign]))
 
-    def _plan_identity(self, look: _Look) -> list[Step]:
+    def _plan_identity(self, look: _Look) -> list[Change]:
         chain = Chain()
         identity = self._teardown.identity(look.found)
         doomed, kept = identity.judge_certificates(chain)
         steps = [_as_step(outcome) for outcome in chain.outcomes]
-        steps += [Step("certificate", Action.DELETE, certificate_id) for certificate_id in doomed]
-        steps += [Step("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
+        steps += [Change("certificate", Action.DELETE, certificate_id) for certificate_id in doomed]
+        steps += [Change("certificate", Action.BLOCKED, "unattached", reason) for reason in chain.remains]
         if not (doomed or kept):
-            steps.append(Step("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
+            steps.append(Change("certificate", Action.ABSENT, f"of {self._settings.thing_name}"))
         handled = [*identity.spared_by_policy(kept), *doomed]
         return [*steps, self._plan_policy(identity, look, handled), self._plan_thing(identity)]
 
-    def _plan_policy(self, identity: IdentityTeardown, look: _Look, handled: list[str]) -> Step:
+    def _plan_policy(self, identity: IdentityTeardown, look: _Look, handled: list[str]) -> Change:
         iot, name = self._site.cloud.iot, self._settings.policy_name
         if identity.policy_tags is None:
-            return Step("policy", Action.ABSENT, name)
+            return Change("policy", Action.ABSENT, name)
         if not identity.may_delete_policy:
-            return Step("policy", Action.KEEP, name, self._not_ours(identity.policy_tags))
+            return Change("policy", Action.KEEP, name, self._not_ours(identity.policy_tags))
         others = [arn for arn in look.targets if arn not in handled and arn.rpartition("/")[2] not in handled]
         others = [arn for arn in others if not self._is_rehearsed(look, arn)]
         in_the_way = [] if self._is_forced else [arn for arn in others if policies.target_exists(iot, arn)]
         if in_the_way:
             return blocked("policy", name, identity.policy_needed(in_the_way))
-        return Step("policy", Action.DELETE, name, "with all its versions")
+        return Change("policy", Action.DELETE, name, "with all its versions")
 
     def _is_rehearsed(self, look: _Look, certificate_arn: str) -> bool:
         """Whether the certificate goes with the things of a rehearsal."""
@@ -211,33 +211,33 @@ class TeardownPlanner:
         on = other_things(self._site.cloud.iot, certificate_arn, self._settings.thing_name)
         return bool(on) and set(on) <= set(rehearsed)
 
-    def _plan_thing(self, identity: IdentityTeardown) -> Step:
+    def _plan_thing(self, identity: IdentityTeardown) -> Change:
         name = self._settings.thing_name
         if identity.thing is None:
-            return Step("thing", Action.ABSENT, name)
+            return Change("thing", Action.ABSENT, name)
         if not identity.may_delete_thing:
-            return Step("thing", Action.KEEP, name, self._not_ours(identity.thing.attributes))
-        return Step("thing", Action.DELETE, name)
+            return Change("thing", Action.KEEP, name, self._not_ours(identity.thing.attributes))
+        return Change("thing", Action.DELETE, name)
 
     def _not_ours(self, tags: Mapping[str, str] | None) -> str:
         return not_ours(tags or {}, self._settings.thing_name)
 
-    def _plan_headers(self) -> list[Step]:
+    def _plan_headers(self) -> list[Change]:
         """The headers that this tool wrote for the thing; and what becomes of their values."""
         name, account = self._settings.thing_name, self._site.cloud.account_name
         notes = [one for path in self._site.header_notes_paths for one in read_notes(path).items()]
         judged = [judge_return(path, note, name, account) for path, note in notes]
-        return [Step("header", RETURNED[outcome.verb], outcome.name, outcome.detail) for outcome in judged if outcome]
+        return [Change("header", RETURNED[outcome.verb], outcome.name, outcome.detail) for outcome in judged if outcome]
 
-    def _plan_files(self) -> Step:
+    def _plan_files(self) -> Change:
         settings = self._settings
         if settings.existing_certificate_arn:
-            return Step("files", Action.KEEP, settings.private_key_path.name, "existing_certificate_arn is set, stay")
+            return Change("files", Action.KEEP, settings.private_key_path.name, "existing_certificate_arn is set, stay")
         paths: list[Path] = [settings.private_key_path, settings.public_key_path, settings.certificate_path]
         there = [path.name for path in paths if path.exists()]
         action = Action.DELETE if there else Action.ABSENT
-        return Step("files", action, str(settings.private_key_path.parent), ", ".join(there))
+        return Change("files", action, str(settings.private_key_path.parent), ", ".join(there))
 
 
-def _as_step(outcome: Outcome[object]) -> Step:
-    return Step(outcome.noun, SKIPPED[outcome.verb], outcome.name, outcome.detail)
+def _as_step(outcome: Outcome[object]) -> Change:
+    return Change(outcome.noun, SKIPPED[outcome.verb], outcome.name, outcome.detail)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ota.messages import CommandLine, Shell, Step, aws_command, command, help_command, joined, message, shell
+from ota.messages import AnyCommand, CommandLine, Shell, aws_command, command, help_command, joined, message, shell
 from ota.sandbox.process import Address
 from tests.conftest import REGION
 
@@ -45,7 +45,7 @@ OTHER_FILE = CommandLine(config_file="my settings.json")
          '(eval "$(invoke sandbox.env)" && aws iot list-things)'),
     ],
 )  # fmt: skip
-def test_a_command_begins_as_this_command_line_did(step: Step, line: CommandLine, shown: str) -> None:
+def test_a_command_begins_as_this_command_line_did(step: AnyCommand, line: CommandLine, shown: str) -> None:
     assert line.render(step) == shown
 
 

@@ -29,7 +29,8 @@ from ota.errors import OtaError, SettingsError, from_boto
 from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
-from ota.plan import Action, Plan, Site, Step, attempt
+from ota.outcomes import Action, Change
+from ota.plan import Plan, Site, attempt
 from ota.planning import make_plan
 from ota.settings.settings import Settings
 from ota.settings.table import FIELDS, Field
@@ -124,10 +125,10 @@ def _from_steps(plan: Plan) -> Iterable[Finding]:
         if step.noun in SEEN_ELSEWHERE:
             continue
         if step.action is Action.BLOCKED:
-            yield fatal(step.noun, f"{step.name}: {_sentence(step.brief)}", step.command)
-        elif step.noun == "update" and any(status in step.detail for status in STALE):
+            yield fatal(step.noun, f"{step.name}: {_sentence(str(step.brief))}", step.command)
+        elif step.noun == "update" and any(status in str(step.detail) for status in STALE):
             yield _stale(step)
-        elif step.noun == "update" and "leftover job" in step.detail:
+        elif step.noun == "update" and "leftover job" in str(step.detail):
             yield warning("update", f"a job of a run that was cut off is left: {step.name}", "invoke update")
         elif step.action is Action.CHANGE and step.noun in DRIFTING_NOUNS:
             yield warning(step.noun, f"{step.name} is not as it must be: {step.detail}", DRIFTING_NOUNS[step.noun])
@@ -137,8 +138,8 @@ def _from_steps(plan: Plan) -> Iterable[Finding]:
             yield warning(step.noun, f"{step.name} {step.detail}", "invoke thing")
 
 
-def _stale(step: Step) -> Finding:
-    command = "invoke role update" if "DELETE_FAILED" in step.detail else "invoke update"
+def _stale(step: Change) -> Finding:
+    command = "invoke role update" if "DELETE_FAILED" in str(step.detail) else "invoke update"
     return warning("update", f"{step.name} is left of a run that failed: {step.detail}", command)
 
 

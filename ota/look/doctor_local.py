@@ -91,7 +91,7 @@ def check_image(settings: Settings, now: datetime) -> Iterator[Finding]:
     mistakes = of_severity(findings, Severity.FATAL)
     for finding in mistakes:
         # What a build mends is mended by the build that comes first.
-        is_remade = not settings.skip_build and finding.command.endswith(" build")
+        is_remade = not settings.skip_build and str(finding.command).endswith(" build")
         yield warning(finding.subject, finding.text, finding.command) if is_remade else finding
     yield from of_severity(findings, Severity.WARNING)
     if not mistakes:

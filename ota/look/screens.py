@@ -19,7 +19,8 @@ from ota.findings import Finding, Severity, of_severity
 from ota.jobs import Execution, Rollout
 from ota.look.statuses import ObjectState, State, Status, Verdict
 from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
-from ota.plan import Action, Plan, Site
+from ota.outcomes import Action
+from ota.plan import Plan, Site
 from ota.planning import make_plan
 from ota.report import printable
 from ota.update_requests import Update
@@ -71,10 +72,10 @@ def show_plan(report: Report, plan: Plan, command: str, *, as_json: bool) -> Non
     for step in plan.steps:
         is_open = step.noun == "update" and not step.is_certain and step.action is not Action.CREATE
         doubt = "(if the build leaves the image as it is)" if is_open else ""
-        detail = " ".join(filter(None, [step.brief or step.detail, doubt]))
+        detail = " ".join(filter(None, [report.aimed(step.brief or step.detail), doubt]))
         report.entry(step.noun, step.action.value, ACTION_STYLES[step.action], step.name, detail)
         report.block(step.difference, "diff")
-        report.block(step.command, "bold")
+        report.block(report.command(step.command), "bold")
     report.say("")
     if plan.blocked:
         nouns = ", ".join(dict.fromkeys(step.noun for step in plan.blocked))

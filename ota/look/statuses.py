@@ -15,7 +15,8 @@ from typing import Any
 
 from ota.errors import OtaError
 from ota.jobs import Rollout, find_rollout
-from ota.plan import Action, Plan, Site, Step, attempt
+from ota.outcomes import Action, Change
+from ota.plan import Plan, Site, attempt
 from ota.planning import make_plan
 from ota.threads import side_by_side
 from ota.update_requests import Update, job_id_of
@@ -66,7 +67,7 @@ STATES = {
 class ObjectState:
     """One object: its step in the plan, and what that means now."""
 
-    step: Step
+    step: Change
     state: State
 
     def as_json(self) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class Status:
         """What AWS did not say, by its noun, and why."""
         looks = {"update": self.update, "job": self.rollout}
         refused = {noun: str(found) for noun, found in looks.items() if isinstance(found, OtaError)}
-        return {**{one.step.noun: one.step.detail for one in self.objects if one.step.is_unseen}, **refused}
+        return {**{one.step.noun: str(one.step.detail) for one in self.objects if one.step.is_unseen}, **refused}
 
     def as_json(self) -> dict[str, Any]:
         """The status as plain values."""
@@ -184,7 +185,7 @@ def judge_rollout(rollout: Rollout | OtaError | None) -> Verdict:
     return Verdict.DONE if rollout.has_succeeded else Verdict.FAILED
 
 
-def _state(site: Site, step: Step) -> State:
+def _state(site: Site, step: Change) -> State:
     if step.is_unseen or (step.noun == "header" and step.action is Action.SKIP):
         return State.UNKNOWN
     if step.action is Action.BUILD:

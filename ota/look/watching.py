@@ -19,7 +19,8 @@ from ota.firmware import builds
 from ota.jobs import QUEUED, Execution, Rollout
 from ota.look.explain import explain
 from ota.look.statuses import Verdict, judge_rollout
-from ota.plan import Action, Plan, Site, attempt
+from ota.outcomes import Action
+from ota.plan import Plan, Site, attempt
 from ota.things import Thing, find_thing
 from ota.update_requests import Update
 from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update

@@ -12,7 +12,7 @@ from ota.errors import CloudError, OtaError
 from ota.jobs import Execution, Rollout, find_rollout
 from ota.look.screens import age
 from ota.look.statuses import ObjectState, State, Verdict, judge
-from ota.plan import Action, Step
+from ota.outcomes import Action, Change
 from ota.update_requests import Update
 from tests.look.look_desk import JOB, POLICY, ROLE, UPDATE, Desk, built, desk
 from tests.project import THING
@@ -20,10 +20,10 @@ from tests.project import THING
 __all__ = ["built", "desk"]
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-WELL = ObjectState(Step("bucket", Action.REUSE, "b"), State.OK)
-AMISS = ObjectState(Step("policy", Action.CHANGE, "p"), State.DIFFERS)
-UNSEEN = ObjectState(Step("header", Action.SKIP, "h"), State.UNKNOWN)
-REFUSED = ObjectState(Step("policy", Action.BLOCKED, "p", is_unseen=True), State.UNKNOWN)
+WELL = ObjectState(Change("bucket", Action.REUSE, "b"), State.OK)
+AMISS = ObjectState(Change("policy", Action.CHANGE, "p"), State.DIFFERS)
+UNSEEN = ObjectState(Change("header", Action.SKIP, "h"), State.UNKNOWN)
+REFUSED = ObjectState(Change("policy", Action.BLOCKED, "p", is_unseen=True), State.UNKNOWN)
 SILENT = CloudError("AWS said nothing.")
 
 

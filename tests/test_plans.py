@@ -31,6 +31,7 @@ from tests.look_desk import (
     built,
     desk,
 )
+from tests.neighbours import NEIGHBOURS
 from tests.project import THING, aws_project
 from tests.sandbox_control import Control
 from tests.sandbox_world import trust_document
@@ -278,7 +279,7 @@ def assert_plan_holds(desk: Desk, plan: Any, *command: str) -> None:
 
 
 def fresh(control: Control, built: Path, clients: Callable[[str], Any], folder: Path) -> Desk:
-    control.reset()
+    control.restore(NEIGHBOURS)
     project = aws_project(folder / f"project-{next(numbers)}", control.address)
     project.put_image(built)
     return Desk(project, control, clients)

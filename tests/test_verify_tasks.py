@@ -464,8 +464,8 @@ def test_update_stops_on_a_mistake_before_anything_is_uploaded(project: Project,
         "proof: ", "the image was changed after it was signed", "Nothing was uploaded."
     )
     assert "mend it with: `invoke with --skip-build false --clean-build true build`" in result.err
-    (bucket,) = account.s3.list_buckets()["Buckets"]
-    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket["Name"])
+    (bucket,) = account.names()["buckets"]
+    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket)
 
 
 def test_update_tells_warnings_and_goes_on(project: Project) -> None:
@@ -508,7 +508,7 @@ def test_an_ecdsa_build_is_not_offered_to_corstone(project: Project, account: Ac
     shutil.rmtree(project.build_path)
     shutil.rmtree(project.firmware_path / "certs")
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE="EC-P256").failed("parses sig-sha256-rsa", "Nothing was uploaded.")
-    assert account.iot.list_ota_updates()["otaUpdates"] == []
+    assert account.updates() == []
 
 
 def test_the_classic_agent_is_told_where_its_certificate_is(project: Project, account: Account) -> None:

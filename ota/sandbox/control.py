@@ -12,6 +12,9 @@
 | iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
 | lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
 | refusals | what the MQTT broker refused lately (``mqtt_refusals.Refusal``) | | |
+| objects | each object's place to a hash over all that is known of it | | |
+| keep | | ``{"name": n}``: remember everything as it is now by this name | |
+| restore | | ``{"name": n}``: forget everything and bring back what was kept by this name | |
 | reset | | forget everything | |
 | stop | | end the process | |
 """
@@ -27,6 +30,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import snapshots
 from .errors import AwsError
 from .faults import Faults
 from .state import Sandbox
@@ -54,6 +58,7 @@ class Control:
         self._last_call = time.monotonic()
         self._started_cpu_s = time.process_time()
         self._resets = 0
+        self._kept: dict[str, snapshots.Snapshot] = {}
         self.stopping = threading.Event()
 
     @contextmanager
@@ -125,6 +130,23 @@ class Control:
 
     def _get_refusals(self) -> dict[str, Any]:
         return {"refusals": self._broker.recent_refusals()}
+
+    def _get_objects(self) -> dict[str, Any]:
+        with self._sandbox.lock:
+            self._sandbox.run_due()
+            return {"objects": snapshots.tell(self._sandbox)}
+
+    def _post_keep(self, name: str) -> None:
+        with self._sandbox.lock:
+            self._sandbox.run_due()
+            self._kept[name] = snapshots.take(self._sandbox)
+
+    def _post_restore(self, name: str) -> None:
+        if name not in self._kept:
+            raise ValueError(f"nothing is kept by the name {name}")
+        self._post_reset()
+        with self._sandbox.lock:
+            snapshots.put_back(self._kept[name], self._sandbox)
 
     def _post_reset(self) -> None:
         with self._sandbox.lock:

@@ -62,6 +62,11 @@ def public_key_of(pem: str) -> bytes:
     return keys.public_key_bytes(x509.load_pem_x509_certificate(pem.encode()).public_key())
 
 
+def is_requested_for(pem: str, thing_name: str) -> bool:
+    """Whether the certificate has the subject that this tool gives its requests for the thing."""
+    return x509.load_pem_x509_certificate(pem.encode()).subject == keys.subject_of(thing_name)
+
+
 def find_certificate_file(path: Path) -> LocalCertificate | None:
     """The certificate file at ``path``; None where no file is.
 

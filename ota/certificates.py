@@ -24,6 +24,7 @@ from ota.certificate_files import (
     certificate_id_of,
     delete_local,
     find_certificate_file,
+    is_requested_for,
     key_time,
     write_certificate_file,
 )
@@ -230,15 +231,19 @@ def find_orphans(
     """Certificates that a cut-off run left: made for the files here or half deleted, and not attached to the thing.
 
     ``policy_targets`` are ARNs that our own policy hangs on: an inactive certificate among them that hangs on no
-    thing is one whose deletion was cut off. None of those returned hangs on another thing, and the certificate that
-    the settings name, ``existing_arn``, is never among them.
+    thing, and that this tool requested for this one, is one whose deletion was cut off. None of those returned
+    hangs on another thing, and the certificate that the settings name, ``existing_arn``, is never among them.
 
     Raises:
         CertificateError: a file cannot be read or is not what its name says.
     """
     kept_arns = {existing_arn, *(principal.arn for principal in attached)}
     target_ids = [id_in(arn) for arn in policy_targets if ":cert/" in arn]
-    half_deleted = [found for found in describe_certificates(iot, target_ids) if found.status == INACTIVE]
+    half_deleted = [
+        found
+        for found in describe_certificates(iot, target_ids)
+        if found.status == INACTIVE and found.pem and is_requested_for(found.pem, thing_name)
+    ]
     candidates = {found.arn: found for found in [*_find_by_files(iot, files, thing_name, attached), *half_deleted]}
     return [
         found for arn, found in candidates.items() if arn not in kept_arns and not other_things(iot, arn, thing_name)

@@ -130,10 +130,14 @@ def public_key_bytes(key: PublicKeyTypes) -> bytes:
 
 def signing_request(key: PrivateKey, thing_name: str) -> str:
     """A PKCS#10 request in PEM, signed with SHA-256; AWS IoT copies the subject into the certificate."""
-    # X.520 ends a common name at 64 characters; a thing name may have 128.
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, thing_name[:COMMON_NAME_LENGTH])])
-    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject_of(thing_name)).sign(key, hashes.SHA256())
     return request.public_bytes(Encoding.PEM).decode()
+
+
+def subject_of(thing_name: str) -> x509.Name:
+    """The subject of a certificate that this tool requests for the thing."""
+    # X.520 ends a common name at 64 characters; a thing name may have 128.
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, thing_name[:COMMON_NAME_LENGTH])])
 
 
 def is_readable_by_others(path: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.conftest import ACCOUNT, REGION, client
+from tests.hand_made import Hands, names_of_neighbours
 from tests.project import THING
 
 POLICY = f"{THING}_policy"
@@ -31,17 +32,25 @@ class Account:
     iam: Any
     jobs_data: Any
 
+    def _neighbours(self, plural: str) -> set[str]:
+        return names_of_neighbours(self.iot.meta.endpoint_url).get(plural, set())
+
     def principals(self) -> list[dict[str, str]]:
         found: list[dict[str, str]] = self.iot.list_thing_principals_v2(thingName=THING)["thingPrincipalObjects"]
         return found
 
     def certificates(self) -> list[dict[str, Any]]:
-        listed = self.iot.list_certificates()["certificates"]
-        return [self.certificate(one["certificateId"]) for one in listed]
+        """All but the neighbours'."""
+        listed = [one["certificateId"] for one in self.iot.list_certificates()["certificates"]]
+        return [self.certificate(one) for one in listed if one not in self._neighbours("certificates")]
 
     def certificate(self, certificate_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
         return found
+
+    def names(self) -> dict[str, set[str]]:
+        """All but the neighbours': plural of each noun to names or ids."""
+        return Hands(self.iot, self.s3, self.iam).names()
 
     def update(self) -> dict[str, Any]:
         found: dict[str, Any] = self.iot.get_ota_update(otaUpdateId=UPDATE)["otaUpdateInfo"]
@@ -75,12 +84,14 @@ class Account:
             "job": lambda: self.iot.describe_job(jobId=JOB),
         }
         found = {noun for noun, look in looks.items() if _is_there(look)}
-        found |= {"certificate"} if self.iot.list_certificates()["certificates"] else set()
-        return found | ({"stream"} if self.iot.list_streams()["streams"] else set())
+        found |= {"certificate"} if self.certificates() else set()
+        streams = {one["streamId"] for one in self.iot.list_streams()["streams"]}
+        return found | ({"stream"} if streams - self._neighbours("streams") else set())
 
     def updates(self) -> list[str]:
-        """Names of all updates, newest first or not."""
-        return [one["otaUpdateId"] for one in self.iot.list_ota_updates(maxResults=250)["otaUpdates"]]
+        """Names of all updates but the neighbours', newest first or not."""
+        names = [one["otaUpdateId"] for one in self.iot.list_ota_updates(maxResults=250)["otaUpdates"]]
+        return [name for name in names if name not in self._neighbours("updates")]
 
     def make_foreign_update(self, update_id: str = UPDATE, *, thing: str = THING) -> None:
         """An update that somebody made by hand; AWS cannot make it, for its image is in no bucket."""

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
     from tests.device.device_home import Home
+    from tests.neighbours import Neighbours
 
 LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
+# From where a test module imports what drives the command line.
+COMMAND_LINES = {"tests.project", "tests.fault_project", "tests.look_desk"}
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -101,11 +104,34 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
         yield home
 
 
+@pytest.fixture(scope="session")
+def neighbours(sandbox: Address) -> Neighbours:
+    """What else is in the account of the shared sandbox, wherever a test drives the command line."""
+    from tests.neighbours import make_neighbours
+
+    return make_neighbours(sandbox)
+
+
 @pytest.fixture
-def clean_sandbox(sandbox: Address) -> Address:
-    """The shared sandbox, empty and without faults."""
-    Control(sandbox).reset()
-    return sandbox
+def clean_sandbox(request: pytest.FixtureRequest, sandbox: Address) -> Iterator[Address]:
+    """The shared sandbox without faults: empty, but for the neighbours where the test drives the command line.
+
+    What a command line does to them is a failure of its test. A test that is about the size of the account is marked
+    ``alone``, with the reason, and has it empty.
+    """
+    if not _drives_command_line(request):
+        Control(sandbox).reset()
+        yield sandbox
+        return
+    neighbours: Neighbours = request.getfixturevalue("neighbours")
+    neighbours.move_in()
+    yield sandbox
+    assert neighbours.changed() == [], "a command line touched what it did not make"
+
+
+def _drives_command_line(request: pytest.FixtureRequest) -> bool:
+    imported = {getattr(one, "__module__", "") for one in vars(request.module).values()}
+    return bool(imported & COMMAND_LINES) and not request.node.get_closest_marker("alone")
 
 
 @pytest.fixture

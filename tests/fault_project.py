@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.sandbox.process import Address
+from tests.hand_made import Hands
+from tests.neighbours import Neighbours
 from tests.project import Project, Result, aws_project, built_tree
 from tests.sandbox_control import Control
 
@@ -100,19 +102,9 @@ class Inventory:
     clients: Callable[[str], Any]
 
     def names(self) -> dict[str, list[str]]:
-        """The name of everything in the account, by kind."""
-        iot, s3, iam = (self.clients(service) for service in ("iot", "s3", "iam"))
-        return {
-            "certificates": _names(iot, "list_certificates", "certificates", "certificateId"),
-            "things": _names(iot, "list_things", "things", "thingName"),
-            "policies": _names(iot, "list_policies", "policies", "policyName"),
-            "buckets": _names(s3, "list_buckets", "Buckets", "Name"),
-            "roles": _names(iam, "list_roles", "Roles", "RoleName"),
-            "updates": _names(iot, "list_ota_updates", "otaUpdates", "otaUpdateId"),
-            "jobs": _names(iot, "list_jobs", "jobs", "jobId"),
-            "streams": _names(iot, "list_streams", "streams", "streamId"),
-            "iam policies": _names(iam, "list_policies", "Policies", "PolicyName", Scope="Local"),
-        }
+        """The name of everything in the account but the neighbours', by kind."""
+        found = Hands(*(self.clients(service) for service in ("iot", "s3", "iam"))).names()
+        return {kind: sorted(found[kind]) for kind in NOTHING}
 
     def certificates(self) -> list[tuple[str, bool]]:
         """Of every certificate, its status and whether it is attached to a thing."""
@@ -239,10 +231,14 @@ def inventory(kept_clients: Callable[[str], Any]) -> Inventory:
 
 @pytest.fixture(scope="session")
 def undisturbed(
-    sandbox: Address, built: Path, tmp_path_factory: pytest.TempPathFactory, kept_clients: Callable[[str], Any]
+    sandbox: Address,
+    neighbours: Neighbours,
+    built: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    kept_clients: Callable[[str], Any],
 ) -> dict[str, Any]:
     """The state after one ``all`` in which nothing went wrong."""
-    Control(sandbox).reset()
+    neighbours.move_in()
     project = aws_project(tmp_path_factory.mktemp("undisturbed"), sandbox)
     project.put_image(built)
     project.run_here("all").done()
@@ -293,11 +289,6 @@ def _is_met_in_time(control: Control, rule: int, nth: int) -> bool:
             return True
         time.sleep(LOOK_S)
     return False
-
-
-def _names(client: Any, operation: str, kind: str, member: str, **arguments: str) -> list[str]:
-    pages = client.get_paginator(operation).paginate(**arguments)
-    return sorted(one[member] for page in pages for one in page.get(kind, []))
 
 
 def _tags(tags: Iterable[dict[str, str]]) -> dict[str, str]:

@@ -178,22 +178,35 @@ class Hands:
         )
 
     def names(self) -> dict[str, set[str]]:
-        """Everything there is, as the services themselves list it: plural of each noun to names or ids."""
-        return {
+        """Everything there is but the neighbours', as the services list it: plural of each noun to names or ids."""
+        found = {
             "things": self._all("list_things", "things", "thingName"),
             "policies": self._all("list_policies", "policies", "policyName"),
             "certificates": self._all("list_certificates", "certificates", "certificateId"),
             "updates": self._all("list_ota_updates", "otaUpdates", "otaUpdateId"),
             "jobs": self._all("list_jobs", "jobs", "jobId"),
+            "streams": self._all("list_streams", "streams", "streamId"),
             "buckets": {one["Name"] for one in self.s3.list_buckets()["Buckets"]},
             "roles": {
                 one["RoleName"] for page in self.iam.get_paginator("list_roles").paginate() for one in page["Roles"]
             },
+            "iam policies": {one["PolicyName"] for one in self.iam.list_policies(Scope="Local")["Policies"]},
         }
+        known = names_of_neighbours(self.iot.meta.endpoint_url)
+        return {plural: names - known.get(plural, set()) for plural, names in found.items()}
 
     def _all(self, operation: str, key: str, name: str) -> set[str]:
         pages = self.iot.get_paginator(operation).paginate(PaginationConfig={"PageSize": 250})
         return {one[name] for page in pages for one in page[key]}
+
+
+# Endpoint of a sandbox to the names of what is always in it; see ``neighbours``.
+NAMES_OF_NEIGHBOURS: dict[str, dict[str, set[str]]] = {}
+
+
+def names_of_neighbours(endpoint_url: str) -> dict[str, set[str]]:
+    """Plural of each noun to names or ids."""
+    return NAMES_OF_NEIGHBOURS.get(endpoint_url, {})
 
 
 def id_of(arn: str) -> str:

@@ -34,6 +34,19 @@ class Control:
     def reset(self) -> None:
         self.ask("POST", "reset")
 
+    def keep(self, name: str) -> None:
+        """Remember everything in the account as it is now, for ``restore``."""
+        self.ask("POST", "keep", name=name)
+
+    def restore(self, name: str) -> None:
+        """Empty the account, and bring back what was kept by this name."""
+        self.ask("POST", "restore", name=name)
+
+    def objects(self) -> dict[str, str]:
+        """Each object's place in the account to a hash over all that is known of it."""
+        found: dict[str, str] = self.ask("GET", "objects")["objects"]
+        return found
+
     def health(self) -> dict[str, Any]:
         return self.ask("GET", "health")
 

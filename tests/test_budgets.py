@@ -7,7 +7,6 @@ list here; the limits stay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +36,7 @@ CLEAN = """
     UpdateCertificate DetachThingPrincipal DeleteCertificate DeletePolicy DeleteThing
     DescribeThing DescribeCertificate GetPolicy GetRole GetBucketTagging
 """
+pytestmark = pytest.mark.alone  # each neighbour's update costs a look
 STEPS = ("set-up", "repeat", "clean")
 COMMANDS = {"set-up": "all", "repeat": "all", "clean": "clean"}
 OPERATIONS = {"set-up": SET_UP, "repeat": REPEAT, "clean": CLEAN}
@@ -63,11 +63,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def site(clean_sandbox: Address, control: Control, built: Path, tmp_path: Path) -> Iterator[Site]:
+def site(clean_sandbox: Address, control: Control, built: Path, tmp_path: Path) -> Site:
     project = aws_project(tmp_path / "project", clean_sandbox)
     project.put_image(built)
-    yield Site(project, control)
-    control.reset()
+    return Site(project, control)
 
 
 def test_every_call_is_known_by_name(site: Site) -> None:

@@ -748,14 +748,23 @@ def test_the_things_certificate_whose_file_is_lost_is_no_orphan(
 
 
 @pytest.mark.parametrize(
-    ("is_active", "on_thing", "is_orphan"),
-    [(False, False, True), (True, False, False), (False, True, False)],
-    ids=["half-deleted", "active", "on-another-thing"],
+    ("is_active", "is_ours", "on_thing", "is_orphan"),
+    [(False, True, False, True), (True, True, False, False), (False, True, True, False), (False, False, False, False)],
+    ids=["half-deleted", "active", "on-another-thing", "not-requested-by-this-tool"],
 )
 def test_a_policys_target_is_an_orphan_when_its_deletion_was_cut_off(
-    iot: IoTClient, files: CertificateFiles, is_active: bool, on_thing: bool, is_orphan: bool
+    iot: IoTClient,
+    files: CertificateFiles,
+    tmp_path: Path,
+    is_active: bool,
+    is_ours: bool,
+    on_thing: bool,
+    is_orphan: bool,
 ) -> None:
-    arn = iot.create_keys_and_certificate(setAsActive=is_active)["certificateArn"]
+    if is_ours:
+        arn = request_for(iot, keys.create_private_key(tmp_path / "lost" / "key.pem"), is_active=is_active).arn
+    else:
+        arn = iot.create_keys_and_certificate(setAsActive=is_active)["certificateArn"]
     if on_thing:
         attach(iot, arn, "lamp-2")
     group_arn = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/lamps"

@@ -67,6 +67,7 @@ def test_an_undisturbed_run_ends_with_one_of_each(undisturbed: dict[str, Any]) -
     assert undisturbed["key mode"] == 0o600
 
 
+@pytest.mark.alone
 def test_the_matrices_hold_every_call(control: Control, project: Project) -> None:
     for task, calls in (("all", SET_UP), ("all", REPEAT + DISPENSABLE), ("clean", TEAR_DOWN)):
         project.run_here(task).done()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from ota.ownership import mark_tags
 from tests.conftest import REGION, client
 from tests.look.look_desk import BUCKET, EVERYTHING, JOB, POLICY, ROLE, ROLE_ARN, THING_ARN, UPDATE, Desk, built, desk
+from tests.neighbours import NEIGHBOURS
 from tests.project import THING, aws_project
 from tests.sandbox_control import Control
 from tests.sandbox_world import trust_document
@@ -266,7 +267,7 @@ def assert_plan_holds(desk: Desk, plan: Any, *command: str) -> None:
 
 
 def fresh(control: Control, built: Path, clients: Callable[[str], Any], folder: Path) -> Desk:
-    control.reset()
+    control.restore(NEIGHBOURS)
     project = aws_project(folder / f"project-{next(numbers)}", control.address)
     project.put_image(built)
     return Desk(project, control, clients)

@@ -108,16 +108,13 @@ class TestAnUpdateOfOurs:
 OTHER = "lamp-2"
 SHARED = {"policy_name": "ota-policy", "bucket_name": "ota-images-of-all", "iam_role_name": "ota-role"}
 NOUNS = ("policy", "bucket", "role")
-NOTHING: dict[str, list[str]] = {noun: [] for noun in NOUNS}
+NOTHING: dict[str, set[str]] = {noun: set() for noun in NOUNS}
 
 
-def there(account: Account) -> dict[str, list[str]]:
+def there(account: Account) -> dict[str, set[str]]:
     """Names of what may be shared."""
-    return {
-        "policy": [one["policyName"] for one in account.iot.list_policies()["policies"]],
-        "bucket": [one["Name"] for one in account.s3.list_buckets()["Buckets"]],
-        "role": [one["RoleName"] for one in account.iam.list_roles()["Roles"]],
-    }
+    names = Hands(account.iot, account.s3, account.iam).names()
+    return {"policy": names["policies"], "bucket": names["buckets"], "role": names["roles"]}
 
 
 class TestTwoThings:
@@ -161,12 +158,12 @@ class TestTwoThings:
         for number in range(MOST_ASKED):
             account.make_foreign_update(f"crowd-{number}", thing="crowd")
         both.run_here("clean").failed("role ota-role", OTHER)
-        assert there(account)["role"] == ["ota-role"]
+        assert there(account)["role"] == {"ota-role"}
 
     def test_a_deletion_by_name_knows_it_too(self, both: Project, account: Account) -> None:
         both.run_here("delete.update", "--force").done()
         both.run_here("delete.role", "--name", "ota-role").failed(f"{OTHER}_update", "delete.update")
-        assert there(account)["role"] == ["ota-role"]
+        assert there(account)["role"] == {"ota-role"}
 
 
 def test_an_update_of_our_name_for_another_thing_keeps_its_image(project: Project, account: Account) -> None:

@@ -23,6 +23,7 @@ from ota.sandbox import process
 from ota.sandbox.process import Address
 from tests.account import BUCKET, EVERYTHING, JOB, MARKS, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.conftest import ACCOUNT, REGION, client
+from tests.neighbours import Neighbours
 from tests.project import (
     ACCESS_KEY,
     APPLICATION,
@@ -80,9 +81,9 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(sandbox: Address, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    control, account = Control(sandbox), account_at(sandbox)
-    control.reset()
+def story(sandbox: Address, neighbours: Neighbours, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    account = account_at(sandbox)
+    neighbours.move_in()
     project = aws_project(tmp_path_factory.mktemp("story") / "project", sandbox)
     project.environ["AWS_SESSION_TOKEN"] = SESSION_TOKEN
     header_before = project.header_path.read_bytes()
@@ -93,7 +94,7 @@ def story(sandbox: Address, tmp_path_factory: pytest.TempPathFactory) -> Story:
     clean = project.run_here("clean").done()
     there_after_clean = account.there()
     clean_again = project.run_here("clean").done()
-    control.reset()
+    assert neighbours.changed() == []
     return Story(
         project, first, again, clean, clean_again, seen, there_after_all, there_after_clean, header_before, header_after
     )
@@ -387,7 +388,7 @@ class TestUpdate:
         second = account.update()
         assert second["creationDate"] >= first["creationDate"]
         assert second["otaUpdateFiles"][0]["fileName"] == "ml_model image"
-        assert len(account.iot.list_streams()["streams"]) == 1
+        assert len(account.names()["streams"]) == 1
         assert (
             account.image()["Body"].read()
             == (project.build_path / f"{APPLICATION}-model-update_signed.bin").read_bytes()
@@ -471,10 +472,10 @@ class TestSettings:
             "OTA_THING_NAME=other-lamp\nOTA_POLICY_NAME=$<thing_name>{lower}-policy\n"
         )
         project.run_here("policy").done()
-        assert [one["thingName"] for one in account.iot.list_things()["things"]] == ["other-lamp"]
-        assert [one["policyName"] for one in account.iot.list_policies()["policies"]] == ["other-lamp-policy"]
+        assert account.names()["things"] == {"other-lamp"}
+        assert account.names()["policies"] == {"other-lamp-policy"}
         project.run_here("thing", OTA_THING_NAME="third", OTA_OVERWRITE_HEADER="true").done()
-        assert {one["thingName"] for one in account.iot.list_things()["things"]} == {"other-lamp", "third"}
+        assert account.names()["things"] == {"other-lamp", "third"}
 
     def test_a_boundary_is_put_on_the_role(self, project: Project, account: Account) -> None:
         document = json.dumps(
@@ -628,7 +629,7 @@ def test_a_bucket_of_another_account_is_named_and_nothing_is_written_to_it(
     assert stranger.list_object_versions(Bucket=BUCKET).get("Versions", []) == []
     cleaned = project.run_here("clean").done()
     assert ("bucket", "skipped") in cleaned.verbs
-    assert account.iot.list_things()["things"] == account.certificates() == []
+    assert (account.names()["things"], account.certificates()) == (set(), [])
     stranger.head_bucket(Bucket=BUCKET)
 
 

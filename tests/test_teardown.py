@@ -350,6 +350,7 @@ class TestSettings:
         ready.run_here("clean").done()
         assert account.there() == set()
 
+    @pytest.mark.alone
     def test_an_account_without_anything_takes_few_calls(self, project: Project, control: Control) -> None:
         project.run_here("clean").done()
         assert len(control.calls()) <= 14

@@ -18,6 +18,7 @@ import pytest
 
 from ota.ownership import mark_tags, marks
 from tests.conftest import ACCOUNT, REGION
+from tests.hand_made import Hands
 from tests.project import THING, Project, Result, aws_project, built_tree
 from tests.sandbox_control import Control
 
@@ -71,8 +72,8 @@ class Desk:
 
     def certificate(self) -> dict[str, Any]:
         """The one certificate in the account, as AWS describes it."""
-        (listed,) = self.iot.list_certificates()["certificates"]
-        return dict(self.iot.describe_certificate(certificateId=listed["certificateId"])["certificateDescription"])
+        (certificate_id,) = Hands(self.iot, self.s3, self.iam).names()["certificates"]
+        return dict(self.iot.describe_certificate(certificateId=certificate_id)["certificateDescription"])
 
     def make_foreign_update(self, *, is_ours: bool = False, bucket: str = "no-such-bucket") -> None:
         """An OTA update that AWS cannot make, for its image is in no bucket."""

@@ -564,8 +564,8 @@ def test_update_stops_on_a_mistake_before_anything_is_uploaded(project: Project,
         "proof: ", "the image was changed after it was signed", "Nothing was uploaded."
     )
     assert "mend it with: `invoke with --skip-build false --clean-build true build`" in result.err
-    (bucket,) = account.s3.list_buckets()["Buckets"]
-    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket["Name"])
+    (bucket,) = account.names()["buckets"]
+    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket)
 
 
 @pytest.mark.parametrize("spoil", [stale_signature, signature_of_the_model])
@@ -643,7 +643,7 @@ def test_an_ecdsa_build_is_not_offered_to_corstone(project: Project, account: Ac
     shutil.rmtree(project.firmware_path / "certs")
     project.set(build_environment="AWS_OTA_SIGNATURE_TYPE")
     project.run_here("all", AWS_OTA_SIGNATURE_TYPE="EC-P256").failed("parses sig-sha256-rsa", "Nothing was uploaded.")
-    assert account.iot.list_ota_updates()["otaUpdates"] == []
+    assert account.updates() == []
 
 
 def test_the_classic_agent_is_told_where_its_certificate_is(project: Project, account: Account) -> None:

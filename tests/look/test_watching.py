@@ -23,6 +23,7 @@ from ota.plan import Site
 from ota.report import Report
 from ota.settings.settings import load_settings
 from tests.conftest import ACCOUNT
+from tests.hand_made import Hands
 from tests.look.look_desk import JOB, POLICY, UPDATE, Desk, built
 from tests.look.look_desk import desk as bare_desk
 from tests.project import THING
@@ -356,7 +357,7 @@ def test_an_update_that_is_still_being_made_is_waited_for(desk: Desk) -> None:
     desk.run("clean").done()
     desk.control.pause(1.5)
     created = desk.project.start("all")
-    while not desk.iot.list_ota_updates()["otaUpdates"]:
+    while not Hands(desk.iot, desk.s3, desk.iam).names()["updates"]:
         assert created.poll() is None
     status, out, _ = watch(desk, created.communicate, timeout_s=5.0)
     assert status == 3, out

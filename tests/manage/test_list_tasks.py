@@ -15,6 +15,7 @@ from tests.hand_made import Hands
 from tests.project import Project, Result, aws_project
 from tests.sandbox_control import Control
 
+pytestmark = pytest.mark.alone  # the lists are compared whole
 PLURALS = ["things", "policies", "certificates", "buckets", "roles", "updates", "jobs"]
 FIRST_LINE = re.compile(rf"AWS account {ACCOUNT} in eu-west-1 .*")
 

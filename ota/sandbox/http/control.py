@@ -12,6 +12,9 @@
 | iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
 | lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
 | refusals | the last refusals of the MQTT broker (``mqtt.refusal_log.Refusal``) | | |
+| objects | each object's place, with a hash of all that is known of it | | |
+| keep | | ``{"name": n}``: keep all state under this name | |
+| restore | | ``{"name": n}``: replace all state by what was kept under this name | |
 | reset | | delete all state | |
 | stop | | end the process | |
 """
@@ -30,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 from ota.sandbox.jobs.state import Sandbox
 from ota.sandbox.moto.responses import AwsError
 
+from . import snapshots
 from .faults import Faults
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ class Control:
         self._last_call = time.monotonic()
         self._started_cpu_s = time.process_time()
         self._resets = 0
+        self._kept: dict[str, snapshots.Snapshot] = {}
         self.stopping = threading.Event()
 
     @contextmanager
@@ -127,6 +132,23 @@ class Control:
 
     def _get_refusals(self) -> dict[str, Any]:
         return {"refusals": self._broker.recent_refusals()}
+
+    def _get_objects(self) -> dict[str, Any]:
+        with self._sandbox.lock:
+            self._sandbox.run_due()
+            return {"objects": snapshots.tell(self._sandbox)}
+
+    def _post_keep(self, name: str) -> None:
+        with self._sandbox.lock:
+            self._sandbox.run_due()
+            self._kept[name] = snapshots.take(self._sandbox)
+
+    def _post_restore(self, name: str) -> None:
+        if name not in self._kept:
+            raise ValueError(f"nothing is kept by the name {name}")
+        self._post_reset()
+        with self._sandbox.lock:
+            snapshots.put_back(self._kept[name], self._sandbox)
 
     def _post_reset(self) -> None:
         with self._sandbox.lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -30,11 +30,13 @@ def account(control: Control) -> Account:
 
 
 @pytest.fixture
-def aged_run(project: Project) -> Callable[[float], Conductor]:
+def aged_run(project: Project) -> Iterator[Callable[[float], Conductor]]:
     """A command line that meets the role when it is so many seconds old."""
+    begun: list[Conductor] = []
 
     def begin(age_s: float) -> Conductor:
         conductor = Conductor(project.root_path)
+        begun.append(conductor)
 
         def age(parsed: dict[str, Any], **_: object) -> None:
             if "Role" in parsed:
@@ -43,7 +45,9 @@ def aged_run(project: Project) -> Callable[[float], Conductor]:
         conductor.run.cloud.iam.meta.events.register("after-call.iam.GetRole", age)
         return conductor
 
-    return begin
+    yield begin
+    for one in begun:
+        one.run.end_turn()
 
 
 @pytest.mark.parametrize(
@@ -66,7 +70,9 @@ def test_a_role_that_an_earlier_run_repaired_gets_its_time_from_then(
     project.run_here("role").done()
     account.iam.delete_role_policy(RoleName=ROLE, PolicyName="ota-tasks")
     with project.at_work():
-        aged_run(3600).set_up.role()  # and then it is killed
+        killed = aged_run(3600)
+        killed.set_up.role()
+        killed.run.end_turn()  # as the end of its process does
         settle_s = aged_run(3600).set_up.patience().settle_timeout_s
     assert TIMEOUT_S - TOLERANCE_S <= settle_s <= TIMEOUT_S
     project.run_here("clean").done()

@@ -373,7 +373,7 @@ def test_an_update_that_another_run_is_about_to_make_is_waited_for(desk: Desk) -
 def test_a_build_of_another_run_is_waited_for_as_long_as_it_takes(desk: Desk) -> None:
     desk.run("clean").done()
     script_path = desk.project.firmware_path / "tools/scripts/build.sh"
-    with builds.sole_build(script_path, lambda: None), pytest.raises(looks.NothingToWatch) as raised:
+    with builds.sole_build(script_path, lambda: None, 5.0), pytest.raises(looks.NothingToWatch) as raised:
         watch(desk, timeout_s=700.0)
     assert "none came in 700 seconds" in str(raised.value)
 

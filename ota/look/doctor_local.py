@@ -66,7 +66,7 @@ def check_build(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
         yield fatal("build", missing_tree_text(settings.firmware_root), _firmware_command(settings.firmware_root))
         return
     try:
-        check_application(settings.firmware_root, settings.require_application())
+        check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
         builds.check_script(script)
     except OtaError as error:
         yield fatal("build", str(error), error.remedy or _build_command(settings))
@@ -126,7 +126,7 @@ def _has(tool: str, environ: Mapping[str, str]) -> bool:
 def _build_command(settings: Settings) -> str:
     """Name an application or a script that the tree has, else bring back the script that it had."""
     root, script = settings.firmware_root, settings.build_script_path
-    known = list_applications(root)
+    known = list_applications(root, settings.profile.header_format)
     if known and settings.target_application not in known:
         return f"invoke with --target-application {shlex.quote(known[0])} all"
     others = sorted(root.rglob(script.name))

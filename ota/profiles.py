@@ -1,8 +1,8 @@
 """The kinds of device firmware: what each parses (signature, names, sizes, versions), and the header that it reads.
 
 The job document that AWS makes of an OTA update fits one firmware and not another, and a firmware that cannot read
-it reports nothing: the job stays in progress. So each firmware's rules are data here, and ``settings/profile_rules.py``
-refuses settings that the firmware would not parse, before anything is uploaded.
+it reports nothing: the job stays in progress. So each firmware's rules are data here, and settings that the firmware
+would not parse are refused before anything is uploaded (``settings/profile_checks.py``).
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx (``ota_orchestrator.c``, ``ota_types_definitions.h``, patch 0001 of its
 Jobs library, flash layout); ``populateJobDocFields`` of aws/Jobs-for-AWS-IoT-embedded-sdk; ``ota.c``,

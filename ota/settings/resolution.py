@@ -14,7 +14,7 @@ from functools import reduce
 from ota.profiles import find_profile
 from ota.settings.formatter import Formatted, format_all, format_text
 from ota.settings.names import NameProblem, path_problem
-from ota.settings.profile_rules import profile_problems
+from ota.settings.profile_checks import profile_problems
 from ota.settings.readers import split_names
 from ota.settings.references import Filter, Literal, nearest, parse
 from ota.settings.sources import Choice, Sources, choose_all, is_placeholder, source_problems

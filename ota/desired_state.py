@@ -98,6 +98,7 @@ def build_request(settings: Settings, stale: str | None) -> builds.BuildRequest:
         firmware_root=settings.firmware_root,
         build_script_path=settings.build_script_path,
         target_application=settings.require_application(),
+        header_format=settings.profile.header_format,
         certificate_path=settings.certificate_path,
         private_key_path=settings.private_key_path,
         target_platform=settings.target_platform,
@@ -116,7 +117,8 @@ def find_stale(settings: Settings) -> str | None:
     Raises:
         SettingsError: target_application is not set.
     """
-    header = header_path(settings.firmware_root, settings.require_application())
+    application = settings.require_application()
+    header = header_path(settings.firmware_root, application, settings.profile.header_format)
     return builds.needs_clean(header, settings.certificate_path, settings.image_path)
 
 

@@ -1,6 +1,6 @@
-"""What a look found: one sentence each, how bad it is, and the one command that mends it.
+"""Findings: one sentence on one thing that was checked, how severe it is, and the command that fixes it.
 
-Data, so that a screen, a JSON document and another task that stops on the same mistakes all say the same.
+Findings are data, so that a screen, a JSON document and an error show the same.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ota.messages import AnyCommand, Message, Remedy, Text, joined, message
+from ota.messages import AnyCommand, Command, Message, Remedy, Shell, Text, joined, message
+
+# Text is for commands that are not data yet; report.py aims it at the command line.
+AnyRemedy = str | AnyCommand | Remedy
 
 
 class Severity(str, Enum):
-    """How bad a finding is."""
+    """How severe a finding is."""
 
     FATAL = "fatal"
     WARNING = "warning"
@@ -24,19 +27,24 @@ class Severity(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        subject: what was looked at, in a word: "signature".
-        severity: fatal: it cannot work; warning: it may not; ok; skipped: it could not be looked at.
+        subject: what was checked, in a word: "signature".
+        severity: fatal: it cannot work; warning: it may not; ok; skipped: it could not be checked.
         text: one sentence, without a full stop.
-        command: the command that fixes it, or several steps; empty where nothing needs fixing.
+        command: the steps that fix it; empty where nothing needs fixing.
     """
 
     subject: str
     severity: Severity
     text: Text
-    command: str | AnyCommand | Remedy = ""
+    command: str | Remedy = ()
+
+    def is_fixed_by(self, task: str) -> bool:
+        """Whether the command that fixes it ends with this task."""
+        last = self.command[-1] if self.command else None
+        return isinstance(last, Command) and last.tasks[-1] == (task,)
 
     def as_json(self) -> dict[str, Any]:
         """The finding as plain values, its messages and commands still to be rendered."""
@@ -49,46 +57,40 @@ class Finding:
 
 
 def ok(subject: str, text: Text) -> Finding:
-    """A finding that all is well."""
+    """A finding that nothing is wrong."""
     return Finding(subject, Severity.OK, text)
 
 
-def warning(subject: str, text: Text, command: str | AnyCommand | Remedy = "") -> Finding:
-    """A finding that may mean trouble."""
-    return Finding(subject, Severity.WARNING, text, command)
+def warning(subject: str, text: Text, command: AnyRemedy = ()) -> Finding:
+    """A finding that it may not work."""
+    return Finding(subject, Severity.WARNING, text, _steps(command))
 
 
-def fatal(subject: str, text: Text, command: str | AnyCommand | Remedy = "") -> Finding:
-    """A finding that means it cannot work."""
-    return Finding(subject, Severity.FATAL, text, command)
+def fatal(subject: str, text: Text, command: AnyRemedy = ()) -> Finding:
+    """A finding that it cannot work."""
+    return Finding(subject, Severity.FATAL, text, _steps(command))
 
 
 def skipped(subject: str, text: Text) -> Finding:
-    """A finding that nothing is known."""
+    """A finding that it could not be checked."""
     return Finding(subject, Severity.SKIPPED, text)
 
 
 def of_severity(findings: Iterable[Finding], severity: Severity) -> tuple[Finding, ...]:
-    """Those findings that are so bad."""
+    """The findings of this severity."""
     return tuple(finding for finding in findings if finding.severity is severity)
 
 
 def failure_text(findings: Iterable[Finding]) -> Message:
-    """The findings as an error's lines: each sentence, and under it its command in backquotes."""
+    """The findings as an error's lines: each sentence, and under it the command that fixes it."""
     lines: list[Text] = []
     for finding in findings:
-        lines.append(message(f"{finding.subject}: ", as_message(finding.text)))
-        lines += [message("  mend it with: ", *_steps(finding.command))] if finding.command else []
+        lines.append(message(f"{finding.subject}: ", finding.text))
+        if finding.command:
+            steps = [f"`{finding.command}`"] if isinstance(finding.command, str) else finding.command
+            lines.append(message("  fix it with: ", joined(" && ", [message(step) for step in steps])))
     return joined("\n", lines)
 
 
-def as_message(text: Text) -> Message:
-    """The text as a message."""
-    return text if isinstance(text, Message) else message(text)
-
-
-def _steps(command: str | AnyCommand | Remedy) -> list[str | AnyCommand]:
-    if isinstance(command, str):
-        return [f"`{command}`"]
-    steps = command if isinstance(command, tuple) else (command,)
-    return [piece for step in steps for piece in (" && ", step)][1:]
+def _steps(command: AnyRemedy) -> str | Remedy:
+    return (command,) if isinstance(command, Command | Shell) else command

@@ -1,9 +1,8 @@
-"""One reading of a signed image's file: everything that is ever asked of its content.
+"""Reads a signed image's file once, and keeps what is needed of its content: size, hashes and first bytes.
 
 The file may change at any moment: another build runs, or somebody copies another image over it. So its content is read
-once, and all that is said of the image (its size, its version, whose signature it has) is said of that one reading. An
-upload reads it again, and S3 gets the last byte only where the bytes before it and this one have the hash that was
-proven. Nothing here holds more of the file in memory than one chunk.
+once, and size, version and signature are checked on that one reading. An upload reads the file again, and sends its
+last byte to S3 only where the whole content has the hash that was checked. Only one chunk is in memory at a time.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from pathlib import Path
 from ota.errors import FirmwareError
 
 CHUNK_BYTES = 1 << 20
-# More than any header that is read here.
+# More than any header that is read.
 FRONT_BYTES = 64
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What one reading gave.
+    """One reading of an image's file.
 
     Attributes:
         path: the file.
         size_bytes: how many bytes were read.
         sha256: their SHA-256, in hexadecimal.
-        sha1: their SHA-1, in hexadecimal; it tells a signature that was made with the wrong hash.
-        front: the first 64 of them, or fewer where there are no more.
+        sha1: their SHA-1, in hexadecimal; it identifies a signature that was made with the wrong hash.
+        front: the first 64 of them, or all where there are fewer.
         modified_ns: when the file was written last, in nanoseconds.
     """
 

@@ -182,7 +182,7 @@ def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
 
 def _check_build(site: Site) -> None:
     settings = site.settings
-    check_application(settings.firmware_root, settings.require_application())
+    check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
     builds.check_script(settings.build_script_path)
 
 

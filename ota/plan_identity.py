@@ -24,7 +24,6 @@ from ota.plan import Site, attempt, blocked
 from ota.policy_documents import difference
 from ota.threads import side_by_side
 
-HEADER_NAME = "aws_clientcredential.h"
 ACTIONS = {Verb.CREATED: Action.CREATE, Verb.REUSED: Action.REUSE, Verb.CHANGED: Action.CHANGE}
 
 
@@ -106,14 +105,15 @@ def plan_identity(site: Site, identity: Identity) -> tuple[Change, Change]:
 def plan_header(site: Site) -> Change:
     """The step of the firmware's header; asks AWS for the endpoint."""
     settings = site.settings
+    header_format = settings.profile.header_format
     if not settings.target_application:
-        return Change("header", Action.SKIP, HEADER_NAME, "target_application is not set")
+        return Change("header", Action.SKIP, header_format.name, "target_application is not set")
     if not has_firmware_tree(settings.firmware_root):
-        return Change("header", Action.SKIP, HEADER_NAME, missing_tree_text(settings.firmware_root))
-    found = attempt(partial(headers.find_header, settings.firmware_root, settings.target_application))
+        return Change("header", Action.SKIP, header_format.name, missing_tree_text(settings.firmware_root))
+    found = attempt(partial(headers.find_header, settings.firmware_root, settings.target_application, header_format))
     if isinstance(found, OtaError) or found is None:
-        return blocked("header", HEADER_NAME, found or OtaError(missing_tree_text(settings.firmware_root)))
-    wanted_header = headers.Header(found.path, site.cloud.data_endpoint, settings.thing_name)
+        return blocked("header", header_format.name, found or OtaError(missing_tree_text(settings.firmware_root)))
+    wanted_header = headers.Header(found.path, header_format, site.cloud.data_endpoint, settings.thing_name)
     return _compare_header(site, found, wanted_header)
 
 
@@ -186,7 +186,7 @@ def _compare_header(site: Site, found: headers.Header, wanted_header: headers.He
     name = found.path.name
     if found == wanted_header:
         return Change("header", Action.REUSE, name, f"{found.thing_name} at {found.endpoint}")
-    lines = _header_lines(found, wanted_header)
+    lines = headers.difference(found, wanted_header)
     notes = [find_note(path, found.path) for path in site.header_notes_paths]
     note = next((one for one in notes if one is not NOTHING), NOTHING)
     if not headers.is_by_hand(found, wanted_header, note) or site.may_replace_header:
@@ -194,14 +194,6 @@ def _compare_header(site: Site, found: headers.Header, wanted_header: headers.He
     if site.may_replace_header is None:
         return Change("header", Action.ASK, name, "was set by hand: all asks before it replaces these values", lines)
     return blocked("header", name, headers.kept_by_hand(found, wanted_header))
-
-
-def _header_lines(found: headers.Header, wanted_header: headers.Header) -> str:
-    rows = (
-        (headers.ENDPOINT_DEFINE, found.endpoint, wanted_header.endpoint),
-        (headers.THING_NAME_DEFINE, found.thing_name, wanted_header.thing_name),
-    )
-    return "\n".join(f'-#define {define} "{old}"\n+#define {define} "{new}"' for define, old, new in rows if old != new)
 
 
 def _attaches(site: Site, identity: Identity) -> bool:

@@ -1,23 +1,21 @@
-"""What each kind of device firmware parses: signature, names, sizes, versions; one profile each.
+"""The kinds of device firmware: what each parses (signature, names, sizes, versions), and the header that it reads.
 
 The job document that AWS makes of an OTA update fits one firmware and not another, and a firmware that cannot read
-it says nothing: the job stays in progress. So the firmware's rules stand here as data, and settings that this
-firmware would not parse are refused before anything is uploaded.
+it reports nothing: the job stays in progress. So each firmware's rules are data here, and settings that the firmware
+would not parse are refused before anything is uploaded (``settings/profile_checks.py``).
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx (``ota_orchestrator.c``, ``ota_types_definitions.h``, patch 0001 of its
 Jobs library, flash layout); ``populateJobDocFields`` of aws/Jobs-for-AWS-IoT-embedded-sdk; ``ota.c``,
 ``ota_private.h`` and ``ota_config_defaults.h`` of aws/ota-for-aws-iot-embedded-sdk; ``ota_pal_posix.c`` of
-aws/aws-iot-device-sdk-embedded-C.
+aws/aws-iot-device-sdk-embedded-C. ``aws_clientcredential.h`` of Arm's tree for the header's defines and dummy values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-
-from ota.settings.names import NameProblem
-from ota.settings.readers import read_choice, read_protocols
+from pathlib import Path, PurePosixPath
 
 HASH_ALGORITHM = "SHA256"
 MQTT, HTTP = "MQTT", "HTTP"
@@ -38,7 +36,58 @@ class VersionRule(Enum):
 
     CORSTONE = "the build number of the running image against the whole packed version of the new one"
     HIGHER = "the whole version"
-    NONE = "the application's own affair"
+    NONE = "the application decides"
+
+
+@dataclass(frozen=True)
+class HeaderValue:
+    """One value in a header.
+
+    Attributes:
+        define: the name of its define.
+        dummies: what the file holds before anybody has set it; an empty string holds nothing that could be lost.
+    """
+
+    define: str
+    dummies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeaderFormat:
+    """The C header in which an application of the firmware has its endpoint and its thing name.
+
+    Attributes:
+        path: the file, in the application's folder.
+        endpoint: the host of AWS IoT's data endpoint.
+        thing_name: the name under which the device connects.
+        line: how a value is defined; the value is a string literal.
+    """
+
+    path: PurePosixPath
+    endpoint: HeaderValue
+    thing_name: HeaderValue
+    line: str = '#define {name} "{value}"'
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    @property
+    def values(self) -> tuple[HeaderValue, HeaderValue]:
+        """Endpoint and thing name, in this order."""
+        return self.endpoint, self.thing_name
+
+    def in_line(self, define: str, value: str = "") -> str:
+        """The line that defines this value."""
+        return self.line.format(name=define, value=value)
+
+
+AWS_CLIENT_CREDENTIAL = HeaderFormat(
+    path=PurePosixPath("configs/aws_configs/aws_clientcredential.h"),
+    endpoint=HeaderValue("clientcredentialMQTT_BROKER_ENDPOINT", ("dummy.endpointid.amazonaws.com", "")),
+    thing_name=HeaderValue("clientcredentialIOT_THING_NAME", ("dummy_thingname", "")),
+)
 
 
 @dataclass(frozen=True)
@@ -46,22 +95,23 @@ class Profile:
     """One kind of firmware.
 
     Attributes:
-        name: as the setting ``firmware_profile`` has it.
-        firmware: as a sentence has it.
+        name: the value of the setting ``firmware_profile``.
+        firmware: its name in a sentence.
+        header_format: the header that its applications are built with.
         signature_algorithms: what it parses; the first is the default.
         why: why it parses these and no others.
-        doubts: of an algorithm among these, why a device may not parse it all the same.
+        doubts: an algorithm among these to why a device may not parse it.
         rsa_padding: for RSA; None where it parses none.
-        protocols: how it can load an image.
-        protocols_why: why in these ways and no others.
-        image_file_names: what the image may be on the device, the default first; empty for any name.
-        default_file_name: the name where nobody chose one.
-        certificate_file: what the job document says as ``certfile`` where nobody chose it; None where one must.
+        protocols: the protocols over which it can download an image.
+        protocols_why: why over these and no others.
+        image_file_names: the names that the image may have on the device, the default first; empty for any name.
+        default_file_name: the name where the setting has none.
+        certificate_file: ``certfile`` in the job document where the setting has none; None where it must have one.
         is_certificate_opened: whether the device opens ``certfile``, to verify with the certificate in it.
         signature_bytes: the longest decoded signature; None for no limit of its own.
-        job_message_bytes: the buffer that takes the whole message with the job.
-        thing_name_chars: the longest thing name of which it gets an answer; None for AWS's own limit.
-        slot_bytes: by name on the device, the flash that takes the image.
+        job_message_bytes: the size of its buffer for the message with the job.
+        thing_name_chars: the longest thing name with which it gets an answer; None for AWS's own limit.
+        slot_bytes: the image's name on the device to the size of its flash slot.
         slot_bytes_with_model: the same in a build that has a machine-learning model beside the application.
         trackable_bytes: the largest image in its default configuration, which a build may raise.
         has_mcuboot_header: whether its boot loader is MCUboot.
@@ -74,6 +124,7 @@ class Profile:
     why: str
     rsa_padding: Padding | None
     version_rule: VersionRule
+    header_format: HeaderFormat = AWS_CLIENT_CREDENTIAL
     doubts: Mapping[str, str] = field(default_factory=dict)
     protocols: tuple[str, ...] = (MQTT, HTTP)
     protocols_why: str = ""
@@ -91,12 +142,12 @@ class Profile:
 
     @property
     def signature_keys(self) -> tuple[str, ...]:
-        """The job document's keys in which it looks for the signature: ``sig-sha256-rsa``."""
+        """The job document's keys under which it finds the signature: ``sig-sha256-rsa``."""
         return tuple(f"sig-{HASH_ALGORITHM.lower()}-{algorithm.lower()}" for algorithm in self.signature_algorithms)
 
     @property
     def defaults(self) -> Mapping[str, str]:
-        """Settings to what they are with this firmware where nobody chose."""
+        """The defaults of the settings that depend on the firmware."""
         return {
             "hash_algorithm": HASH_ALGORITHM,
             "signature_algorithm": self.signature_algorithms[0],
@@ -105,49 +156,9 @@ class Profile:
         }
 
     def largest_image_bytes(self, file_name: str, *, has_model: bool) -> int | None:
-        """The flash that takes an image of this name; None where that is not known."""
+        """The size of the flash slot for an image of this name; None where it is not known."""
         with_model = self.slot_bytes_with_model.get(file_name) if has_model else None
         return with_model or self.slot_bytes.get(file_name)
-
-    def refusals(self, texts: Mapping[str, str]) -> dict[str, NameProblem]:
-        """Settings whose texts this firmware would not parse, to why and what to write instead."""
-        found = {
-            "signature_algorithm": self._algorithm_problem(texts.get("signature_algorithm", "")),
-            "protocols": self._protocols_problem(texts.get("protocols", "")),
-            "image_file_name": self._file_name_problem(texts.get("image_file_name", "")),
-            "certificate_file_on_device": self._certificate_problem(texts.get("certificate_file_on_device", "")),
-        }
-        return {name: problem for name, problem in found.items() if problem}
-
-    def _algorithm_problem(self, text: str) -> NameProblem | None:
-        if text in self.signature_algorithms:
-            return None
-        reason = f"{self.firmware} parses only {' and '.join(self.signature_keys)} ({self.why})"
-        ways = _names(profile for profile in PROFILES if text in profile.signature_algorithms)
-        return NameProblem(reason, form=f'write "{self.signature_algorithms[0]}", or set firmware_profile to {ways}')
-
-    def _protocols_problem(self, text: str) -> NameProblem | None:
-        wanted = _protocols(text)
-        if wanted <= set(self.protocols):
-            return None
-        reason = f"{self.firmware} loads over {' and '.join(self.protocols)} only ({self.protocols_why})"
-        ways = _names(profile for profile in PROFILES if wanted <= set(profile.protocols))
-        return NameProblem(reason, form=f'write "{",".join(self.protocols)}", or set firmware_profile to {ways}')
-
-    def _file_name_problem(self, text: str) -> NameProblem | None:
-        if not self.image_file_names:
-            return None
-        try:
-            read_choice(*self.image_file_names)(text)
-        except ValueError as error:
-            return NameProblem(f"{self.firmware} takes no image of this name", form=str(error))
-        return None
-
-    def _certificate_problem(self, text: str) -> NameProblem | None:
-        if not self.is_certificate_opened or text not in ("", IGNORED_CERTIFICATE):
-            return None
-        reason = f"{self.firmware} opens this file to verify the signature"
-        return NameProblem(reason, form="write where the device keeps its PEM certificate, such as /certs/signer.pem")
 
 
 CORSTONE = Profile(
@@ -197,18 +208,12 @@ PROFILES = (CORSTONE, JOBS_LIBRARY, CLASSIC_AGENT)
 PROFILE_BY_NAME = {profile.name: profile for profile in PROFILES}
 
 
-def _protocols(text: str) -> set[str]:
-    """Those that a text names which passes its reader; none for another, which is refused already."""
-    try:
-        return set(read_protocols(text))
-    except ValueError:
-        return set()
-
-
-def _names(profiles: Iterable[Profile]) -> str:
-    return " or ".join(f'"{profile.name}"' for profile in profiles)
-
-
 def find_profile(name: str) -> Profile | None:
     """The profile of this name; None where there is none."""
     return PROFILE_BY_NAME.get(name)
+
+
+def header_format_of(path: Path) -> HeaderFormat:
+    """The format of the header at this path, by the file's name; the first profile's where no format has this name."""
+    formats = [profile.header_format for profile in PROFILES]
+    return next((one for one in formats if one.name == path.name), formats[0])

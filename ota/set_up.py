@@ -175,7 +175,8 @@ class SetUp:
     def _header(self) -> Outcome[headers.Header]:
         settings = self._run.settings
         if not settings.target_application:
-            return Outcome("header", Verb.SKIPPED, "aws_clientcredential.h", "target_application is not set")
+            name = settings.profile.header_format.name
+            return Outcome("header", Verb.SKIPPED, name, "target_application is not set")
         with self._sole_build():
             return self._header_as_wanted()
 
@@ -184,6 +185,7 @@ class SetUp:
         return headers.ensure_header(
             settings.firmware_root,
             settings.target_application,
+            settings.profile.header_format,
             Written(self._run.cloud.data_endpoint, settings.thing_name, self._run.cloud.account_name),
             notes_path=self._run.scope.header_notes_path(settings.firmware_root),
             confirm=self._may_replace_header,

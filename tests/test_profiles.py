@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ota.errors import SettingsError
-from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, PROFILES, Padding, find_profile
+from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, PROFILES, Padding, Profile, find_profile
 from ota.settings.settings import Settings, load_settings
 from ota.settings.table import FIELDS
 
@@ -71,6 +71,12 @@ def test_a_profile_s_value_is_no_choice_of_the_user_s(tmp_path: Path) -> None:
     assert not settings.is_chosen("signature_algorithm")
     assert settings.is_chosen("hash_algorithm")
     assert settings.is_chosen("firmware_profile")
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_no_firmware_takes_sha1(tmp_path: Path, profile: Profile) -> None:
+    values = {"firmware_profile": profile.name, **CERTIFICATE, "hash_algorithm": "SHA1"}
+    assert problem(tmp_path, **values).endswith('hash_algorithm: "SHA1": this cannot be used; write one of SHA256')
 
 
 def test_a_default_in_the_file_comes_before_the_profile_s(tmp_path: Path) -> None:

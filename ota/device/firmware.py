@@ -18,7 +18,7 @@ from ota.errors import DeviceFailed, SignatureError
 from ota.firmware.image_versions import ImageVersion, find_header, read_version, version_problem
 from ota.firmware.signatures import verify_signature
 from ota.image_files import read_image
-from ota.profiles import CORSTONE, HASH_ALGORITHM, Padding, Profile, VersionRule
+from ota.profiles import CORSTONE, Padding, Profile, VersionRule
 
 JOB_MESSAGE_BYTES = 2048
 MOST_BLOCKS = 1 << 16  # a block's index has 16 bits
@@ -99,7 +99,6 @@ class Firmware:
                 offer.signature,
                 self.public_key_path,
                 signature_algorithm=offer.signature_algorithm,
-                hash_algorithm=HASH_ALGORITHM,
                 rsa_padding=self.profile.rsa_padding or Padding.PSS,
             )
         except SignatureError as error:

@@ -93,7 +93,8 @@ def find_site(scope: Scope, report: Report, open_cloud: Callable[[], Cloud], set
         DeviceFailed: the sandbox that runs has no MQTT.
     """
     application = settings.target_application
-    header = headers.find_header(settings.firmware_root, application) if application else None
+    header_format = settings.profile.header_format
+    header = headers.find_header(settings.firmware_root, application, header_format) if application else None
     if header is not None:
         endpoint = header.endpoint
         _check_header(header, settings.thing_name)
@@ -118,7 +119,7 @@ def _sandbox_site(endpoint: str, address: Address) -> Site:
 
 
 def _check_header(header: headers.Header, thing_name: str) -> None:
-    if header.endpoint in headers.DUMMIES[headers.ENDPOINT_DEFINE]:
+    if header.endpoint in header.format.endpoint.dummies:
         raise FirmwareError(f"{header.path} names no endpoint yet: `invoke thing` writes it.")
     if header.thing_name != thing_name:
         raise FirmwareError(

@@ -19,8 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ota.errors import DeviceFailed
-from ota.firmware.codes import Table
-from ota.firmware.service_codes import JOBS, STREAMS
+from ota.firmware.codes import Table, TableName, read_table
 
 TIMEOUT_S = 5.0
 FROM_CLOCKS_S = 2.0
@@ -172,4 +171,4 @@ def ask_sandbox(endpoint_url: str, *, thing_name: str, certificate_id: str, sinc
 
 
 def _table_of(place: Place) -> Table:
-    return STREAMS if place is Place.BLOCKS else JOBS
+    return read_table(TableName.STREAMS if place is Place.BLOCKS else TableName.JOBS)

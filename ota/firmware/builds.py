@@ -30,6 +30,7 @@ from ota.firmware.signatures import SignatureFile, read_signature
 from ota.firmware.tree import check_application
 from ota.image_files import ImageFile, read_image
 from ota.outcomes import Outcome, Verb
+from ota.profiles import HeaderFormat
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class BuildRequest:
     firmware_root: Path
     build_script_path: Path
     target_application: str
+    header_format: HeaderFormat
     certificate_path: Path
     private_key_path: Path
     target_platform: str
@@ -139,7 +141,7 @@ def ensure_build(
         FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
             or it succeeded and left no image and signature that belong to this header and certificate.
     """
-    header_path = check_application(request.firmware_root, request.target_application)
+    header_path = check_application(request.firmware_root, request.target_application, request.header_format)
     request = _absolute(request)
     _check_inputs(request)
     old_image = _old_image(request)

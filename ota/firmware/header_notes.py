@@ -1,11 +1,11 @@
-"""Notes of what this tool wrote into firmware headers, and of what stood there before.
+"""Notes of what this tool wrote into firmware headers, and of the values that were there before.
 
 The header belongs to the firmware project, so nothing in it tells who wrote its values. The note does: a value that it
 names is replaced without asking, and ``clean`` puts the original back. Where a note is lost or cannot be read, every
 value counts as set by hand.
 
-A note is written before the header. It names what the header holds now as well as what is about to be written, so that
-it is right whether or not the header's write happened.
+A note is written before the header. It names the header's current values as well as the new ones, so that it is right
+whether or not the header's write succeeds.
 
 Source: ``flock(2)``, through ``fcntl``, for two runs at once.
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 from ota.errors import FirmwareError
 
 FOLDER_MODE = 0o700
+PRIVATE_MODE = 0o600
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Written:
     Attributes:
         endpoint: as the header has it, without quotes.
         thing_name: the same.
-        account: whose endpoint that is: ``123456789012 eu-west-1``, with ``sandbox`` before it for the stand-in's.
+        account: whose endpoint that is: ``123456789012 eu-west-1``, with ``sandbox`` before it for the sandbox's.
     """
 
     endpoint: str
@@ -46,9 +47,9 @@ class Note:
     """What is known of one header.
 
     Attributes:
-        endpoint: what stood there before, byte for byte as Latin-1.
+        endpoint: the original value, byte for byte as Latin-1.
         thing_name: the same.
-        written: what the header may hold of ours, the newest last.
+        written: the values of this tool that the header may hold, the newest last.
     """
 
     endpoint: str
@@ -56,7 +57,7 @@ class Note:
     written: tuple[Written, ...]
 
     def holders(self, endpoint: str, thing_name: str) -> tuple[Written, ...]:
-        """Those that are exactly this pair of values."""
+        """The entries with exactly this pair of values."""
         return tuple(one for one in self.written if (one.endpoint, one.thing_name) == (endpoint, thing_name))
 
     def has_written(self, endpoint: str, thing_name: str) -> tuple[bool, bool]:
@@ -86,7 +87,7 @@ def find_note(path: Path, header_path: Path) -> Note:
 
 @contextmanager
 def changing_notes(path: Path) -> Iterator[dict[Path, Note]]:
-    """The notes, for this run alone; call ``write_notes`` with them before the header is touched.
+    """The notes, locked for this run; call ``write_notes`` with them before the header is changed.
 
     Raises:
         FirmwareError: the file's folder cannot be made or written.
@@ -97,7 +98,7 @@ def changing_notes(path: Path) -> Iterator[dict[Path, Note]]:
     except OSError as error:
         raise _cannot_write(path, error) from error
     try:
-        with suppress(OSError):  # on a file system without locks the runs are as they were without
+        with suppress(OSError):  # a file system without locks does not keep two runs apart
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield read_notes(path)
     finally:
@@ -112,11 +113,28 @@ def write_notes(path: Path, notes: Mapping[Path, Note]) -> None:
     """
     try:
         if notes:
-            _replace(path, json.dumps({str(header): asdict(note) for header, note in notes.items()}, indent=4))
+            text = json.dumps({str(header): asdict(note) for header, note in notes.items()}, indent=4)
+            replace_file(path, text.encode(), PRIVATE_MODE)
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def replace_file(path: Path, data: bytes, mode: int) -> None:
+    """Write the file in one step, so that a crash leaves the old one or the new one."""
+    # mkstemp opens with 0600.
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _note(values: Mapping[str, object]) -> Note:
@@ -126,22 +144,8 @@ def _note(values: Mapping[str, object]) -> Note:
     return Note(str(values["endpoint"]), str(values["thing_name"]), tuple(Written(**one) for one in written))
 
 
-def _replace(path: Path, text: str) -> None:
-    # mkstemp opens with 0600.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _cannot_write(path: Path, error: OSError) -> FirmwareError:
     return FirmwareError(
-        f"{path} cannot be written ({error.strerror}), and without that note a header's values would be lost: see "
-        f"to it that {path.parent} can be written to. The header is as it was."
+        f"{path} cannot be written ({error.strerror}), and without that note the header's values would be lost: make "
+        f"{path.parent} writable. The header is unchanged."
     )

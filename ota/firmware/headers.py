@@ -1,76 +1,62 @@
-"""The firmware's ``aws_clientcredential.h``: which endpoint and which thing the device will connect as.
+"""The firmware's header: find it, write the endpoint and the thing name into it, put the original values back.
 
-Only the two values change; every other byte of the file stays, whatever its line ends, tabs or encoding, because
-the file is the firmware project's and its diff is read by people. Hence all work is on bytes: comments are blanked
-out in a copy of the same length, the defines are looked for there, and the offsets hold for the original.
-Values that somebody put there by hand are never lost unasked; ``header_notes.py`` tells them from our own.
+Values that somebody wrote by hand are not replaced without asking; ``header_notes.py`` tells them from our own.
+``header_texts.py`` reads and changes the text, ``ota/profiles.py`` describes the file.
 
-Source: C11 5.1.1.2 (line splices, then comments, then directives); FreeRTOS/iot-reference-arm-corstone3xx
-``aws_clientcredential.h`` for the two names and their dummy values.
+Source: FreeRTOS/iot-reference-arm-corstone3xx, whose applications include this header.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import shlex
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ota.errors import FirmwareError
-from ota.firmware.header_notes import NOTHING, Note, Written, changing_notes, find_note, read_notes, write_notes
-from ota.firmware.tree import check_application, has_firmware_tree, header_path, missing_tree_text
-from ota.outcomes import Outcome, Verb
-
-ENDPOINT_DEFINE = "clientcredentialMQTT_BROKER_ENDPOINT"
-THING_NAME_DEFINE = "clientcredentialIOT_THING_NAME"
-# What the file holds before anybody has set it; an empty string holds nothing that could be lost either.
-DUMMIES = {
-    ENDPOINT_DEFINE: ("dummy.endpointid.amazonaws.com", ""),
-    THING_NAME_DEFINE: ("dummy_thingname", ""),
-}
-
-_GAP = rb"(?:[ \t]|\\\r?\n)"
-_LITERAL = rb'"((?:\\.|[^"\\\r\n])*)"'
-# Strings come first, so that a comment mark inside one opens no comment; an open one takes the rest of its line.
-_TOKEN = re.compile(
-    rb"""
-    "(?:\\(?:\r\n|.)|[^"\\\r\n])*"?   | '(?:\\(?:\r\n|.)|[^'\\\r\n])*'?
-    | /\*.*?(?:\*/|\Z)                  | //(?:\\\r?\n|[^\r\n])*
-    """,
-    re.DOTALL | re.VERBOSE,
+from ota.firmware.header_notes import (
+    NOTHING,
+    Note,
+    Written,
+    changing_notes,
+    find_note,
+    read_notes,
+    replace_file,
+    write_notes,
 )
-# A line that goes on from the one before is no line of its own.
-_LINE_START = rb"(?:\A(?:\xef\xbb\xbf)?|(?<=[\r\n])(?<!\\\n)(?<!\\\r\n))"
+from ota.firmware.header_texts import read_bytes, read_values, restore_bytes, set_values
+from ota.firmware.tree import check_application, has_firmware_tree, missing_tree_text
+from ota.messages import Message, command, joined, message, shell
+from ota.outcomes import Outcome, Verb
+from ota.profiles import HeaderFormat, header_format_of
 
 
 @dataclass(frozen=True)
 class Header:
-    """An application's header and the two values it holds."""
+    """An application's header and the two values in it."""
 
     path: Path
+    format: HeaderFormat
     endpoint: str
     thing_name: str
 
 
-def find_header(firmware_root: Path, target_application: str) -> Header | None:
-    """The header of this application as it is now; None where there is no firmware tree.
+def find_header(firmware_root: Path, target_application: str, header_format: HeaderFormat) -> Header | None:
+    """The header of this application; None where there is no firmware tree.
 
     Raises:
         FirmwareError: the tree has no such application, or the header cannot be read or understood.
     """
     if not has_firmware_tree(firmware_root):
         return None
-    path = check_application(firmware_root, target_application)
-    return _parse(path, _read(path))
+    path = check_application(firmware_root, target_application, header_format)
+    return _parse(path, header_format, _read(path))
 
 
 def ensure_header(
     firmware_root: Path,
     target_application: str,
+    header_format: HeaderFormat,
     wanted: Written,
     *,
     notes_path: Path,
@@ -80,58 +66,61 @@ def ensure_header(
 
     The file's dummy values are replaced without asking, and so are those that this tool wrote by its notes. For other
     values ``confirm`` is asked with a text that shows the old and the new ones; where nobody can answer, it returns
-    False. Without a firmware tree the outcome is *skipped* and says where it looked.
+    False. Without a firmware tree the outcome is *skipped* and says which folder is missing.
 
     Raises:
         FirmwareError: as :func:`find_header`; the answer was no; the file or its note could not be written.
     """
     if not has_firmware_tree(firmware_root):
-        name = header_path(firmware_root, target_application).name
-        return Outcome("header", Verb.SKIPPED, name, missing_tree_text(firmware_root))
-    path = check_application(firmware_root, target_application)
-    header, detail = Header(path, wanted.endpoint, wanted.thing_name), f"{wanted.thing_name} at {wanted.endpoint}"
-    asked = _parse(path, _read(path))
+        return Outcome("header", Verb.SKIPPED, header_format.name, missing_tree_text(firmware_root))
+    path = check_application(firmware_root, target_application, header_format)
+    values = (wanted.endpoint, wanted.thing_name)
+    header, detail = Header(path, header_format, *values), f"{wanted.thing_name} at {wanted.endpoint}"
+    asked = _parse(path, header_format, _read(path))
     if asked == header:
         return Outcome("header", Verb.REUSED, path.name, detail, asked)
-    set_values(
-        _read(path), wanted.endpoint, wanted.thing_name
-    )  # refuses what cannot be written, before anybody is asked
+    set_values(_read(path), header_format, values)  # refuses what cannot be written, before anybody is asked
     question = f"{path} was set by hand. Replace {changes(asked, header)}?"
     if is_by_hand(asked, header, find_note(notes_path, path)) and not confirm(question):
         raise kept_by_hand(asked, header)
     with changing_notes(notes_path) as notes:
         data, note = _read(path), notes.get(path.resolve(), NOTHING)
-        found = _parse(path, data)
+        found = _parse(path, header_format, data)
         if found != asked and is_by_hand(found, header, note):
             raise kept_by_hand(found, header)
         write_notes(notes_path, {**notes, path.resolve(): _note_of(data, found, note, wanted)})
-        _write(path, set_values(data, wanted.endpoint, wanted.thing_name))
+        _write(path, set_values(data, header_format, values))
     return Outcome("header", Verb.CHANGED, path.name, detail, header)
 
 
 def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
-    """What becomes of a noted header when this thing is torn down in this account; None where that is not its affair.
+    """What happens to a noted header when this thing is torn down in this account; None where it is another thing's.
 
     *changed* carries the file's new content, with the original values; *skipped* where the values were changed by hand
     since, or cannot be read; *absent* where the original values are there already, or the header is gone.
     """
     is_ours = (thing_name, account) == (note.written[-1].thing_name, note.written[-1].account)
+    header_format = header_format_of(path)
     try:
         data = path.read_bytes()
-        found = _parse(path, data)
+        found = _parse(path, header_format, data)
     except FileNotFoundError:
         return Outcome("header", Verb.ABSENT, path.name, f"{path} is gone") if is_ours else None
-    except (OSError, FirmwareError) as error:
+    except OSError as error:
         return Outcome("header", Verb.SKIPPED, path.name, f"{path} stays: {error}") if is_ours else None
+    except FirmwareError as error:
+        return (
+            Outcome("header", Verb.SKIPPED, path.name, message(f"{path} stays: ", error.message)) if is_ours else None
+        )
+    original = (note.endpoint, note.thing_name)
     if holders := note.holders(found.endpoint, found.thing_name):
         if (thing_name, account) not in {(one.thing_name, one.account) for one in holders}:
             return None
-        values = {ENDPOINT_DEFINE: note.endpoint, THING_NAME_DEFINE: note.thing_name}
-        new_data = _set_literals(data, {name: value.encode("latin-1") for name, value in values.items()})
+        new_data = restore_bytes(data, header_format, original)
         return Outcome("header", Verb.CHANGED, path.name, "original values put back", new_data)
     if not is_ours:
         return None
-    if _originals(data) == (note.endpoint, note.thing_name):
+    if read_bytes(data, header_format) == original:
         return Outcome("header", Verb.ABSENT, path.name, f"the original values are in {path} already")
     return Outcome("header", Verb.SKIPPED, path.name, f"{path} was changed by hand since, stays")
 
@@ -159,102 +148,12 @@ def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[An
     return outcomes
 
 
-def read_values(data: bytes) -> tuple[str, str]:
-    """Endpoint and thing name that this text defines, without their quotes.
-
-    Raises:
-        FirmwareError: a define is missing, stands there twice, or is not one string literal.
-    """
-    places = _places(data)
-    endpoint, thing_name = places[ENDPOINT_DEFINE], places[THING_NAME_DEFINE]
-    return _text(data[slice(*endpoint)]), _text(data[slice(*thing_name)])
-
-
-def set_values(data: bytes, endpoint: str, thing_name: str) -> bytes:
-    """The same text with these two values and not another byte changed.
-
-    Raises:
-        FirmwareError: as :func:`read_values`, or a value that cannot stand between the quotes.
-    """
-    return _set_literals(data, {ENDPOINT_DEFINE: _literal(endpoint), THING_NAME_DEFINE: _literal(thing_name)})
-
-
-def _set_literals(data: bytes, values: Mapping[str, bytes]) -> bytes:
-    places = _places(data)
-    for name, (start, end) in sorted(places.items(), key=lambda item: item[1], reverse=True):
-        data = data[:start] + values[name] + data[end:]
-    return data
-
-
-def _originals(data: bytes) -> tuple[str, str]:
-    """Endpoint and thing name byte for byte, as a note keeps them."""
-    places = _places(data)
-    endpoint, thing_name = (data[slice(*places[name])] for name in (ENDPOINT_DEFINE, THING_NAME_DEFINE))
-    return endpoint.decode("latin-1"), thing_name.decode("latin-1")
-
-
-def _note_of(data: bytes, found: Header, note: Note, wanted: Written) -> Note:
-    """The note for a header that is about to hold the wanted values.
-
-    Originals are what stood there before the first value of ours. Of what was written, only what the header may still
-    hold is kept.
-    """
-    is_ours = note.has_written(found.endpoint, found.thing_name)
-    before = ((note.endpoint, note.thing_name), _originals(data))
-    endpoint, thing_name = (before[not ours][place] for place, ours in enumerate(is_ours))
-    either = [one for one in note.written if found.endpoint == one.endpoint or found.thing_name == one.thing_name]
-    still = note.holders(found.endpoint, found.thing_name) or either
-    return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])))
-
-
-def _places(data: bytes) -> dict[str, tuple[int, int]]:
-    code = _TOKEN.sub(_blank_comment, data)
-    return {name: _place(data, code, name) for name in (ENDPOINT_DEFINE, THING_NAME_DEFINE)}
-
-
-def _place(data: bytes, code: bytes, name: str) -> tuple[int, int]:
-    define = _LINE_START + rb"%b*#%b*define%b+%b(?![A-Za-z0-9_])" % (_GAP, _GAP, _GAP, name.encode())
-    found = list(re.finditer(define, code))
-    if not found:
-        raise FirmwareError(f'it has no #define {name}; restore the file, or add: #define {name} ""')
-    if len(found) > 1:
-        lines = " and ".join(str(_line_number(data, match.start())) for match in found)
-        raise FirmwareError(f"it defines {name} more than once (lines {lines}); leave one of them")
-    value = re.compile(_GAP + b"*" + _LITERAL + _GAP + rb"*(?=[\r\n]|\Z)").match(code, found[0].end())
-    if value is None:
-        line = _line_number(data, found[0].start())
-        raise FirmwareError(f'line {line} defines {name}, but not as one string in quotes; write: #define {name} ""')
-    return value.span(1)
-
-
-def _blank_comment(token: re.Match[bytes]) -> bytes:
-    text = token.group()
-    # A carriage return or newline inside a comment does not end the directive's line (C11 5.1.1.2, phase 3).
-    return b" " * len(text) if text.startswith(b"/") else text
-
-
-def _line_number(data: bytes, offset: int) -> int:
-    return data.count(b"\n", 0, offset) + 1
-
-
-def _literal(value: str) -> bytes:
-    if not (value.isascii() and value.isprintable()) or '"' in value or "\\" in value:
-        raise FirmwareError(f"{value!r} cannot stand in a C string; only printable ASCII without quote or backslash")
-    return value.encode("ascii")
-
-
-def _text(value: bytes) -> str:
-    return value.decode("ascii", "backslashreplace")
-
-
 def is_by_hand(found: Header, wanted: Header, note: Note) -> bool:
-    """Whether a value that is to be replaced was put there by somebody else than this tool."""
-    is_endpoint_ours, is_name_ours = note.has_written(found.endpoint, found.thing_name)
+    """Whether a value that is to be replaced was written by somebody else than this tool."""
     return any(
-        old != new and not is_ours and old not in DUMMIES[name]
-        for name, old, new, is_ours in (
-            (ENDPOINT_DEFINE, found.endpoint, wanted.endpoint, is_endpoint_ours),
-            (THING_NAME_DEFINE, found.thing_name, wanted.thing_name, is_name_ours),
+        old != new and not is_ours and old not in dummies
+        for (_, dummies, old, new), is_ours in zip(
+            _rows(found, wanted), note.has_written(found.endpoint, found.thing_name), strict=True
         )
     )
 
@@ -265,22 +164,53 @@ def changes(found: Header, wanted: Header) -> str:
     return ", ".join(f"{what} {old!r} by {new!r}" for what, old, new in rows if old != new)
 
 
+def difference(found: Header, wanted: Header) -> str:
+    """The lines that differ, as a diff."""
+    in_line = found.format.in_line
+    rows = _rows(found, wanted)
+    return "\n".join(f"-{in_line(name, old)}\n+{in_line(name, new)}" for name, _, old, new in rows if old != new)
+
+
 def kept_by_hand(found: Header, wanted: Header) -> FirmwareError:
-    """Why the header stays as somebody made it, and every way out."""
-    ways = ["answer yes on a terminal", f"edit it to {wanted.endpoint!r} and {wanted.thing_name!r}"]
-    if found.thing_name not in (wanted.thing_name, *DUMMIES[THING_NAME_DEFINE]):
+    """Why the header stays as somebody wrote it, and the ways to go on."""
+    ways: list[str | Message] = [
+        "answer yes on a terminal",
+        f"edit it to {wanted.endpoint!r} and {wanted.thing_name!r}",
+    ]
+    if found.thing_name not in (wanted.thing_name, *found.format.thing_name.dummies):
         ways.append(f"set thing_name to {found.thing_name!r}")
-    ways += ["set overwrite_header to true", f"bring its dummies back: {_checkout(found.path)}"]
+    checkout = shell("git", "-C", found.path.parent, "checkout", "--", found.path.name)
+    ways += ["set overwrite_header to true", message("restore its dummy values: ", checkout)]
+    kept = f"was set by hand and is kept; not replaced: {changes(found, wanted)}"
     return FirmwareError(
-        f"{found.path} was set by hand and is kept; not replaced: {changes(found, wanted)}\n"
-        f"To go on: {'; or '.join(ways)}",
-        remedy="invoke with --overwrite-header true thing",
-        brief=f"it was set by hand and is kept; not replaced: {changes(found, wanted)}",
+        f"{found.path} {kept}\nTo go on: ",
+        joined("; or ", ways),
+        remedy=command("thing", overwrite_header="true"),
+        brief=f"it {kept}",
     )
 
 
-def _checkout(path: Path) -> str:
-    return shlex.join(["git", "-C", str(path.parent), "checkout", "--", path.name])
+def _rows(found: Header, wanted: Header) -> list[tuple[str, tuple[str, ...], str, str]]:
+    """For each value its define and dummies, what is there and what is wanted."""
+    endpoint, thing_name = found.format.values
+    return [
+        (endpoint.define, endpoint.dummies, found.endpoint, wanted.endpoint),
+        (thing_name.define, thing_name.dummies, found.thing_name, wanted.thing_name),
+    ]
+
+
+def _note_of(data: bytes, found: Header, note: Note, wanted: Written) -> Note:
+    """The note for a header that is about to hold the wanted values.
+
+    Originals are the values from before the first write of this tool. Of what it wrote, the note keeps what the header
+    may still hold.
+    """
+    is_ours = note.has_written(found.endpoint, found.thing_name)
+    before = ((note.endpoint, note.thing_name), read_bytes(data, found.format))
+    endpoint, thing_name = (before[not ours][place] for place, ours in enumerate(is_ours))
+    either = [one for one in note.written if found.endpoint == one.endpoint or found.thing_name == one.thing_name]
+    still = note.holders(found.endpoint, found.thing_name) or either
+    return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])))
 
 
 def _read(path: Path) -> bytes:
@@ -290,32 +220,17 @@ def _read(path: Path) -> bytes:
         raise FirmwareError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _parse(path: Path, data: bytes) -> Header:
+def _parse(path: Path, header_format: HeaderFormat, data: bytes) -> Header:
     try:
-        endpoint, thing_name = read_values(data)
+        return Header(path, header_format, *read_values(data, header_format))
     except FirmwareError as error:
-        raise FirmwareError(f"{path} cannot be used: {error}") from error
-    return Header(path, endpoint, thing_name)
+        raise FirmwareError(f"{path} cannot be used: ", error.message) from error
 
 
 def _write(path: Path, data: bytes) -> None:
     """Replace the file in one step, so that a crash leaves the old one or the new one; a symlink stays a symlink."""
     target = path.resolve()
     try:
-        _replace(target, data)
+        replace_file(target, data, target.stat().st_mode & 0o7777)
     except OSError as error:
         raise FirmwareError(f"{path} could not be written: {error.strerror}; it is as it was") from error
-
-
-def _replace(target: Path, data: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(target.stat().st_mode & 0o7777)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The version that an image carries, and whether a device would take it for a newer one.
+"""The version in an image's header, and whether a device takes it for a newer one.
 
-A device judges after it has downloaded and rebooted into the new image, and by rules that differ from what people
-expect of version numbers; an image that it takes for no newer one is thrown away after all that.
+A device compares versions only after it has downloaded the image and rebooted into it, and its rules differ from the
+usual order of versions. An image that it does not take for a newer one is discarded then.
 
 Source: ``struct image_header`` of MCUboot's ``image.h``; ``ota_orchestrator.c`` and the update agent's version function
 of FreeRTOS/iot-reference-arm-corstone3xx; ``ota.c`` of aws/ota-for-aws-iot-embedded-sdk.
@@ -25,7 +25,7 @@ _NONE = "an image without a version"
 _BYTE, _HALF_WORD, _WORD = 0xFF, 0xFFFF, 0xFFFFFFFF
 _HIGHER = "the classic agent takes only a higher version"
 _CORSTONE = (
-    "this firmware compares major, minor and the build number behind the + (not the third number) of the new image "
+    "this firmware compares major, minor and the build number after the + (not the third number) of the new image "
     "with the build number alone of the running one"
 )
 
@@ -44,20 +44,20 @@ class ImageVersion:
 
     @property
     def packed(self) -> int:
-        """What Arm's firmware makes of it: 8 bits major, 8 bits minor, 16 bits build; the revision is lost."""
+        """The number that Arm's firmware compares: 8 bits major, 8 bits minor, 16 bits build; the revision is lost."""
         return self.major << 24 | self.minor << 16 | self.build & _HALF_WORD
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the front of an image says: its version, and how many bytes must follow at least."""
+    """The header at an image's start: its version, and the least size of the whole image."""
 
     version: ImageVersion
     least_bytes: int
 
 
 def find_header(image: ImageFile) -> ImageHeader | None:
-    """The image's MCUboot header; None where it starts with none."""
+    """The image's MCUboot header; None where it has none."""
     if len(image.front) < _HEADER.size:
         return None
     magic, _, header_bytes, _, payload_bytes, _, *numbers = _HEADER.unpack_from(image.front)
@@ -82,11 +82,11 @@ def read_version(text: str, rule: VersionRule) -> ImageVersion:
         major, minor, last = number >> 24, number >> 16 & _BYTE, number & _HALF_WORD
         is_build = rule is VersionRule.CORSTONE
         return ImageVersion(major, minor, 0 if is_build else last, last if is_build else 0)
-    raise FirmwareError(f"{text!r} is no version; write it as 0.0.10+0, or as the number of updatedBy")
+    raise FirmwareError(f"{text!r} is no version; write it as 0.0.10+0, or as the number in updatedBy")
 
 
 def version_words(version: str) -> str:
-    """A version in a sentence: itself, or that the image carries none, as one without an MCUboot header."""
+    """A version in a sentence; an image without an MCUboot header has none."""
     return version or _NONE
 
 
@@ -98,18 +98,18 @@ def _whole_number(text: str) -> int | None:
 
 
 def version_problem(new: ImageVersion, running: ImageVersion | None, rule: VersionRule) -> str | None:
-    """Why the device would not take the new image for a newer one; None where it would, or where that is not known."""
+    """Why the device would not take the new image for a newer one; None where it would, or where that is unknown."""
     if rule is VersionRule.CORSTONE:
         return _corstone_problem(new, running)
     if rule is VersionRule.NONE or running is None or new > running:
         return None
     if new == running:
-        return f"{new} is the version that runs already: {_HIGHER} (it would report rejected: 0x00000010)"
-    return f"{new} is lower than the running {running}: {_HIGHER} (it would report rejected: 0x0000000f)"
+        return f"{new} is the version that runs already: {_HIGHER} (the device would report rejected: 0x00000010)"
+    return f"{new} is lower than the running {running}: {_HIGHER} (the device would report rejected: 0x0000000f)"
 
 
 def next_version(new: ImageVersion, running: ImageVersion | None, rule: VersionRule) -> ImageVersion:
-    """A version near the new image's that the device would take."""
+    """The nearest version to the new image's that the device would take for a newer one."""
     if running and replace(new, build=0) <= replace(running, build=0):
         new = replace(running, revision=running.revision + 1, build=0)
     if rule is not VersionRule.CORSTONE:
@@ -128,5 +128,5 @@ def _corstone_problem(new: ImageVersion, running: ImageVersion | None) -> str | 
     if running.build & _HALF_WORD >= new.packed:
         return f"{new} does not count as higher than the running {running}: {_CORSTONE}"
     if new <= running:
-        return f"{new} is not higher than the running {running}, and would be taken all the same: {_CORSTONE}"
+        return f"{new} is not higher than the running {running}, but the device would take it: {_CORSTONE}"
     return None

@@ -1,19 +1,15 @@
-"""Is this signature this image's, by this key? Answered here, before anything is uploaded.
+"""Signatures: read a signature's file, and prove offline that it is this image's, by this key.
 
-A device that cannot verify a signature says nothing: the job stays in progress and the image is dropped. So the form
-of the signature file, the spelling of the algorithms (AWS accepts any) and the proof itself are checked on this
-side, and a refusal says what the file or the signature is instead.
+A device that cannot verify a signature reports nothing: the job stays in progress and the image is dropped. So the
+form of the file and the proof itself are checked before anything is uploaded, and an error says what the file or the
+signature is instead. The text is copied into the job document unchanged, so a file with anything else in it (the raw
+bytes, a digest, a wrapped text, a web page that was downloaded instead) is refused.
 
-Source: RFC 8017 section 8.1 (RSA-PSS) and 8.2 (PKCS#1 v1.5); RFC 3279 section 2.2.3 (ECDSA-Sig-Value);
-FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cmake`` (openssl's longest salt).
+The hash is always SHA-256. SHA-1 is tried only to name the mistake in a signature that was made with it.
 
-
-Read the file that holds an image's signature: base64 text in one line, as the job document will carry it.
-
-The text is copied into the job document as it stands, so whatever else may be in such a file (the raw bytes, a
-digest, a wrapped text, a web page that was downloaded instead) is refused here with the name of what it is.
-
-Source: RFC 4648 section 4 (base64); RFC 3279 section 2.2.3 (ECDSA-Sig-Value); ``openssl base64 -A``.
+Source: RFC 8017 section 8.1 (RSA-PSS) and 8.2 (PKCS#1 v1.5); RFC 3279 section 2.2.3 (ECDSA-Sig-Value); RFC 4648
+section 4 (base64); FreeRTOS/iot-reference-arm-corstone3xx ``GenerateAWSUpdateDigestAndSignature.cmake`` (openssl's
+longest salt).
 """
 
 from __future__ import annotations
@@ -22,8 +18,7 @@ import base64
 import binascii
 import os
 import re
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,258 +31,19 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from ota.errors import SignatureError
 from ota.image_files import ImageFile
-from ota.profiles import Padding
+from ota.messages import Shell, Text, message, shell
+from ota.profiles import HASH_ALGORITHM, Padding
 
-# What the job document's key can be made of: sig-<hash>-<algorithm>, in lower case, and nothing else is known there.
-HASH_ALGORITHMS = ("SHA256", "SHA1")
-SIGNATURE_ALGORITHMS = ("RSA", "ECDSA")
-_HASHES: dict[str, type[SHA256] | type[SHA1]] = {"SHA256": SHA256, "SHA1": SHA1}
+# The device's hash first; the others tell what a wrong signature was made with.
+_HASHES: dict[str, SHA256 | SHA1] = {HASH_ALGORITHM: SHA256(), "SHA1": SHA1()}  # noqa: S303 - to name a mistake
 # What the firmware verifies with: Arm's build signs with either, and AWS's ports take P-256 alone.
 _CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
-_OPENSSL = {
-    Padding.PSS: "openssl pkeyutl -sign -pkeyopt digest:sha256 -pkeyopt rsa_padding_mode:pss "
-    "-pkeyopt rsa_mgf1_md:sha256",
-    Padding.PKCS1: "openssl dgst -sha256 -sign",
+_PSS_WORDS = ("digest:sha256", "rsa_padding_mode:pss", "rsa_mgf1_md:sha256")
+_SIGN = {
+    Padding.PSS: shell("openssl", "pkeyutl", "-sign", *(word for one in _PSS_WORDS for word in ("-pkeyopt", one))),
+    Padding.PKCS1: shell("openssl", "dgst", "-sha256", "-sign"),
 }
-
-
-class WrongKeyKind(SignatureError):
-    """The public key is of another kind than ``signature_algorithm`` says."""
-
-
-class WrongCurve(SignatureError):
-    """The public key is an elliptic one on a curve that no firmware here verifies with."""
-
-
-class WrongSigning(SignatureError):
-    """The signature is this key's and of this image, but padded or hashed in another way than the device takes."""
-
-
-@dataclass(frozen=True)
-class Proof:
-    """How a signature was proven.
-
-    Attributes:
-        key: kind and size of the public key: "RSA-3072", "EC secp256r1".
-        padding: "PSS" or "PKCS#1 v1.5" for RSA, None for ECDSA.
-        salt_length_bytes: the salt that was signed with, None where there is none.
-        hash_algorithm: "SHA256" or "SHA1".
-    """
-
-    key: str
-    padding: str | None
-    salt_length_bytes: int | None
-    hash_algorithm: str
-
-    def __str__(self) -> str:
-        salt = "" if self.salt_length_bytes is None else f" with {self.salt_length_bytes} bytes of salt"
-        padding_ = f", {self.padding}{salt}" if self.padding else ""
-        return f"{self.key}{padding_}, {self.hash_algorithm}"
-
-
-def check_algorithms(hash_algorithm: str, signature_algorithm: str) -> None:
-    """Accept only the spellings that give a job document which a device can read.
-
-    Raises:
-        SignatureError: another spelling or algorithm, with the right one.
-    """
-    problems = [
-        *_spelling_problems("hash_algorithm", hash_algorithm, HASH_ALGORITHMS),
-        *_spelling_problems("signature_algorithm", signature_algorithm, SIGNATURE_ALGORITHMS),
-    ]
-    if problems:
-        raise SignatureError("\n".join(problems))
-
-
-def verify_signature(
-    image: ImageFile,
-    signature_text: str,
-    public_key_path: Path,
-    *,
-    signature_algorithm: str,
-    hash_algorithm: str,
-    rsa_padding: Padding = Padding.PSS,
-) -> Proof:
-    """Prove that the base64 text is a signature of the whole image by this public key.
-
-    RSA means ``rsa_padding``: PSS with any salt length and MGF1 of the same hash, or PKCS#1 v1.5. ECDSA means a DER
-    signature. The key file is a PEM public key, or a PEM certificate.
-
-    Raises:
-        WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
-        WrongCurve: the key is an elliptic one, but neither on P-256 nor on P-384.
-        WrongSigning: the key signed this image, but with other padding or another hash.
-        SignatureError: it is not, with what it is instead as far as that can be told; or the key cannot be used.
-    """
-    check_algorithms(hash_algorithm, signature_algorithm)
-    key = _public_key(public_key_path)
-    signature = decode_signature(signature_text)
-    if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
-        return _prove_rsa(key, signature, image, hash_algorithm, rsa_padding)
-    if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
-        return _prove_ecdsa(key, signature, image, hash_algorithm)
-    raise WrongKeyKind(
-        f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
-    )
-
-
-def is_key_pair(private_key_path: Path, public_key_path: Path) -> bool:
-    """Whether both files can be read, and the private key is that of the public key or certificate."""
-    try:
-        private = load_pem_private_key(private_key_path.read_bytes(), password=None)
-        public = _public_key(public_key_path)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SignatureError):
-        return False
-    return private.public_key() == public
-
-
-def is_rsa_key(public_key_path: Path) -> bool:
-    """Whether this public key, or this certificate's, is an RSA key.
-
-    Raises:
-        SignatureError: the file cannot be read or holds no public key.
-    """
-    return isinstance(_public_key(public_key_path), rsa.RSAPublicKey)
-
-
-def _spelling_problems(setting: str, value: str, known: tuple[str, ...]) -> Iterator[str]:
-    if value in known:
-        return
-    plain = "".join(character for character in value.upper() if character.isalnum())
-    meant = {"EC": "ECDSA", "RSAPSS": "RSA", "SHA2": "SHA256"}.get(plain, plain)
-    advice = f"write {meant}" if meant in known else f"use {' or '.join(known)}"
-    yield f"{setting} is {value!r}, which no device knows; {advice}"
-
-
-def _public_key(path: Path) -> types.PublicKeyTypes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise SignatureError(f"the public key {path} cannot be read: {error.strerror}") from error
-    if b"PRIVATE KEY" in data:
-        raise SignatureError(
-            f"{path} holds a private key; name the public one, made by: "
-            f"openssl pkey -in {shlex.quote(str(path))} -pubout -out public_key.pem"
-        )
-    try:
-        if b"-----BEGIN CERTIFICATE-----" in data:
-            return load_pem_x509_certificate(data).public_key()
-        return load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{path} is no public key in PEM form, nor a certificate") from error
-
-
-def _prove_rsa(
-    key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, hash_algorithm: str, rsa_padding: Padding
-) -> Proof:
-    key_bytes = (key.key_size + 7) // 8
-    if len(signature) != key_bytes:
-        raise SignatureError(
-            f"the signature of {image.path} has {len(signature)} bytes, one by {_key_name(key)} has {key_bytes}: "
-            f"another key signed it"
-        )
-    digest = image.digest(hash_algorithm)
-    hash_ = _HASHES[hash_algorithm]()
-    if rsa_padding is Padding.PKCS1 and _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_):
-        return Proof(_key_name(key), rsa_padding.value, None, hash_algorithm)
-    if rsa_padding is Padding.PSS and _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
-        salt_length_bytes = _salt_length(key, signature, digest, hash_)
-        return Proof(_key_name(key), rsa_padding.value, salt_length_bytes, hash_algorithm)
-    raise _rsa_failure(key, signature, image, hash_algorithm, rsa_padding)
-
-
-def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile, hash_algorithm: str) -> Proof:
-    if key.curve.name not in _CURVES:
-        raise WrongCurve(
-            f"the signing key is {_key_name(key)}, and firmware verifies with P-256 (prime256v1, the same as "
-            "secp256r1) or P-384 only; sign with a new key, whose public half goes into the firmware"
-        )
-    for name in (hash_algorithm, *HASH_ALGORITHMS):
-        if _is_ecdsa(key, signature, image.digest(name), _HASHES[name]()):
-            break
-    else:
-        raise SignatureError(_not_its_signature(image.path, _key_name(key)))
-    if name != hash_algorithm:
-        raise WrongSigning(_other_hash(image.path, name, hash_algorithm))
-    return Proof(_key_name(key), None, None, hash_algorithm)
-
-
-def _rsa_failure(
-    key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, hash_algorithm: str, rsa_padding: Padding
-) -> SignatureError:
-    """What the signature is instead; every padding and hash that a signer may have used is tried."""
-    for name in HASH_ALGORITHMS:
-        found = _padding_of(key, signature, image.digest(name), _HASHES[name]())
-        if found is rsa_padding:
-            return WrongSigning(_other_hash(image.path, name, hash_algorithm))
-        if found is not None:
-            return WrongSigning(
-                f"the signature of {image.path} is {found.value} ({name}), the device wants {rsa_padding.value}; "
-                f"sign with {_OPENSSL[rsa_padding]}"
-            )
-    digest, hash_ = image.digest(hash_algorithm), _HASHES[hash_algorithm]()
-    for mask in HASH_ALGORITHMS:
-        if _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(_HASHES[mask]()), padding.PSS.AUTO), hash_):
-            return WrongSigning(
-                f"the signature of {image.path} is PSS with a mask (MGF1) made by {mask}, the device wants "
-                f"{hash_algorithm}; sign with {_OPENSSL[rsa_padding]}"
-            )
-    return SignatureError(_not_its_signature(image.path, _key_name(key)))
-
-
-def _padding_of(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> Padding | None:
-    if _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
-        return Padding.PSS
-    return Padding.PKCS1 if _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_) else None
-
-
-def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm, salt: object) -> bool:
-    return _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(hash_), salt), hash_)  # type: ignore[arg-type]
-
-
-def _is_rsa(
-    key: rsa.RSAPublicKey, signature: bytes, digest: bytes, pad: padding.AsymmetricPadding, hash_: HashAlgorithm
-) -> bool:
-    try:
-        key.verify(signature, digest, pad, utils.Prehashed(hash_))
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _is_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> bool:
-    try:
-        key.verify(signature, digest, ec.ECDSA(utils.Prehashed(hash_)))
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _salt_length(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> int:
-    """Found by trying, the two usual lengths first: the library verifies any salt but does not say which it met."""
-    longest = padding.calculate_max_pss_salt_length(key, hash_)
-    lengths: tuple[int, ...] = (longest, hash_.digest_size, *range(longest))
-    return next(length for length in lengths if _is_pss(key, signature, digest, hash_, length))
-
-
-def _key_name(key: types.PublicKeyTypes) -> str:
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA-{key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    return type(key).__name__.removesuffix("PublicKey")
-
-
-def _not_its_signature(image_path: Path, key_name: str) -> str:
-    return (
-        f"the signature is not one of {image_path} by this {key_name} key: the image was changed after it was signed, "
-        "or another key signed it; build again, and check that the public key belongs to the build's private key"
-    )
-
-
-def _other_hash(image_path: Path, found: str, wanted: str) -> str:
-    return f"the signature of {image_path} was made with {found}, the device wants {wanted}; sign with {wanted}"
-
+_BASE64 = shell("openssl", "base64", "-A")
 
 # RSA-2048, RSA-3072, RSA-4096.
 RSA_SIGNATURE_BYTES = (256, 384, 512)
@@ -302,23 +58,58 @@ _KNOWN_LENGTHS = {
     128: "RSA-1024 is not used",
 }
 _HEX = rb"\s*(?:[^\s=]+=\s*)?(?:[0-9A-Fa-f]{2}[:\s]*){16,}\Z"
-# What a file may be instead, the sharper guesses first, and what to do about it.
-_LOOKS: tuple[tuple[Callable[[bytes], object], str], ...] = (
+# What a file may be instead, the more specific first, and what to do about it.
+_LOOKS: tuple[tuple[Callable[[bytes], object], Text], ...] = (
     (lambda data: not data.strip(), "it is empty; build again"),
     (re.compile(rb".*-----BEGIN ", re.DOTALL).match, "it holds a PEM (a key or a certificate)"),
     (re.compile(rb"\s*<").match, "it holds a web page or XML; download the file itself"),
     (re.compile(rb"\s*[{\[]").match, "it holds JSON; save the signature alone"),
     (re.compile(rb"\xff\xfe|\xfe\xff|\xef\xbb\xbf").match, "it starts with a byte order mark; save it as ASCII"),
-    (re.compile(rb"[^\t\n\r -~]").search, "it holds raw bytes; write them as text with: openssl base64 -A"),
-    (re.compile(_HEX).match, "it is hexadecimal; write it as text with: xxd -r -p | openssl base64 -A"),
-    (re.compile(rb"\S\s+\S").search, "it has spaces or line breaks inside; write it with: openssl base64 -A"),
+    (re.compile(rb"[^\t\n\r -~]").search, message("it holds raw bytes; write them as text with: ", _BASE64)),
+    (
+        re.compile(_HEX).match,
+        message("it is hexadecimal; write it as text with: ", Shell(f"xxd -r -p | {_BASE64.line}")),
+    ),
+    (re.compile(rb"\S\s+\S").search, message("it has spaces or line breaks inside; write it with: ", _BASE64)),
     (re.compile(rb"\s*[A-Za-z0-9+/]*[-_]").match, "it has - or _, as in URLs, where base64 has + and /"),
 )
 
 
+class WrongKeyKind(SignatureError):
+    """The public key's kind is not the one that ``signature_algorithm`` names."""
+
+
+class WrongCurve(SignatureError):
+    """The public key is an elliptic one on a curve that no known firmware verifies with."""
+
+
+class WrongSigning(SignatureError):
+    """The signature is this key's and of this image, but with another padding or hash than the device verifies."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How a signature was proven.
+
+    Attributes:
+        key: kind and size of the public key: "RSA-3072", "EC secp256r1".
+        padding: "PSS" or "PKCS#1 v1.5" for RSA, None for ECDSA.
+        salt_length_bytes: the length of the signature's salt, None where there is none.
+    """
+
+    key: str
+    padding: str | None = None
+    salt_length_bytes: int | None = None
+
+    def __str__(self) -> str:
+        salt = "" if self.salt_length_bytes is None else f" with {self.salt_length_bytes} bytes of salt"
+        padding_ = f", {self.padding}{salt}" if self.padding else ""
+        return f"{self.key}{padding_}, {HASH_ALGORITHM}"
+
+
 @dataclass(frozen=True)
 class SignatureFile:
-    """What one reading of a signature's file gave.
+    """One reading of a signature's file.
 
     Attributes:
         path: the file.
@@ -350,22 +141,22 @@ def signature_text(file: SignatureFile) -> str:
     The text stands for 256, 384 or 512 bytes (RSA) or a DER pair of numbers of P-256 or P-384 (ECDSA).
 
     Raises:
-        SignatureError: the file holds something else; says what, as far as it can be told.
+        SignatureError: the file holds something else; says what, where that can be told.
     """
-    path, data = file.path, file.data
-    for is_so, what in _LOOKS:
-        if is_so(data):
-            raise SignatureError(f"{path} is not a signature in base64: {what}")
-    text = data.decode("ascii").strip()
+    start = f"{file.path} is not a signature in base64: "
+    for matches, what in _LOOKS:
+        if matches(file.data):
+            raise SignatureError(start, what)
+    text = file.data.decode("ascii").strip()
     try:
         decode_signature(text)
     except SignatureError as error:
-        raise SignatureError(f"{path} is not a signature in base64: {error}") from error
+        raise SignatureError(start, error.message) from error
     return text
 
 
 def holds_raw_bytes(file: SignatureFile) -> bool:
-    """Whether the file holds a signature's bytes as they are, where their base64 text belongs."""
+    """Whether the file holds a signature's bytes in place of their base64 text."""
     try:
         decode_signature(base64.b64encode(file.data).decode("ascii"))
     except SignatureError:
@@ -377,22 +168,189 @@ def decode_signature(signature_text: str) -> bytes:
     """The bytes that a signature's base64 text stands for.
 
     Raises:
-        SignatureError: not base64, or not as long as any signature that a device verifies.
+        SignatureError: not base64, or not the length of a signature that a device verifies.
     """
     try:
         signature = base64.b64decode(signature_text, validate=True)
     except (binascii.Error, ValueError) as error:
         raise SignatureError(f"its {len(signature_text)} characters are not valid base64") from error
-    if len(signature) not in RSA_SIGNATURE_BYTES and not _is_ecdsa_text(signature):
+    if len(signature) not in RSA_SIGNATURE_BYTES and not _is_ecdsa_signature(signature):
         hint = _KNOWN_LENGTHS.get(len(signature), "no RSA or ECDSA signature looks so")
         raise SignatureError(f"it stands for {len(signature)} bytes; {hint}")
     return signature
 
 
-def _is_ecdsa_text(signature: bytes) -> bool:
+def verify_signature(
+    image: ImageFile,
+    signature_text: str,
+    public_key_path: Path,
+    *,
+    signature_algorithm: str,
+    rsa_padding: Padding = Padding.PSS,
+) -> Proof:
+    """Prove that the base64 text is a signature of the whole image by this public key.
+
+    RSA means ``rsa_padding``: PSS with any salt length and MGF1 of the same hash, or PKCS#1 v1.5. ECDSA means a DER
+    signature. The key file is a PEM public key, or a PEM certificate.
+
+    Raises:
+        WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
+        WrongCurve: the key is an elliptic one, but neither on P-256 nor on P-384.
+        WrongSigning: the key signed this image, but with other padding or another hash.
+        SignatureError: it is not, with what it is instead where that can be told; or the key cannot be used.
+    """
+    key = _public_key(public_key_path)
+    signature = decode_signature(signature_text)
+    if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
+        return _prove_rsa(key, signature, image, rsa_padding)
+    if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
+        return _prove_ecdsa(key, signature, image)
+    raise WrongKeyKind(
+        f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
+    )
+
+
+def is_key_pair(private_key_path: Path, public_key_path: Path) -> bool:
+    """Whether both files can be read, and the private key is that of the public key or certificate."""
+    try:
+        private = load_pem_private_key(private_key_path.read_bytes(), password=None)
+        public = _public_key(public_key_path)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, SignatureError):
+        return False
+    return private.public_key() == public
+
+
+def is_rsa_key(public_key_path: Path) -> bool:
+    """Whether this public key, or this certificate's, is an RSA key.
+
+    Raises:
+        SignatureError: the file cannot be read or holds no public key.
+    """
+    return isinstance(_public_key(public_key_path), rsa.RSAPublicKey)
+
+
+def _public_key(path: Path) -> types.PublicKeyTypes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SignatureError(f"the public key {path} cannot be read: {error.strerror}") from error
+    if b"PRIVATE KEY" in data:
+        publish = shell("openssl", "pkey", "-in", path, "-pubout", "-out", "public_key.pem")
+        raise SignatureError(f"{path} holds a private key; name the public one, made by: ", publish)
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return load_pem_x509_certificate(data).public_key()
+        return load_pem_public_key(data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise SignatureError(f"{path} is no public key in PEM form, nor a certificate") from error
+
+
+def _prove_rsa(key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, rsa_padding: Padding) -> Proof:
+    key_bytes, name = (key.key_size + 7) // 8, _key_name(key)
+    if len(signature) != key_bytes:
+        raise SignatureError(
+            f"the signature of {image.path} has {len(signature)} bytes, one by {name} has {key_bytes}: "
+            f"another key signed it"
+        )
+    digest, hash_ = image.digest(HASH_ALGORITHM), _HASHES[HASH_ALGORITHM]
+    if _padding_of(key, signature, digest, hash_) is not rsa_padding:
+        raise _rsa_failure(key, signature, image, rsa_padding)
+    salt_length_bytes = _salt_length(key, signature, digest, hash_) if rsa_padding is Padding.PSS else None
+    return Proof(name, rsa_padding.value, salt_length_bytes)
+
+
+def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile) -> Proof:
+    if key.curve.name not in _CURVES:
+        raise WrongCurve(
+            f"the signing key is {_key_name(key)}, and firmware verifies with P-256 (prime256v1, the same as "
+            "secp256r1) or P-384 only; sign with a new key, whose public half goes into the firmware"
+        )
+    matching = (name for name, hash_ in _HASHES.items() if _is_ecdsa(key, signature, image.digest(name), hash_))
+    found = next(matching, None)
+    if found is None:
+        raise SignatureError(_not_its_signature(image.path, _key_name(key)))
+    if found != HASH_ALGORITHM:
+        raise WrongSigning(_other_hash(image.path, found))
+    return Proof(_key_name(key))
+
+
+def _rsa_failure(key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, rsa_padding: Padding) -> SignatureError:
+    """What the signature is instead; every padding and hash that a signer may have used is tried."""
+    start, sign = f"the signature of {image.path} is ", _SIGN[rsa_padding]
+    for name, hash_ in _HASHES.items():
+        found = _padding_of(key, signature, image.digest(name), hash_)
+        if found is rsa_padding:
+            return WrongSigning(_other_hash(image.path, name))
+        if found is not None:
+            wanted = f"{start}{found.value} ({name}), the device wants {rsa_padding.value}; sign with "
+            return WrongSigning(wanted, sign)
+    digest, hash_ = image.digest(HASH_ALGORITHM), _HASHES[HASH_ALGORITHM]
+    for name, mask in _HASHES.items():
+        if _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(mask), padding.PSS.AUTO), hash_):
+            wanted = f"PSS with a mask (MGF1) made by {name}, the device wants {HASH_ALGORITHM}; sign with "
+            return WrongSigning(f"{start}{wanted}", sign)
+    return SignatureError(_not_its_signature(image.path, _key_name(key)))
+
+
+def _padding_of(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> Padding | None:
+    if _is_pss(key, signature, digest, hash_, padding.PSS.AUTO):
+        return Padding.PSS
+    return Padding.PKCS1 if _is_rsa(key, signature, digest, padding.PKCS1v15(), hash_) else None
+
+
+def _is_pss(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm, salt: object) -> bool:
+    return _is_rsa(key, signature, digest, padding.PSS(padding.MGF1(hash_), salt), hash_)  # type: ignore[arg-type]
+
+
+def _is_rsa(
+    key: rsa.RSAPublicKey, signature: bytes, digest: bytes, pad: padding.AsymmetricPadding, hash_: HashAlgorithm
+) -> bool:
+    try:
+        key.verify(signature, digest, pad, utils.Prehashed(hash_))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> bool:
+    try:
+        key.verify(signature, digest, ec.ECDSA(utils.Prehashed(hash_)))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_ecdsa_signature(signature: bytes) -> bool:
     try:
         number_bytes = (max(decode_dss_signature(signature)).bit_length() + 7) // 8
     except ValueError:
         return False
     # A few leading zero bytes happen; many never do.
     return any(size - 4 < number_bytes <= size for size in EC_NUMBER_BYTES)
+
+
+def _salt_length(key: rsa.RSAPublicKey, signature: bytes, digest: bytes, hash_: HashAlgorithm) -> int:
+    """Found by trying, the two usual lengths first: the library verifies any salt but does not return its length."""
+    longest = padding.calculate_max_pss_salt_length(key, hash_)
+    lengths: tuple[int, ...] = (longest, hash_.digest_size, *range(longest))
+    return next(length for length in lengths if _is_pss(key, signature, digest, hash_, length))
+
+
+def _key_name(key: types.PublicKeyTypes) -> str:
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {key.curve.name}"
+    return type(key).__name__.removesuffix("PublicKey")
+
+
+def _not_its_signature(image_path: Path, key_name: str) -> str:
+    return (
+        f"the signature is not one of {image_path} by this {key_name} key: the image was changed after it was signed, "
+        "or another key signed it; build again, and check that the public key belongs to the build's private key"
+    )
+
+
+def _other_hash(image_path: Path, found: str) -> str:
+    wanted = HASH_ALGORITHM
+    return f"the signature of {image_path} was made with {found}, the device wants {wanted}; sign with {wanted}"

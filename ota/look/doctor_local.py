@@ -1,4 +1,4 @@
-"""What this machine lacks: files of the device's identity, tools of the build, a signature that the device will take.
+"""The doctor's checks of this computer: the device's files, the build's tools, the image and its signature.
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx ``tools/scripts/build.sh`` for the tools that a build calls;
 ``ota/firmware/verify.py`` for image and signature.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
@@ -22,13 +21,15 @@ from ota.firmware import builds
 from ota.firmware.tree import check_application, has_firmware_tree, list_applications, missing_tree_text
 from ota.firmware.verify import verify
 from ota.keys import folder_open_to_others, is_readable_by_others
+from ota.messages import AnyCommand, Remedy, command, shell
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
 
 CERTIFICATE_ENDS_SOON = timedelta(days=30)
 FIRMWARE_URL = "https://github.com/FreeRTOS/iot-reference-arm-corstone3xx.git"
-# A program that a build script may call, and the package that has it.
+EXAMPLE_APPLICATION = "keyword-detection"
+# A program that a build script may call, and the package that contains it.
 PACKAGES = {
     "openssl": "openssl",
     "cmake": "cmake",
@@ -42,7 +43,7 @@ COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
 def check_certificate_files(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Whether the certificate file still holds for a while, and nobody else reads or replaces the key."""
+    """Whether the certificate is valid for some time, and nobody else can read or replace the private key."""
     local = find_certificate_file(settings.certificate_path)
     if local is None:
         yield ok("files", f"no certificate at {settings.certificate_path} yet")
@@ -50,26 +51,26 @@ def check_certificate_files(settings: Settings, now: datetime) -> Iterator[Findi
         yield _end_of(settings.certificate_path, _not_after(local.pem), now)
     key_path = settings.private_key_path
     if key_path.is_file() and is_readable_by_others(key_path):
-        yield warning("files", f"others can read the private key {key_path}", f"chmod 600 {shlex.quote(str(key_path))}")
+        yield warning("files", f"others can read the private key {key_path}", shell("chmod", "600", key_path))
     if folder := folder_open_to_others(key_path):
         said = f"others can replace the files in {folder}, which leads to the private key"
-        yield warning("files", said, f"chmod go-w {shlex.quote(str(folder))}")
+        yield warning("files", said, shell("chmod", "go-w", folder))
 
 
 def check_build(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the firmware tree, its build script and the programs that it calls are here."""
+    """Whether the firmware tree, its build script and the programs that it calls are on this computer."""
     if settings.skip_build:
         yield ok("build", "skipped, as skip_build says")
         return
     script = settings.build_script_path
     if not has_firmware_tree(settings.firmware_root):
-        yield fatal("build", missing_tree_text(settings.firmware_root), _firmware_command(settings.firmware_root))
+        yield fatal("build", missing_tree_text(settings.firmware_root), _firmware_remedy(settings.firmware_root))
         return
     try:
-        check_application(settings.firmware_root, settings.require_application())
+        check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
         builds.check_script(script)
     except OtaError as error:
-        yield fatal("build", str(error), error.remedy or _build_command(settings))
+        yield fatal("build", error.message, error.remedy or _build_remedy(settings))
         return
     missing = [tool for tool in tools_of(script.read_text(errors="replace")) if not _has(tool, environ)]
     for tool in missing:
@@ -79,10 +80,10 @@ def check_build(settings: Settings, environ: Mapping[str, str]) -> Iterator[Find
 
 
 def check_image(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """What ``verify`` finds; where a build comes first, what it will make anew is no failure yet."""
+    """The findings of ``verify``; where a build comes first, a mistake that the build fixes is a warning."""
     if not settings.target_application and not settings.is_chosen("ota_binary"):
-        command = "invoke with --target-application keyword-detection all"
-        yield fatal("image", "target_application is not set, and no image is named", command)
+        remedy = command("all", target_application=EXAMPLE_APPLICATION)
+        yield fatal("image", "target_application is not set, and no image is named", remedy)
         return
     if not settings.image_path.is_file() and not settings.skip_build:
         yield ok("image", "none yet: the build makes it")
@@ -90,56 +91,61 @@ def check_image(settings: Settings, now: datetime) -> Iterator[Finding]:
     findings = verify(settings, now=now)
     mistakes = of_severity(findings, Severity.FATAL)
     for finding in mistakes:
-        # What a build mends is mended by the build that comes first.
-        is_remade = not settings.skip_build and str(finding.command).endswith(" build")
-        yield warning(finding.subject, finding.text, finding.command) if is_remade else finding
+        is_fixed = not settings.skip_build and finding.is_fixed_by("build")
+        yield warning(finding.subject, finding.text, finding.command) if is_fixed else finding
     yield from of_severity(findings, Severity.WARNING)
     if not mistakes:
         yield ok("image", f"{settings.image_path.name} and its signature belong together")
 
 
-def _firmware_command(root: Path) -> str:
-    """What brings the firmware tree here; beside ``root`` where that is a folder with something else in it."""
+def _firmware_remedy(root: Path) -> Remedy:
+    """Clone the firmware tree to ``root``; beside it where ``root`` is a folder with something else in it."""
     if not root.exists():
-        return f"git clone --recursive {FIRMWARE_URL} {shlex.quote(str(root))}"
+        return (_clone(root),)
     beside = root.resolve().parent / PurePosixPath(FIRMWARE_URL).stem
-    take = f"invoke with --firmware-root {shlex.quote(str(beside))} doctor"
-    return take if beside.exists() else f"git clone --recursive {FIRMWARE_URL} {shlex.quote(str(beside))} && {take}"
+    use = command("doctor", firmware_root=str(beside))
+    return (use,) if beside.exists() else (_clone(beside), use)
+
+
+def _clone(path: Path) -> AnyCommand:
+    return shell("git", "clone", "--recursive", FIRMWARE_URL, path)
 
 
 def tools_of(script_text: str) -> tuple[str, ...]:
-    """The programs that a build script calls, of those whose package is known; comments do not count."""
+    """The programs in ``PACKAGES`` that a build script calls; comments do not count."""
     code = COMMENT.sub("", script_text)
     named = [tool for tool in PACKAGES if re.search(rf"(?<![\w./-]){re.escape(tool)}(?![\w-])", code)]
     return tuple(dict.fromkeys([*ALWAYS_NEEDED, *named]))
 
 
-def install_command(tool: str, environ: Mapping[str, str]) -> str:
-    """What installs a program: by Homebrew where that is, else by apt."""
-    return f"brew install {tool}" if _has("brew", environ) else f"sudo apt-get install -y {PACKAGES[tool]}"
+def install_command(tool: str, environ: Mapping[str, str]) -> AnyCommand:
+    """The command that installs a program: with Homebrew where it is installed, else with apt."""
+    if _has("brew", environ):
+        return shell("brew", "install", tool)
+    return shell("sudo", "apt-get", "install", "-y", PACKAGES[tool])
 
 
 def _has(tool: str, environ: Mapping[str, str]) -> bool:
     return shutil.which(tool, path=environ.get("PATH", os.defpath)) is not None
 
 
-def _build_command(settings: Settings) -> str:
-    """Name an application or a script that the tree has, else bring back the script that it had."""
+def _build_remedy(settings: Settings) -> AnyCommand:
+    """Name an application or a script that the tree has, else restore the tree's script."""
     root, script = settings.firmware_root, settings.build_script_path
-    known = list_applications(root)
+    known = list_applications(root, settings.profile.header_format)
     if known and settings.target_application not in known:
-        return f"invoke with --target-application {shlex.quote(known[0])} all"
+        return command("all", target_application=known[0])
     others = sorted(root.rglob(script.name))
     if others:
-        return f"invoke with --build-script-path {shlex.quote(str(others[0].relative_to(root)))} build"
-    return f"git -C {shlex.quote(str(root))} checkout -- {shlex.quote(os.path.relpath(script, root))}"
+        return command("build", build_script_path=str(others[0].relative_to(root)))
+    return shell("git", "-C", root, "checkout", "--", os.path.relpath(script, root))
 
 
 def _end_of(path: Path, not_after: datetime, now: datetime) -> Finding:
-    renew = f"mv {shlex.quote(str(path))} {shlex.quote(str(path))}.old"
+    renew = shell("mv", path, f"{path}.old")
     text = f"{path.name} ends on {not_after:%Y-%m-%d}"
     if not_after <= now:
-        return warning("files", f"{text}, which is over: a device that checks it does not connect", renew)
+        return warning("files", f"{text}, which has passed: a device that checks it does not connect", renew)
     if not_after - now < CERTIFICATE_ENDS_SOON:
         return warning("files", f"{text}, which is soon", renew)
     return ok("files", text)

@@ -1,10 +1,9 @@
-"""What a failure code, a status or an errorInfo means and what to do about it; offline, from tables with sources.
+"""Explain a failure code, a status or an errorInfo: what it means and what to do about it, from tables, offline.
 
-Takes what people have at hand: a reason from a job execution's status details, the details themselves as JSON, a line
-of a device's log, what the AWS CLI printed, or only a name.
+The text may be a reason from a job execution's status details, the details themselves as JSON, a line of a device's
+log, what the AWS CLI printed, or only a name.
 
-Source: named in each table of ``ota/firmware/codes.py`` and ``ota/firmware/service_codes.py``; for errorInfo
-``ota/update_failures.py``.
+Source: named in each table of ``ota/firmware/codes/``; for errorInfo ``ota/update_failures.py``.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import difflib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError
-from ota.firmware import codes, service_codes
-from ota.firmware.codes import Code, Table
+from ota.firmware.codes import Code, Table, TableName, read_table, read_tables
+from ota.messages import Message, Text, message
 from ota.update_failures import FAILURES, SOURCE
 
 if TYPE_CHECKING:
@@ -31,7 +30,10 @@ _PROGRESS = re.compile(r"\d+/\d+")
 _ACCEPTED = re.compile(r"accepted\s+v[\d.]+")
 _LAST_SUB_BITS = 24
 _SUB_MASK = 0xFFFFFF
-_NAMED_TABLES = (*codes.TABLES, *service_codes.DEVICE_TABLES, service_codes.CONNACK, service_codes.AWS)
+# Platform statuses and the agent's errors share one range of numbers.
+_NUMBERED = (TableName.PLATFORM, TableName.AGENT, TableName.INTERFACES)
+# A word such as "accepted" in a longer text is no progress, and names of the API are looked for last.
+_NOT_IN_TEXTS = (TableName.PROGRESS, TableName.CONNACK, TableName.AWS)
 
 
 @dataclass(frozen=True)
@@ -40,30 +42,36 @@ class Explanation:
 
     Attributes:
         name: the code by its name.
-        said_by: who says it: "OTA agent".
+        said_by: who reports it: "OTA agent".
         cause: one sentence without a full stop.
         remedy: what to do; empty where nothing has to be done.
-        source: where the meaning is from.
+        source: the document that the meaning is from.
     """
 
     name: str
     said_by: str
     cause: str
-    remedy: str
+    remedy: Text
     source: str
 
     def as_json(self) -> dict[str, Any]:
-        """The explanation as plain values."""
-        return asdict(self)
+        """The explanation as plain values, the commands in it still to be rendered."""
+        return {
+            "name": self.name,
+            "said_by": self.said_by,
+            "cause": self.cause,
+            "remedy": self.remedy,
+            "source": self.source,
+        }
 
-    def __str__(self) -> str:
+    def in_one_line(self) -> Message:
         """Cause and remedy in one line."""
-        remedy = f"; {self.remedy}" if self.remedy else ""
-        return f"{self.name}: {self.cause}{remedy}"
+        remedy = message("; ", self.remedy) if self.remedy else ""
+        return message(f"{self.name}: {self.cause}", remedy)
 
 
 def explain(text: str) -> tuple[Explanation, ...]:
-    """Everything that is known about this text; empty where nothing is. A name may mean two things."""
+    """Every meaning of this text that is known; a name may have two."""
     text = text.strip()
     values = _json_texts(text)
     if values is not None:
@@ -76,8 +84,8 @@ def explain(text: str) -> tuple[Explanation, ...]:
 
 
 def nearest(text: str, count: int = 3) -> tuple[str, ...]:
-    """The known names that are most like this text."""
-    names = {code.name.lower(): code.name for table in _NAMED_TABLES for code in table}
+    """The known names that resemble this text most."""
+    names = {code.name.lower(): code.name for table in read_tables() for code in table}
     close = difflib.get_close_matches(text.strip().lower(), names, n=count, cutoff=0.6)
     return tuple(names[name] for name in close)
 
@@ -94,7 +102,7 @@ def show(report: Report, text: str, *, as_json: bool) -> None:
     for one in () if as_json else found:
         report.say(f"{one.name} ({one.said_by})\n  cause   {one.cause}.")
         if one.remedy:
-            report.say(f"  remedy  {one.remedy}.")
+            report.say(message("  remedy  ", one.remedy, "."))
         report.say(f"  source  {one.source}")
     if not found:
         meant = f" Nearest: {', '.join(close)}." if close else ""
@@ -134,53 +142,62 @@ def _by_number(text: str) -> Iterator[Explanation]:
 
 
 def _by_main_number(number: int, sub_number: int) -> Iterator[Explanation]:
-    """Platform statuses and the agent's errors share one row of numbers; the second number belongs to the first."""
-    for table in (codes.PLATFORM, codes.AGENT, codes.INTERFACES):
+    """The meanings of a number; the second number belongs to the first, and is the port's or the parser's own."""
+    for name in _NUMBERED:
+        table = read_table(name)
         code = table.find_number(number)
         if code is None:
             continue
-        if table is codes.PLATFORM and sub_number:
-            note = f" (the port's own number is 0x{sub_number:06x}; its source says what that is)"
-            code = Code(code.name, code.cause + note, code.remedy)
+        if name is TableName.PLATFORM and sub_number:
+            note = f" (the port's own number is 0x{sub_number:06x}; see the port's source)"
+            code = replace(code, cause=code.cause + note)
         yield _explanation(code, table)
-        parsed = codes.PARSER.find_number(sub_number) if code.name == "OtaErrJobParserError" else None
+        parser = read_table(TableName.PARSER)
+        parsed = parser.find_number(sub_number) if code.name == "OtaErrJobParserError" else None
         if parsed:
-            yield _explanation(parsed, codes.PARSER)
+            yield _explanation(parsed, parser)
 
 
 def _by_whole_name(text: str) -> Iterator[Explanation]:
-    for table in _NAMED_TABLES:
+    for table in read_tables():
         code = table.find_name(text.rstrip("."))
         if code:
             yield _explanation(code, table)
 
 
 def _from_cli(text: str) -> Iterator[Explanation]:
-    match = _CLI.search(text)
-    code = service_codes.AWS.find_name(match["code"]) if match else None
+    match, table = _CLI.search(text), read_table(TableName.AWS)
+    code = table.find_name(match["code"]) if match else None
     if match and code:
-        explained = _explanation(code, service_codes.AWS)
-        yield Explanation(f"{code.name} of {match['operation']}", *list(asdict(explained).values())[1:])
+        yield _explanation(replace(code, name=f"{code.name} of {match['operation']}"), table)
 
 
 def _by_connack(text: str) -> Iterator[Explanation]:
-    match = _CONNACK.search(text)
-    code = service_codes.CONNACK.find_number(int(match[1], 0)) if match else None
+    match, table = _CONNACK.search(text), read_table(TableName.CONNACK)
+    code = table.find_number(int(match[1], 0)) if match else None
     if code:
-        yield _explanation(code, service_codes.CONNACK)
+        yield _explanation(code, table)
 
 
 def _by_detail(text: str) -> Iterator[Explanation]:
     name = "receive" if _PROGRESS.fullmatch(text) else "accepted" if _ACCEPTED.fullmatch(text) else ""
-    code = codes.DETAILS.find_name(name)
+    table = read_table(TableName.PROGRESS)
+    code = table.find_name(name)
     if code:
-        yield _explanation(code, codes.DETAILS)
+        yield _explanation(code, table)
 
 
 def _by_word(text: str) -> Iterator[Explanation]:
-    """Names that stand in a longer text, as they are written."""
-    tables = (codes.AGENT, codes.PLATFORM, codes.PARSER, codes.INTERFACES)
-    for table in (*tables, *service_codes.DEVICE_TABLES):
+    """Names of devices and services in a longer text, in their own case."""
+    return _named_in(text, [name for name in TableName if name not in _NOT_IN_TEXTS])
+
+
+def _by_aws_code(text: str) -> Iterator[Explanation]:
+    return _named_in(text, [TableName.AWS])
+
+
+def _named_in(text: str, names: list[TableName]) -> Iterator[Explanation]:
+    for table in read_tables(names):
         for code in table:
             if re.search(rf"(?<!\w){re.escape(code.name)}(?!\w)", text):
                 yield _explanation(code, table)
@@ -194,15 +211,9 @@ def _by_error_info(text: str) -> Iterator[Explanation]:
         yield Explanation("errorInfo", "OTA update service", cause, failure.advice.rstrip("."), SOURCE)
 
 
-def _by_aws_code(text: str) -> Iterator[Explanation]:
-    for code in service_codes.AWS:
-        if re.search(rf"(?<!\w){re.escape(code.name)}(?!\w)", text):
-            yield _explanation(code, service_codes.AWS)
-
-
 def _explanation(code: Code, table: Table) -> Explanation:
     return Explanation(code.name, table.title, code.cause, code.remedy, table.source)
 
 
-# The surest first; the first that knows something counts.
+# The most specific first; the first that finds a meaning counts.
 _LOOKS = (_by_number, _by_whole_name, _from_cli, _by_connack, _by_detail, _by_word, _by_error_info, _by_aws_code)

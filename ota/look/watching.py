@@ -152,7 +152,7 @@ def why_it_failed(execution: Execution) -> str:
     for text in (json.dumps(told) if told else "", execution.status):
         found = explain(text) if text else ()
         if found:
-            return "\n".join(str(one) for one in found)
+            return "\n".join(str(one.in_one_line()) for one in found)
     return ""
 
 

@@ -14,6 +14,7 @@ from functools import reduce
 from ota.profiles import find_profile
 from ota.settings.formatter import Formatted, format_all, format_text
 from ota.settings.names import NameProblem, path_problem
+from ota.settings.profile_checks import profile_problems
 from ota.settings.readers import split_names
 from ota.settings.references import Filter, Literal, nearest, parse
 from ota.settings.sources import Choice, Sources, choose_all, is_placeholder, source_problems
@@ -139,7 +140,7 @@ def _profile_problems(texts: Mapping[str, str], choices: Mapping[str, Choice]) -
     profile = find_profile(choices["firmware_profile"].raw)
     if profile is None:
         return
-    for name, problem in profile.refusals(texts).items():
+    for name, problem in profile_problems(profile, texts).items():
         choice = choices[name]
         if not choice.raw:
             yield f"{name} is not set with firmware_profile {profile.name}: {problem}"

@@ -182,7 +182,7 @@ def test_refusals_of_others_and_of_earlier_are_not_ours(lamp: DeviceWorld) -> No
 @pytest.mark.parametrize(
     ("place", "code", "status", "words"),
     [
-        (Place.REPORT, "VersionMismatch", "IN_PROGRESS", "somebody else changed the execution first"),
+        (Place.REPORT, "VersionMismatch", "IN_PROGRESS", "something else changed the execution first"),
         (Place.REPORT, "VersionMismatch", "TIMED_OUT", "the job is TIMED_OUT there meanwhile"),
         (Place.BLOCKS, "ETagMismatch", "", "ETag"),
         (Place.BLOCKS, "SomethingNew", "", "the cloud rejects it: SomethingNew, 'words'"),

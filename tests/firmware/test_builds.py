@@ -14,6 +14,7 @@ from ota.errors import FirmwareError
 from ota.firmware.builds import BuildRequest, Image, build_command, ensure_build, find_image, needs_clean, skip_build
 from ota.firmware.tree import header_path
 from ota.outcomes import Outcome, Verb
+from ota.profiles import AWS_CLIENT_CREDENTIAL
 from ota.sandbox.firmware import lay_out
 
 LONG_AGO = 1_000_000_000
@@ -29,12 +30,13 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildRequest:
     Path("certificates").mkdir()
     Path("certificates/lamp.pem.crt").write_text("the certificate")
     Path("certificates/lamp.pem.key").write_text("the key")
-    for path in (header_path(root, "keyword-detection"), Path("certificates/lamp.pem.crt")):
+    for path in (header_path(root, "keyword-detection", AWS_CLIENT_CREDENTIAL), Path("certificates/lamp.pem.crt")):
         os.utime(path, (LONG_AGO, LONG_AGO))
     return BuildRequest(
         firmware_root=Path("firmware"),
         build_script_path=Path("./tools/scripts/build.sh"),
         target_application="keyword-detection",
+        header_format=AWS_CLIENT_CREDENTIAL,
         certificate_path=Path("certificates/lamp.pem.crt"),
         private_key_path=Path("certificates/lamp.pem.key"),
         target_platform="corstone315",
@@ -209,7 +211,7 @@ def test_a_new_signature_of_the_same_image_is_fine(request_: BuildRequest) -> No
 def test_an_image_that_the_build_did_not_renew_for_a_new_header_is_refused(request_: BuildRequest) -> None:
     build(request_)
     write_script(request_, "true")
-    header = header_path(request_.firmware_root, "keyword-detection")
+    header = header_path(request_.firmware_root, "keyword-detection", AWS_CLIENT_CREDENTIAL)
     os.utime(header, (time.time() + 60, time.time() + 60))
     with pytest.raises(FirmwareError, match=r"the header .* is newer than the image .*; set clean_build to true"):
         build(request_)

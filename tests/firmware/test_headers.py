@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
@@ -16,8 +16,12 @@ from hypothesis import strategies as st
 
 from ota.errors import FirmwareError
 from ota.firmware.header_notes import Written, read_notes
-from ota.firmware.headers import Header, ensure_header, find_header, put_back, read_values, set_values
+from ota.firmware.header_texts import read_values, set_values
+from ota.firmware.headers import Header, difference, ensure_header, find_header, put_back
+from ota.messages import Shell
 from ota.outcomes import Verb
+from ota.profiles import AWS_CLIENT_CREDENTIAL as FORMAT
+from ota.profiles import HeaderFormat, HeaderValue
 
 ENDPOINT = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
 OTHER_ENDPOINT = "sandbox-ats.iot.eu-west-1.amazonaws.com"
@@ -51,7 +55,7 @@ def ensure(  # type: ignore[no-untyped-def]
     tree: Path, confirm: Callable[[str], bool] = nobody, name: str = "lamp-1", endpoint: str = ENDPOINT
 ):
     wanted = Written(endpoint, name, OTHER_ACCOUNT if endpoint == OTHER_ENDPOINT else ACCOUNT)
-    return ensure_header(tree, "keyword-detection", wanted, notes_path=notes_of(tree), confirm=confirm)
+    return ensure_header(tree, "keyword-detection", FORMAT, wanted, notes_path=notes_of(tree), confirm=confirm)
 
 
 def notes_of(tree: Path) -> Path:
@@ -60,6 +64,38 @@ def notes_of(tree: Path) -> Path:
 
 def put_back_all(tree: Path, name: str, account: str = "") -> list[tuple[Verb, str]]:
     return [(one.verb, one.detail) for one in put_back(notes_of(tree), name, account or ACCOUNT)]
+
+
+# A second format: another file, other defines, other dummies, another form of line
+
+OTHER_FORMAT = HeaderFormat(
+    path=PurePosixPath("config/demo_config.h"),
+    endpoint=HeaderValue("AWS_IOT_ENDPOINT", ("...insert here...",)),
+    thing_name=HeaderValue("CLIENT_IDENTIFIER", ("testclient",)),
+    line='#define {name} ( "{value}" )',
+)
+
+
+def test_a_second_format_is_a_record_and_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "applications/keyword_detection/config/demo_config.h"
+    path.parent.mkdir(parents=True)
+    before = b'#define CLIENT_IDENTIFIER ("testclient")\n#define  AWS_IOT_ENDPOINT\t(\t"%s" )  // yours\n'
+    path.write_bytes(before % b"...insert here...")
+    header = find_header(tmp_path, "keyword-detection", OTHER_FORMAT)
+    assert header == Header(path, OTHER_FORMAT, "...insert here...", "testclient")
+    wanted = Written(ENDPOINT, "lamp-1", ACCOUNT)
+    outcome = ensure_header(
+        tmp_path, "keyword-detection", OTHER_FORMAT, wanted, notes_path=notes_of(tmp_path), confirm=nobody
+    )
+    assert (outcome.verb, outcome.name) == (Verb.CHANGED, "demo_config.h")
+    assert path.read_bytes() == before.replace(b"testclient", b"lamp-1") % ENDPOINT.encode()
+    assert difference(header, outcome.get()) == (
+        f'-#define AWS_IOT_ENDPOINT ( "...insert here..." )\n+#define AWS_IOT_ENDPOINT ( "{ENDPOINT}" )\n'
+        '-#define CLIENT_IDENTIFIER ( "testclient" )\n+#define CLIENT_IDENTIFIER ( "lamp-1" )'
+    )
+    path.write_text('#define AWS_IOT_ENDPOINT "e"\n#define CLIENT_IDENTIFIER ("n")\n')
+    with pytest.raises(FirmwareError, match=r'line 1 defines AWS_IOT_ENDPOINT, .* write: #define .* \( "" \)$'):
+        find_header(tmp_path, "keyword-detection", OTHER_FORMAT)
 
 
 # Text in, text out
@@ -131,14 +167,14 @@ DEFINE_NAME = b'#define clientcredentialIOT_THING_NAME "%s"'
 )
 def test_only_the_two_values_change(template: bytes) -> None:
     before, after = template % (b"old.endpoint", b"old-name"), template % (ENDPOINT.encode(), b"lamp-1")
-    assert read_values(before) == ("old.endpoint", "old-name")
-    assert set_values(before, ENDPOINT, "lamp-1") == after
+    assert read_values(before, FORMAT) == ("old.endpoint", "old-name")
+    assert set_values(before, FORMAT, (ENDPOINT, "lamp-1")) == after
 
 
 def test_the_defines_may_stand_in_either_order() -> None:
     data = (DEFINE_NAME + b"\n" + DEFINE_ENDPOINT + b"\n") % (b"n", b"a-longer-endpoint")
-    assert read_values(data) == ("a-longer-endpoint", "n")
-    assert set_values(data, "e", "a-longer-name") == (DEFINE_NAME + b"\n" + DEFINE_ENDPOINT + b"\n") % (
+    assert read_values(data, FORMAT) == ("a-longer-endpoint", "n")
+    assert set_values(data, FORMAT, ("e", "a-longer-name")) == (DEFINE_NAME + b"\n" + DEFINE_ENDPOINT + b"\n") % (
         b"a-longer-name",
         b"e",
     )
@@ -183,8 +219,8 @@ def test_every_other_byte_survives(
         second = b"#define clientcredentialIOT_THING_NAME" + gaps[1] + b'"' + thing_name.encode() + b'"' + ends[1]
         return noise[0] + first + noise[1] + second + noise[2]
 
-    assert read_values(header(*old)) == old
-    assert set_values(header(*old), *new) == header(*new)
+    assert read_values(header(*old), FORMAT) == old
+    assert set_values(header(*old), FORMAT, new) == header(*new)
 
 
 @given(
@@ -211,13 +247,13 @@ def test_every_other_byte_survives(
 )
 def test_whatever_the_file_setting_and_setting_back_gives_it_again(data: bytes) -> None:
     try:
-        endpoint, thing_name = read_values(data)
+        endpoint, thing_name = read_values(data, FORMAT)
     except FirmwareError:
         return
-    changed = set_values(data, "e", "n")
-    assert read_values(changed) == ("e", "n")
+    changed = set_values(data, FORMAT, ("e", "n"))
+    assert read_values(changed, FORMAT) == ("e", "n")
     if "\\" not in endpoint + thing_name:
-        assert set_values(changed, endpoint, thing_name) == data
+        assert set_values(changed, FORMAT, (endpoint, thing_name)) == data
 
 
 @pytest.mark.parametrize(
@@ -246,36 +282,43 @@ def test_whatever_the_file_setting_and_setting_back_gives_it_again(data: bytes) 
 )
 def test_a_header_that_cannot_be_used_says_why(data: bytes, words: str) -> None:
     with pytest.raises(FirmwareError, match=words):
-        read_values(data)
+        read_values(data, FORMAT)
     with pytest.raises(FirmwareError, match=words):
-        set_values(data, ENDPOINT, "lamp-1")
+        set_values(data, FORMAT, (ENDPOINT, "lamp-1"))
 
 
 @pytest.mark.parametrize("value", ['lamp"1', "lamp\\1", "lamp\n1", "lämp"])
 def test_a_value_that_would_break_the_string_is_refused(value: str) -> None:
-    with pytest.raises(FirmwareError, match="cannot stand in a C string"):
-        set_values(text().encode(), ENDPOINT, value)
+    with pytest.raises(FirmwareError, match="cannot be in a C string"):
+        set_values(text().encode(), FORMAT, (ENDPOINT, value))
 
 
 def test_a_value_that_is_not_ascii_can_be_shown() -> None:
-    assert read_values(text(thing_name="l\\xe4mp").encode().replace(b"\\xe4", b"\xe4")) == (DUMMY_ENDPOINT, "l\\xe4mp")
+    assert read_values(text(thing_name="l\\xe4mp").encode().replace(b"\\xe4", b"\xe4"), FORMAT) == (
+        DUMMY_ENDPOINT,
+        "l\\xe4mp",
+    )
 
 
 # On disk
 
 
 def test_find_reads_both_values(tree: Path) -> None:
-    assert find_header(tree, "keyword-detection") == Header(tree / HEADER, DUMMY_ENDPOINT, DUMMY_NAME)
+    assert find_header(tree, "keyword-detection", FORMAT) == Header(tree / HEADER, FORMAT, DUMMY_ENDPOINT, DUMMY_NAME)
 
 
 def test_without_a_tree_there_is_no_header(tmp_path: Path) -> None:
-    assert find_header(tmp_path, "keyword-detection") is None
+    assert find_header(tmp_path, "keyword-detection", FORMAT) is None
 
 
 def test_dummies_are_replaced_without_asking(tree: Path) -> None:
     outcome = ensure(tree)
     assert (outcome.verb, outcome.noun, outcome.name) == (Verb.CHANGED, "header", "aws_clientcredential.h")
-    assert outcome.get() == find_header(tree, "keyword-detection") == Header(tree / HEADER, ENDPOINT, "lamp-1")
+    assert (
+        outcome.get()
+        == find_header(tree, "keyword-detection", FORMAT)
+        == Header(tree / HEADER, FORMAT, ENDPOINT, "lamp-1")
+    )
     assert (tree / HEADER).read_text() == text(ENDPOINT, "lamp-1")
 
 
@@ -330,7 +373,8 @@ def test_the_command_that_brings_the_dummies_back_can_be_pasted(tmp_path: Path) 
     path.write_text(text("my.broker", "lamp-9"))
     with pytest.raises(FirmwareError) as error:
         ensure(tree, confirm=lambda _: False)
-    subprocess.run(str(error.value).rpartition("dummies back: ")[2], shell=True, check=True, cwd="/")  # noqa: S602
+    (checkout,) = (piece for piece in error.value.message.pieces if isinstance(piece, Shell))
+    subprocess.run(checkout.line, shell=True, check=True, cwd="/")  # noqa: S602
     assert path.read_text() == text()
 
 
@@ -352,9 +396,9 @@ def test_without_a_tree_it_is_skipped_and_says_where_it_looked(tmp_path: Path) -
 def test_an_unknown_application_is_refused(tree: Path) -> None:
     for call in (
         lambda: ensure_header(
-            tree, "nonesuch", Written(ENDPOINT, "x", ACCOUNT), notes_path=notes_of(tree), confirm=nobody
+            tree, "nonesuch", FORMAT, Written(ENDPOINT, "x", ACCOUNT), notes_path=notes_of(tree), confirm=nobody
         ),
-        lambda: find_header(tree, "x"),
+        lambda: find_header(tree, "x", FORMAT),
     ):
         with pytest.raises(FirmwareError, match="set target_application to one of: keyword-detection"):
             call()
@@ -414,7 +458,7 @@ def test_a_header_that_cannot_be_read_is_named(tree: Path) -> None:
     (tree / HEADER).unlink()
     (tree / HEADER).symlink_to("/proc/self/mem")
     with pytest.raises(FirmwareError, match=r"aws_clientcredential\.h cannot be read: Input/output error"):
-        find_header(tree, "keyword-detection")
+        find_header(tree, "keyword-detection", FORMAT)
 
 
 # What this tool wrote, and what stood there before
@@ -535,7 +579,9 @@ def test_runs_beside_one_another_lose_no_note(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(
-                lambda tree: ensure_header(tree, "keyword-detection", wanted, notes_path=notes_path, confirm=nobody),
+                lambda tree: ensure_header(
+                    tree, "keyword-detection", FORMAT, wanted, notes_path=notes_path, confirm=nobody
+                ),
                 trees,
             )
         )

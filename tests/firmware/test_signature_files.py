@@ -50,7 +50,7 @@ def test_a_signature_is_read_without_the_space_around_it(tmp_path: Path, raw: by
     [
         pytest.param(b"", "it is empty", id="empty"),
         pytest.param(b" \n", "it is empty", id="white space"),
-        pytest.param(RAW, "it holds raw bytes; write them as text with: openssl base64 -A", id="raw RSA"),
+        pytest.param(RAW, "it holds raw bytes; write them as text with: `openssl base64 -A`", id="raw RSA"),
         pytest.param(P256[1], "it holds raw bytes", id="raw ECDSA"),
         pytest.param(HEX, "it is hexadecimal", id="hex"),
         pytest.param(HEX[:512], "it is hexadecimal", id="hex as long as base64 of RSA-3072"),

@@ -17,13 +17,14 @@ import pytest
 from ota import findings as found
 from ota.errors import FirmwareError, SettingsError
 from ota.findings import Finding, Severity
+from ota.firmware import remedies
 from ota.firmware.image_versions import ImageVersion, find_header, next_version, read_version, version_problem
-from ota.firmware.signature_findings import Mending
 from ota.firmware.signatures import holds_raw_bytes, read_signature
 from ota.firmware.tree import image_kind, version_place
 from ota.firmware.verify import verify
 from ota.image_files import read_image
 from ota.jobs import JobFile, job_document, largest_message_bytes, message_bytes
+from ota.messages import PLAIN, command, shell
 from ota.profiles import VersionRule
 from ota.report import Report
 from ota.settings.settings import Settings, load_settings
@@ -88,13 +89,19 @@ def tree(tmp_path: Path, key: Path) -> Tree:
     return Tree(tmp_path, key)
 
 
+def line(finding: Finding) -> str:
+    """The command that fixes it, as one line for the shell."""
+    assert not isinstance(finding.command, str)
+    return PLAIN.remedy(finding.command)
+
+
 # Findings
 
 
 def test_all_is_well_with_a_good_image(tree: Tree) -> None:
     every = verify(tree.settings())
     assert [(one.subject, one.severity, one.command) for one in every] == [
-        (subject, Severity.OK, "") for subject in ("profile", "image", "version", "signature", "proof", "job")
+        (subject, Severity.OK, ()) for subject in ("profile", "image", "version", "signature", "proof", "job")
     ]
 
 
@@ -103,8 +110,8 @@ def test_without_image_and_signature_only_these_are_named(tree: Tree) -> None:
     tree.signature.unlink()
     every = verify(tree.settings())
     assert [(one.subject, one.command) for one in found.of_severity(every, Severity.FATAL)] == [
-        ("image", "invoke build"),
-        ("signature", "invoke build"),
+        ("image", (command("build"),)),
+        ("signature", (command("build"),)),
     ]
     assert len(every) == 3
 
@@ -114,13 +121,13 @@ def test_an_image_that_cannot_be_read_is_named(tree: Tree) -> None:
     tree.image.mkdir()
     one = tree.find("image")
     assert one.severity is Severity.FATAL
-    assert one.text == f"the image {tree.image} cannot be read: Is a directory"
+    assert str(one.text) == f"the image {tree.image} cannot be read: Is a directory"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_image_without_the_right_to_read_is_given_it_back(tree: Tree) -> None:
     tree.image.chmod(0)
-    subprocess.run(tree.find("image").command, shell=True, check=True)  # noqa: S602 - it is a line for the shell
+    subprocess.run(line(tree.find("image")), shell=True, check=True)  # noqa: S602 - it is a line for the shell
     assert tree.find("image").severity is Severity.OK
 
 
@@ -133,45 +140,45 @@ def test_without_a_public_key_the_signature_is_unproven(tree: Tree) -> None:
     tree.public_key.unlink()
     one = tree.find("proof")
     assert one.severity is Severity.WARNING
-    assert one.text.startswith("the signature is not proven, for there is no public key at ")
-    assert one.command == "invoke with --clean-build true build"
+    assert str(one.text).startswith("the signature is not proven, for there is no public key at ")
+    assert line(one) == "invoke with --clean-build true build"
 
 
 def test_without_a_public_key_an_older_signature_is_suspicious(tree: Tree) -> None:
     tree.public_key.unlink()
     os.utime(tree.signature, (0, 0))
     one = tree.find("proof")
-    assert (one.severity, one.command) == (Severity.WARNING, "invoke with --clean-build true build")
-    assert "older than the image" in one.text
+    assert (one.severity, line(one)) == (Severity.WARNING, "invoke with --clean-build true build")
+    assert "older than the image" in str(one.text)
 
 
 def test_a_public_key_that_was_chosen_must_be_there(tree: Tree) -> None:
     one = tree.find("proof", code_signing_public_key="certs/mine.pem")
     assert one.severity is Severity.FATAL
-    assert "mine.pem cannot be read: No such file" in one.text
-    assert one.command == f"invoke with --code-signing-public-key {tree.public_key} verify"
+    assert "mine.pem cannot be read: No such file" in str(one.text)
+    assert line(one) == f"invoke with --code-signing-public-key {tree.public_key} verify"
 
 
 def test_a_key_file_that_is_no_key_is_named_by_the_proof(tree: Tree) -> None:
     tree.public_key.write_text("no key")
-    assert "is no public key in PEM form" in tree.find("proof").text
+    assert "is no public key in PEM form" in str(tree.find("proof").text)
 
 
 def test_an_image_that_no_slot_is_known_for_is_bounded_by_aws(tree: Tree) -> None:
-    assert tree.find("image", firmware_profile="jobs-library").text.endswith(" bytes of 16,777,216")
+    assert str(tree.find("image", firmware_profile="jobs-library").text).endswith(" bytes of 16,777,216")
 
 
 def test_the_classic_agent_s_default_bitmap_is_a_warning(tree: Tree) -> None:
     tree.put(image_bytes(payload=128 * 8 * 4096), pss=False)
     one = tree.find("image", **CLASSIC)
     assert one.severity is Severity.WARNING
-    assert "can track 4,194,304 unless its build raised that (otaconfigMAX_BLOCK_BITMAP_SIZE)" in one.text
+    assert "can track 4,194,304 unless its build raised that (otaconfigMAX_BLOCK_BITMAP_SIZE)" in str(one.text)
 
 
 def test_only_mcuboot_s_firmware_needs_its_header(tree: Tree) -> None:
     tree.put(bytes(3000), pss=False)
     assert tree.find("version", **CLASSIC).severity is Severity.OK
-    assert "no MCUboot header, so its version is not known" in tree.find("version", **CLASSIC).text
+    assert "no MCUboot header, so its version is not known" in str(tree.find("version", **CLASSIC).text)
     assert tree.find("version").severity is Severity.FATAL
 
 
@@ -179,7 +186,7 @@ def test_a_library_leaves_versions_to_the_application(tree: Tree) -> None:
     one = tree.find("version", firmware_profile="jobs-library", running="1.0.0")
     assert (one.severity, one.text) == (
         Severity.OK,
-        "0.0.20+20; whether that is newer is decided by the application alone",
+        "0.0.20+20; only the application decides whether that is newer",
     )
 
 
@@ -189,8 +196,8 @@ def test_a_higher_version_is_said_to_count(tree: Tree) -> None:
 
 def test_a_version_that_stands_nowhere_is_mended_by_a_build(tree: Tree) -> None:
     one = tree.find("version", running="0.0.20+20")
-    assert (one.severity, one.command) == (Severity.WARNING, "invoke build")
-    assert one.text.endswith("; 0.0.21+21 would do")
+    assert (one.severity, line(one)) == (Severity.WARNING, "invoke build")
+    assert str(one.text).endswith("; 0.0.21+21 would do")
 
 
 def certified(tree: Tree, days: int) -> str:
@@ -216,34 +223,35 @@ def test_a_certificate_s_dates_are_judged_as_the_device_does(
     path = certified(tree, 100)
     one = tree.find("certificate", now=NOW + timedelta(days=later_days), code_signing_public_key=path, **values)
     assert one.severity is severity
-    assert words in one.text
+    assert words in str(one.text)
     assert tree.find("proof", code_signing_public_key=path, **values).severity is Severity.OK
     if severity is not Severity.OK:
-        assert one.command == ""
-        assert "make a new one for the same key, where its private key is" in one.text
+        assert line(one) == ""
+        assert "make a new one for the same key, where its private key is" in str(one.text)
 
 
 def test_the_classic_agent_wants_a_certificate_and_not_a_bare_key(tree: Tree) -> None:
     tree.put(image_bytes(), pss=False)
     one = tree.find("certificate", **CLASSIC)
-    assert (one.severity, one.command) == (Severity.WARNING, "")
-    assert one.text.endswith("; name a copy of that certificate in code_signing_public_key")
+    assert (one.severity, line(one)) == (Severity.WARNING, "")
+    assert str(one.text).endswith("; name a copy of that certificate in code_signing_public_key")
 
 
 def test_the_longest_of_two_names_is_the_one_to_shorten(tree: Tree) -> None:
     values = {"firmware_profile": "jobs-library", "image_file_name": "f" * 1900}
     one = tree.find("job", **values)
-    assert (one.severity, one.command) == (Severity.FATAL, "invoke with --image-file-name firmware.bin verify")
+    assert (one.severity, line(one)) == (Severity.FATAL, "invoke with --image-file-name firmware.bin verify")
 
 
 def test_where_no_buffer_is_known_the_length_is_told_alone(tree: Tree) -> None:
     tree.put(image_bytes(), pss=False)
-    assert re.fullmatch(r"the message with the job has at most \d+ bytes", tree.find("job", **CLASSIC).text)
+    assert re.fullmatch(r"the message with the job has at most \d+ bytes", str(tree.find("job", **CLASSIC).text))
 
 
 def test_a_failure_s_text_has_each_command_under_its_sentence() -> None:
-    text = found.failure_text([found.fatal("image", "is gone", "invoke build"), found.warning("proof", "is not there")])
-    assert text == "image: is gone\n  mend it with: `invoke build`\nproof: is not there"
+    steps = (shell("mv", "a", "b"), command("build"))
+    text = found.failure_text([found.fatal("image", "is gone", steps), found.warning("proof", "is not there")])
+    assert str(text) == "image: is gone\n  fix it with: `mv a b` && `invoke build`\nproof: is not there"
 
 
 # The screen
@@ -259,11 +267,11 @@ def test_on_a_terminal_sentences_wrap_and_commands_stay_whole(monkeypatch: pytes
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    out, command = Terminal(), "invoke with " + "--clean-build true " * 10 + "build"
-    Report(out).findings([found.fatal("proof", "word " * 40 + "end", command), found.ok("job", "short")])
+    out, fix = Terminal(), shell("mv", "a" * 100, "b" * 100)
+    Report(out).findings([found.fatal("proof", "word " * 40 + "end", fix), found.ok("job", "short")])
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
-    assert f"         {command}" in lines
-    sentences = [line for line in lines if "invoke" not in line]
+    assert f"         {fix.line}" in lines
+    sentences = [line for line in lines if fix.line not in line]
     assert max(len(line.rstrip()) for line in sentences) <= columns
     assert lines[0].startswith("fatal    proof        word")
     assert lines[1].startswith(" " * 22 + "word")
@@ -314,7 +322,7 @@ def test_a_number_too_large_is_no_version() -> None:
         (V(0, 0, 20, 20), V(0, 0, 10, 20), CORSTONE, "does not count as higher"),
         (V(0, 0, 20, 20), V(0, 0, 10, 0x10000 + 19), CORSTONE, None),
         (V(0, 1, 0, 0), V(0, 0, 9, 65535), CORSTONE, None),
-        (V(0, 1, 0, 0), V(1, 0, 0, 5), CORSTONE, "and would be taken all the same"),
+        (V(0, 1, 0, 0), V(1, 0, 0, 5), CORSTONE, "but the device would take it"),
         (V(0, 0, 20, 0x10000), None, CORSTONE, "counts as 0"),
         # The classic agent's: the whole version.
         (V(0, 9, 3, 0), V(0, 9, 2, 0), HIGHER, None),
@@ -432,8 +440,8 @@ def test_an_indented_version_is_raised_where_it_stands(tree: Tree) -> None:
     path = tree.root / "applications/app/CMakeLists.txt"
     path.parent.mkdir(parents=True)
     path.write_text('if(GNU)\n    set(MCUBOOT_IMAGE_VERSION_NS_UPDATE "0.0.20+0" CACHE STRING "")\nendif()\n')
-    command = Mending(tree.settings()).raise_version(V(0, 0, 20, 20))
-    subprocess.run(["bash", "-c", f"invoke() {{ :; }}; {command}"], check=True)
+    fix = PLAIN.remedy(remedies.raise_version(tree.settings(), V(0, 0, 20, 20)))
+    subprocess.run(["bash", "-c", f"invoke() {{ :; }}; {fix}"], check=True)
     assert '    set(MCUBOOT_IMAGE_VERSION_NS_UPDATE "0.0.20+20" CACHE STRING "")\n' in path.read_text()
 
 
@@ -454,7 +462,7 @@ def test_an_image_may_fill_its_slot_to_the_last_byte(tree: Tree, excess_bytes: i
 
 
 def test_the_message_must_be_shorter_than_its_buffer(tree: Tree) -> None:
-    said = tree.find("job").text
+    said = str(tree.find("job").text)
     length_bytes = int(re.findall(r"at most ([\d,]+) bytes", said)[0].replace(",", ""))
     room_bytes = 2048 - length_bytes + len("0")
     assert tree.find("job", certificate_file_on_device="c" * (room_bytes - 1)).severity is Severity.OK
@@ -465,9 +473,9 @@ def test_a_url_has_a_token_of_any_length_so_a_buffer_may_be_too_short_for_it(tre
     over_mqtt = tree.find("job", firmware_profile="jobs-library")
     over_http = tree.find("job", firmware_profile="jobs-library", protocols="HTTP")
     assert (over_mqtt.severity, over_http.severity) == (Severity.OK, Severity.WARNING)
-    assert "AWS does not say how long that is" in over_http.text
-    assert over_http.command.endswith("with --protocols MQTT verify")
+    assert "AWS does not say how long that is" in str(over_http.text)
+    assert line(over_http).endswith("with --protocols MQTT verify")
     unbounded = {"firmware_profile": "classic-agent", "signature_algorithm": "ECDSA"}
     found = tree.find("job", **unbounded, certificate_file_on_device="/certs/signer.pem", protocols="HTTP")
     assert found.severity is Severity.OK
-    assert "in its URL a session token" in found.text
+    assert "in its URL a session token" in str(found.text)

@@ -21,6 +21,7 @@ from ota.errors import OtaError
 from ota.findings import Finding, Severity, ok
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor import mended_settings, mending_value, run_checks
+from ota.messages import PLAIN, shell
 from ota.plan import Site
 from ota.settings.settings import Settings, load_settings
 from tests.conftest import ACCOUNT, REGION
@@ -705,15 +706,16 @@ def test_the_tools_that_a_script_calls(text: str, tools: tuple[str, ...]) -> Non
 
 def test_homebrew_installs_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "brew").touch(mode=0o755)
-    assert doctor_local.install_command("cmake", {"PATH": str(tmp_path)}) == "brew install cmake"
-    assert doctor_local.install_command("ninja", {"PATH": os.devnull}) == "sudo apt-get install -y ninja-build"
+    assert doctor_local.install_command("cmake", {"PATH": str(tmp_path)}) == shell("brew", "install", "cmake")
+    with_apt = doctor_local.install_command("ninja", {"PATH": os.devnull})
+    assert PLAIN.render(with_apt) == "sudo apt-get install -y ninja-build"
 
 
 def test_no_firmware_tree_is_cloned(desk: Desk) -> None:
     settings = settings_of(desk, firmware_root="nowhere", skip_build="false")
     (found,) = doctor_local.check_build(settings, desk.project.environ)
     assert found.severity is Severity.FATAL
-    assert found.command.startswith("git clone --recursive https://github.com/FreeRTOS/")
+    assert PLAIN.remedy(found.command).startswith("git clone --recursive https://github.com/FreeRTOS/")
 
 
 def test_a_firmware_tree_is_cloned_beside_a_folder_that_holds_something_else(desk: Desk) -> None:
@@ -723,16 +725,16 @@ def test_a_firmware_tree_is_cloned_beside_a_folder_that_holds_something_else(des
     settings = settings_of(desk, firmware_root="full", skip_build="false")
     (found,) = doctor_local.check_build(settings, desk.project.environ)
     take = f"invoke with --firmware-root {beside} doctor"
-    assert found.command == f"git clone --recursive {doctor_local.FIRMWARE_URL} {beside} && {take}"
+    assert PLAIN.remedy(found.command) == f"git clone --recursive {doctor_local.FIRMWARE_URL} {beside} && {take}"
     beside.mkdir()
     (found,) = doctor_local.check_build(settings, desk.project.environ)
-    assert found.command == take
+    assert PLAIN.remedy(found.command) == take
 
 
 def test_a_script_that_is_nowhere_is_brought_back_from_git(desk: Desk) -> None:
     (desk.project.firmware_path / "tools/scripts/build.sh").unlink()
     (found,) = doctor_local.check_build(settings_of(desk, skip_build="false"), desk.project.environ)
-    assert found.command.endswith("checkout -- tools/scripts/build.sh")
+    assert PLAIN.remedy(found.command).endswith("checkout -- tools/scripts/build.sh")
 
 
 def test_a_build_with_all_its_tools_is_well(desk: Desk) -> None:
@@ -756,7 +758,7 @@ def test_an_image_that_the_build_will_make_is_not_missed(desk: Desk) -> None:
 def test_no_application_and_no_image_is_said_once(desk: Desk) -> None:
     settings = settings_of(desk, target_application="", ota_binary="")
     (found,) = doctor_local.check_image(settings, NOW)
-    assert found.command == "invoke with --target-application keyword-detection all"
+    assert PLAIN.remedy(found.command) == "invoke with --target-application keyword-detection all"
 
 
 PROBLEMS: dict[str, tuple[str, tuple[str, str] | None]] = {

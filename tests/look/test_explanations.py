@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from ota.errors import OtaError
-from ota.firmware import codes, service_codes
-from ota.firmware.codes import Table
+from ota.firmware import codes
+from ota.firmware.codes import Table, TableName, read_table, read_tables
 from ota.look.explain import Explanation, explain, nearest, show
+from ota.messages import command, message
 from ota.report import Report
 from ota.update_failures import FAILURES
 
-TABLES = (*codes.TABLES, *service_codes.DEVICE_TABLES, service_codes.CONNACK, service_codes.AWS)
 PASS_ROLE = (
     "User: arn:aws:sts::123456789012:assumed-role/r/1234 is not authorized to perform: iam:PassRole on resource: "
     "arn:aws:iam::123456789012:role/r (Service: AWSIot; Status Code: 403; Error Code: AccessDeniedException; "
@@ -114,8 +115,8 @@ def test_a_text_is_explained(text: str, expected: list[str]) -> None:
 )
 def test_errorinfo_gets_the_advice_that_update_gives(text: str, advice: str) -> None:
     (one,) = explain(text)
-    assert one.remedy.startswith(advice)
-    assert one.remedy + "." in {failure.advice for failure in FAILURES}
+    assert str(one.remedy).startswith(advice)
+    assert f"{one.remedy}." in {failure.advice for failure in FAILURES}
     assert "may go away by itself" in one.cause
 
 
@@ -137,8 +138,9 @@ def test_the_two_meanings_of_a_name_are_told_apart() -> None:
 
 
 def test_an_explanation_fits_one_line() -> None:
-    assert str(Explanation("X", "it", "because", "do so", "here")) == "X: because; do so"
-    assert str(Explanation("X", "it", "because", "", "here")) == "X: because"
+    advice = message("run ", command("policy"))
+    assert str(Explanation("X", "it", "because", advice, "here").in_one_line()) == "X: because; run `invoke policy`"
+    assert str(Explanation("X", "it", "because", "", "here").in_one_line()) == "X: because"
 
 
 def test_the_nearest_names_are_offered() -> None:
@@ -157,7 +159,7 @@ def test_what_is_known_is_shown_with_its_source() -> None:
     assert shown("SUCCEEDED") == (
         "SUCCEEDED (status of update, job or execution)\n"
         "  cause   the device runs the new image and keeps it.\n"
-        f"  source  {service_codes.STATUSES.source}\n"
+        f"  source  {read_table(TableName.STATUSES).source}\n"
     )
     assert "\n  remedy  " in shown("0xe3")
     assert json.loads(shown("0xe3", as_json=True))["explanations"][0]["name"] == "OtaPalSignatureCheckFailed"
@@ -170,19 +172,24 @@ def test_what_is_unknown_says_so() -> None:
         shown("TIMEDOUT")
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
+@pytest.mark.parametrize("table", read_tables(), ids=lambda table: table.title)
 def test_every_code_of_every_table_is_found_by_its_name_and_number(table: Table) -> None:
     assert len({code.name for code in table}) == len(table.codes)
     assert table.source
     for code in table:
         assert code.name in names(code.name), code.name
         assert re.match(r"\S.*[^.\s]$", code.cause), code.name
-        assert not code.remedy.endswith("."), code.name
+        assert not str(code.remedy).endswith("."), code.name
         if code.number is not None:
             assert table.find_number(code.number) is code
 
 
+def test_every_file_of_codes_is_a_table() -> None:
+    folder = Path(codes.__file__).with_name("codes")
+    assert {path.stem for path in folder.iterdir()} == {name.value for name in TableName}
+
+
 def test_the_agent_s_numbers_are_a_row_without_gaps() -> None:
     """The numbers are an enumeration's: one left out would move all that follow."""
-    assert [code.number for code in codes.AGENT] == list(range(0x19))
-    assert [code.number for code in codes.PLATFORM] == list(range(0xE0, 0xEF))
+    assert [code.number for code in read_table(TableName.AGENT)] == list(range(0x19))
+    assert [code.number for code in read_table(TableName.PLATFORM)] == list(range(0xE0, 0xEF))

@@ -388,7 +388,7 @@ MISTAKES = (
     Mistake(
         lambda _: None,
         "version",
-        "is not higher than the running 0.3.0+1, and would be taken all the same",
+        "is not higher than the running 0.3.0+1, but the device would take it",
         "warning",
         ("--running-version", "0.3.0+1"),
     ),
@@ -563,7 +563,7 @@ def test_update_stops_on_a_mistake_before_anything_is_uploaded(project: Project,
     result = project.run_here("all").failed(
         "proof: ", "the image was changed after it was signed", "Nothing was uploaded."
     )
-    assert "mend it with: `invoke with --skip-build false --clean-build true build`" in result.err
+    assert "fix it with: `invoke with --skip-build false --clean-build true build`" in result.err
     (bucket,) = account.names()["buckets"]
     assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket)
 

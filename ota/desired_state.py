@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ota import images, roles
+from ota.buckets import WantedBucket
 from ota.certificate_files import CertificateFiles
 from ota.firmware import builds
 from ota.firmware.tree import header_path
 from ota.policy_documents import device_policy_document
+from ota.settings.names import tidy_bucket_name
 from ota.settings.readers import CleanBuild
+from ota.settings.table import default_text
 from ota.update_requests import UpdateRequest
 
 if TYPE_CHECKING:
@@ -46,6 +49,23 @@ def iot_arn(place: Place, resource: str) -> str:
 def policy_document(place: Place) -> dict[str, Any]:
     """The device's policy."""
     return device_policy_document(place.partition, place.region, place.account_id)
+
+
+def wanted_bucket(place: Place, settings: Settings) -> WantedBucket:
+    """The bucket for the images."""
+    name = settings.bucket_name
+    return WantedBucket(
+        name,
+        place.account_id,
+        settings.thing_name,
+        default_name=default_bucket_name(place, settings),
+        other_name=tidy_bucket_name(f"{name}-2"),
+    )
+
+
+def default_bucket_name(place: Place, settings: Settings) -> str:
+    """The name that the thing's bucket has where the settings give none."""
+    return default_text("bucket_name", {"thing_name": settings.thing_name, "account_id": place.account_id})
 
 
 def role_arn(place: Place, settings: Settings) -> str:

@@ -13,19 +13,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import bucket_access, buckets, desired_state, images, ownership, roles, updates
+from ota import buckets, desired_state, images, ownership, roles, updates
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
-from ota.outcomes import Action, Change, Verb
-from ota.plan import Site, attempt, blocked
-from ota.plan_identity import ACTIONS
+from ota.outcomes import Action, Change, Verb, blocked
+from ota.plan import Site, attempt
 from ota.policy_documents import difference
 from ota.role_policies import Attached, find_attached, find_inline_document
-from ota.settings.names import tidy_bucket_name
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
 from ota.update_requests import Update, UpdateRequest, job_id_of
@@ -56,20 +54,9 @@ class Delivery:
 
 def plan_bucket(site: Site) -> Change:
     """The step of the bucket, looked up here."""
-    cloud, settings, name = site.cloud, site.settings, site.settings.bucket_name
-    other_name = f"invoke with --bucket-name {tidy_bucket_name(f'{name}-2')} all"
-    found = attempt(partial(buckets.find_bucket, cloud.s3, name, cloud.account_id))
-    if isinstance(found, OtaError):
-        return blocked("bucket", name, found, other_name)
-    verb = attempt(partial(buckets.judge_bucket, cloud.s3, found, cloud.account_id, settings.thing_name))
-    if isinstance(verb, OtaError):
-        return blocked("bucket", name, verb, other_name)
-    if found is None or ownership.is_ours(found.tags) or verb is Verb.CHANGED:
-        repairs = ", ".join(buckets.needed_repairs(found)) if found else ""
-        return Change("bucket", ACTIONS[verb], name, f"{repairs} put right" if repairs else buckets.CLOSED)
-    detail = buckets.foreign_detail(found)
-    command = bucket_access.closing_command(cloud.s3, name, found.access)
-    return Change("bucket", ACTIONS[verb], name, detail, brief=detail if command else "", command=command)
+    s3, wanted = site.cloud.s3, desired_state.wanted_bucket(site.cloud, site.settings)
+    look = partial(buckets.find_bucket, s3, wanted.name, wanted.account_id, wanted.default_name)
+    return buckets.decide_bucket(s3, attempt(look), wanted)
 
 
 def plan_role(site: Site) -> Change:

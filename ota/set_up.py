@@ -228,10 +228,9 @@ class SetUp:
             raise certificates.withdraw_certificate(iot, files, certificate, name, rivals)
 
     def _bucket(self) -> Outcome[buckets.Bucket]:
-        cloud, settings = self._run.cloud, self._run.settings
-        return buckets.ensure_bucket(
-            cloud.s3, settings.bucket_name, cloud.region, cloud.account_id, settings.thing_name
-        )
+        s3, wanted = self._run.cloud.s3, desired_state.wanted_bucket(self._run.cloud, self._run.settings)
+        found = buckets.find_bucket(s3, wanted.name, wanted.account_id, wanted.default_name)
+        return buckets.make_bucket(s3, buckets.decide_bucket(s3, found, wanted))
 
     def _role(self) -> Outcome[roles.Role]:
         cloud, settings = self._run.cloud, self._run.settings

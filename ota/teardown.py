@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, images, ownership, policies, roles, things, updates
+from ota import buckets, certificates, desired_state, images, ownership, policies, roles, things, updates
 from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
@@ -170,6 +170,7 @@ class Teardown:
             key_prefix=images.image_prefix(settings.thing_name),
             force=self._is_forced,
             known_tags=found.bucket_tags,
+            default_name=desired_state.default_bucket_name(self._cloud, settings),
         )
 
     def _own_image(self, update: Update | None) -> tuple[str, str | None] | None:

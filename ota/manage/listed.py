@@ -21,7 +21,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota import buckets, certificates, ownership, policies, roles, things, updates
+from ota import bucket_access, buckets, certificates, ownership, policies, roles, things, updates
 from ota.errors import InTheWay
 from ota.manage.listings import Noun, Row, Rows, as_they_are, by_name, each, names_of, newest_first
 from ota.threads import side_by_side_map
@@ -145,7 +145,7 @@ def _fill_bucket(cloud: Cloud, row: Row) -> Row:
 def _region_of(cloud: Cloud, row: Row) -> str | None:
     """For an S3 that does not tell it in the list of buckets."""
     try:
-        return buckets.find_region(cloud.s3, row.name, cloud.account_id)
+        return bucket_access.find_region(cloud.s3, row.name, cloud.account_id)
     except InTheWay:
         return None
 

@@ -2,7 +2,7 @@
 
 ``all`` makes it so and ``plan`` compares with it. Both take it from here, so that they cannot come to differ.
 
-Source: ``ota/policy_documents.py``, ``ota/roles.py``, ``ota/update_requests.py`` for what stands in the documents.
+Source: ``ota/policy_documents.py``, ``ota/role_policies.py``, ``ota/update_requests.py``, which build the documents.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ota import images, roles
+from ota import images, role_policies
 from ota.buckets import WantedBucket
 from ota.certificate_files import CertificateFiles
 from ota.firmware import builds
 from ota.firmware.tree import header_path
 from ota.policy_documents import device_policy_document
+from ota.roles import WantedRole
 from ota.settings.names import tidy_bucket_name
 from ota.settings.readers import CleanBuild
 from ota.settings.table import default_text
@@ -70,13 +71,19 @@ def default_bucket_name(place: Place, settings: Settings) -> str:
 
 def role_arn(place: Place, settings: Settings) -> str:
     """The ARN that the role has or will have."""
-    return roles.role_arn(place.partition, place.account_id, settings.iam_role_name)
+    return role_policies.role_arn(place.partition, place.account_id, settings.iam_role_name)
+
+
+def wanted_role(place: Place, settings: Settings, boundary_arn: str | None) -> WantedRole:
+    """The role; ``boundary_arn`` is its permissions boundary."""
+    trust, permissions = role_documents(place, settings)
+    return WantedRole(settings.iam_role_name, trust, permissions, settings.thing_name, boundary_arn)
 
 
 def role_documents(place: Place, settings: Settings) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Who may assume the role, and what it may do."""
-    trust = roles.role_trust_document(place.account_id, place.region, place.partition)
-    permissions = roles.role_permissions_document(
+    trust = role_policies.role_trust_document(place.account_id, place.region, place.partition)
+    permissions = role_policies.role_permissions_document(
         place.partition, place.region, place.account_id, settings.bucket_name, role_arn(place, settings)
     )
     return trust, permissions

@@ -24,7 +24,7 @@ from typing import Any
 
 from ota.operator_actions import EXTRAS, GRANTS, Grant, uses_of
 from ota.policy_documents import POLICY_VERSION
-from ota.roles import OTA_SERVICE, role_arn, role_permissions_document
+from ota.role_policies import OTA_SERVICE, role_arn, role_permissions_document
 from ota.settings.formatter import format_text
 from ota.settings.table import FIELD_BY_NAME
 from ota.update_requests import job_id_of

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ota import buckets, desired_state, images, ownership, roles, updates
+from ota import buckets, desired_state, images, roles, updates
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds
@@ -22,8 +22,6 @@ from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
 from ota.outcomes import Action, Change, Verb, blocked
 from ota.plan import Site, attempt
-from ota.policy_documents import difference
-from ota.role_policies import Attached, find_attached, find_inline_document
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
 from ota.update_requests import Update, UpdateRequest, job_id_of
@@ -60,24 +58,10 @@ def plan_bucket(site: Site) -> Change:
 
 
 def plan_role(site: Site) -> Change:
-    """The step of the role, looked up here with everything that hangs on it."""
-    iam, name = site.cloud.iam, site.settings.iam_role_name
-    found, there, attached = side_by_side(
-        partial(attempt, partial(roles.find_role, iam, name)),
-        partial(attempt, partial(find_inline_document, iam, name)),
-        partial(attempt, partial(find_attached, iam, name)),
-    )
-    for refused in (found, there):
-        if isinstance(refused, OtaError):
-            return blocked("role", name, refused)
-    if found is None:
-        boundary = site.boundary_arn
-        return Change(
-            "role", Action.CREATE, name, f"with the boundary {boundary}" if boundary else "without a boundary"
-        )
-    if ownership.is_ours(found.tags, site.settings.thing_name):
-        return _compare_role(site, found, there)
-    return _check_role(site, found, None if isinstance(attached, OtaError) else attached)
+    """The step of the role, looked up here."""
+    iam, wanted = site.cloud.iam, desired_state.wanted_role(site.cloud, site.settings, site.boundary_arn)
+    look = partial(roles.find_role_with_policies, iam, wanted.name, wanted.thing_name, reads_ahead=True)
+    return roles.decide_role(iam, attempt(look), wanted)
 
 
 def look_at_delivery(site: Site) -> Delivery:
@@ -128,28 +112,6 @@ def plan_update(site: Site, delivery: Delivery, image_step: Change) -> tuple[Cha
     if request is None or isinstance(request, OtaError):
         return _plan_unknown(site, delivery)
     return tuple(replace(step, is_certain=is_certain) for step in _plan_known(site, delivery, request))
-
-
-def _compare_role(site: Site, found: roles.Role, there: Any) -> Change:
-    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
-    repairs = roles.needed_repairs(found, there, trust, permissions, site.boundary_arn)
-    if not repairs:
-        return Change("role", Action.REUSE, found.name)
-    differences = {
-        "permissions": difference(there or {}, permissions, f"permissions of {found.name}"),
-        "trust": difference(found.trust, trust, f"trust of {found.name}"),
-        "boundary": f"-boundary {found.boundary_arn or 'none'}\n+boundary {site.boundary_arn}",
-    }
-    shown = "\n".join(differences[what] for what in repairs)
-    return Change("role", Action.CHANGE, found.name, f"{', '.join(repairs)} put right", shown)
-
-
-def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Change:
-    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
-    refusal = attempt(partial(roles.check_foreign, site.cloud.iam, found, trust, permissions, attached))
-    if isinstance(refusal, OtaError):
-        return blocked("role", found.name, refusal, f"invoke with --iam-role-name {found.name}-ota all")
-    return Change("role", Action.REUSE, found.name, "not made by this tool; grants what is needed")
 
 
 def _image_here(site: Site) -> builds.Image | None:

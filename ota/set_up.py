@@ -233,16 +233,10 @@ class SetUp:
         return buckets.make_bucket(s3, buckets.decide_bucket(s3, found, wanted))
 
     def _role(self) -> Outcome[roles.Role]:
-        cloud, settings = self._run.cloud, self._run.settings
-        trust, permissions = desired_state.role_documents(cloud, settings)
-        return roles.ensure_role(
-            cloud.iam,
-            settings.iam_role_name,
-            trust=trust,
-            permissions=permissions,
-            boundary_arn=self._run.boundary_arn(settings),
-            thing_name=settings.thing_name,
-        )
+        iam, settings = self._run.cloud.iam, self._run.settings
+        wanted = desired_state.wanted_role(self._run.cloud, settings, self._run.boundary_arn(settings))
+        found = roles.find_role_with_policies(iam, wanted.name, wanted.thing_name)
+        return roles.make_role(iam, roles.decide_role(iam, found, wanted))
 
     def _build(self) -> Outcome[builds.Image]:
         settings = self._run.settings

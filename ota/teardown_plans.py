@@ -24,8 +24,7 @@ from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.plan import Plan, Site, aimed, attempt
-from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
-from ota.roles import OTA_SERVICE
+from ota.role_policies import OTA_SERVICE, holds_foreign, list_foreign, trust_shortcomings
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.teardown import Found, Teardown
 from ota.threads import side_by_side

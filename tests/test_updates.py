@@ -13,7 +13,8 @@ from ota.errors import InTheWay, NotOurs, UpdateFailed, WaitTimeout
 from ota.images import image_key
 from ota.outcomes import Outcome, Verb
 from ota.ownership import marks
-from ota.roles import delete_role, ensure_role, role_arn, role_permissions_document, role_trust_document
+from ota.role_policies import role_arn, role_permissions_document, role_trust_document
+from ota.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
 from ota.update_failures import failure_of
 from ota.update_requests import (
     Update,
@@ -90,14 +91,10 @@ class World:
         self.s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"image")
 
     def make_role(self) -> None:
-        ensure_role(
-            self.iam,
-            ROLE,
-            trust=role_trust_document(ACCOUNT, REGION, "aws"),
-            permissions=role_permissions_document("aws", REGION, ACCOUNT, BUCKET, REQUEST.role_arn),
-            boundary_arn=None,
-            thing_name=THING,
-        )
+        trust = role_trust_document(ACCOUNT, REGION, "aws")
+        permissions = role_permissions_document("aws", REGION, ACCOUNT, BUCKET, REQUEST.role_arn)
+        found = find_role_with_policies(self.iam, ROLE, THING)
+        make_role(self.iam, decide_role(self.iam, found, WantedRole(ROLE, trust, permissions, THING)))
 
     def drop_role(self) -> None:
         delete_role(self.iam, ROLE, thing_name=THING)

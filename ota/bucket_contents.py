@@ -1,7 +1,9 @@
-"""What lies in a bucket: every version, every delete marker, every upload that was begun and never finished.
+"""What is in a bucket: every version, every delete marker and every unfinished upload.
 
-A versioned bucket can be deleted only when all three are gone, and a plain delete of an object removes none of them:
-it adds a delete marker.
+A versioned bucket can be deleted only when all three are gone. Deleting an object without naming a version removes none
+of them: it adds a delete marker.
+
+Part of the noun in ``buckets``.
 
 Source: S3 ListObjectVersions, DeleteObjects (answers 200 even when it deleted nothing), AbortMultipartUpload;
 S3 User Guide, "Deleting object versions".
@@ -12,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ota.aws_calls import answer_or_none, pages
 from ota.errors import CloudError
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_s3 import S3Client
 
 WRITE_CHECK_KEY = "ota-tasks/write-check"
@@ -23,20 +25,20 @@ SHOWN_KEYS = 3
 
 
 class Owned(TypedDict):
-    """Which bucket, and whose it must be: the two that every call about a bucket takes."""
+    """The bucket and the account that must own it: two parameters of every call about a bucket."""
 
     Bucket: str
     ExpectedBucketOwner: str
 
 
 def first_keys(s3: S3Client, owned: Owned) -> tuple[str, ...]:
-    """The keys of some of what is in the bucket, delete markers among it; none when it is empty. One call."""
+    """Some keys of what is in the bucket, delete markers included; none when it is empty. One call."""
     answer = s3.list_object_versions(**owned, MaxKeys=SHOWN_KEYS)
     return tuple(dict.fromkeys(one["Key"] for one in _versions(answer)))
 
 
 def other_keys(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
-    """The keys of some of what is in the bucket and not under the prefix; none when there is nothing else."""
+    """Some keys of what is in the bucket and not under the prefix; none when there is nothing else."""
     for page in s3.get_paginator("list_object_versions").paginate(**owned):
         keys = [one["Key"] for one in _versions(page) if not one["Key"].startswith(prefix)]
         if keys:
@@ -45,13 +47,13 @@ def other_keys(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
 
 
 def folders_in(s3: S3Client, owned: Owned, prefix: str) -> tuple[str, ...]:
-    """What the keys under the prefix begin with, up to the next slash: ``ota-tasks/lamp/``."""
-    pages = s3.get_paginator("list_object_versions").paginate(**owned, Prefix=prefix, Delimiter="/")
-    return tuple(one["Prefix"] for page in pages for one in page.get("CommonPrefixes", []))
+    """The beginnings of the keys under the prefix, up to the next slash: ``ota-tasks/lamp/``."""
+    found = pages(s3, "list_object_versions", "CommonPrefixes", **owned, Prefix=prefix, Delimiter="/")
+    return tuple(one["Prefix"] for one in found)
 
 
 def prove_writable(s3: S3Client, owned: Owned) -> None:
-    """Begin an upload and drop it: that needs the right to write and leaves nothing, not even a delete marker."""
+    """Begin an upload and abort it: that needs the right to write and leaves nothing, not even a delete marker."""
     s3.create_multipart_upload(**owned, Key=WRITE_CHECK_KEY)
     abort_uploads(s3, owned, WRITE_CHECK_KEY)
 
@@ -60,11 +62,11 @@ def empty(s3: S3Client, owned: Owned, prefix: str) -> None:
     """Delete every version, delete marker and begun upload under the prefix, a thousand at a time (S3's limit).
 
     Raises:
-        CloudError: S3 kept some of them; says which and why.
+        CloudError: S3 kept some of them; the message names the first and S3's reason.
     """
     is_more = True
     while is_more:
-        page = s3.list_object_versions(**owned, Prefix=prefix)  # from the start, for what was listed is gone by then
+        page = s3.list_object_versions(**owned, Prefix=prefix)  # from the start: what was listed is deleted by then
         is_more = page["IsTruncated"]
         found = _versions(page)
         if found:
@@ -73,26 +75,16 @@ def empty(s3: S3Client, owned: Owned, prefix: str) -> None:
 
 
 def delete_version(s3: S3Client, owned: Owned, key: str, version_id: str | None) -> None:
-    """Delete one version for good, or the object where the bucket has no versions; gone already is fine."""
-    from botocore.exceptions import ClientError
-
-    try:
-        s3.delete_object(**owned, Key=key, VersionId=version_id or "null")
-    except ClientError as error:
-        if code_of(error) not in {"NoSuchBucket", "NoSuchVersion", "NoSuchKey"}:
-            raise
+    """Delete one version for good, or the object where the bucket has no versions; absent is success."""
+    absent = {"NoSuchBucket", "NoSuchVersion", "NoSuchKey"}
+    answer_or_none(s3.delete_object, absent, **owned, Key=key, VersionId=version_id or "null")
 
 
 def abort_uploads(s3: S3Client, owned: Owned, prefix: str) -> None:
-    """Drop the uploads under the prefix that were begun and never finished: they too hold the bucket."""
-    for page in s3.get_paginator("list_multipart_uploads").paginate(**owned, Prefix=prefix):
-        for upload in page.get("Uploads", []):
-            _abort(s3, owned, upload["Key"], upload["UploadId"])
-
-
-def code_of(error: ClientError) -> str:
-    """AWS's error code; for HEAD, which has no body, the HTTP status as text."""
-    return str(error.response["Error"]["Code"])
+    """Abort the unfinished uploads under the prefix: they too keep the bucket from being deleted."""
+    for upload in pages(s3, "list_multipart_uploads", "Uploads", **owned, Prefix=prefix):
+        where = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+        answer_or_none(s3.abort_multipart_upload, {"NoSuchUpload"}, **owned, **where)
 
 
 def _versions(page: Any) -> Sequence[Any]:
@@ -109,10 +101,3 @@ def _delete_versions(s3: S3Client, owned: Owned, objects: list[Any]) -> None:
             f"first: {first.get('Key')}: {first.get('Message')} ({first.get('Code')}). "
             "Remove the cause (a bucket policy, an object lock, a permission), then run the same command again."
         )
-
-
-def _abort(s3: S3Client, owned: Owned, key: str, upload_id: str) -> None:
-    try:
-        s3.abort_multipart_upload(**owned, Key=key, UploadId=upload_id)
-    except s3.exceptions.NoSuchUpload:
-        return

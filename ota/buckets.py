@@ -1,13 +1,15 @@
-"""The versioned S3 bucket that holds the firmware images.
+"""The versioned S3 bucket that holds the firmware images: found, decided, made, deleted, listed.
 
-Bucket names are shared by all AWS accounts, so every call says which account must own the bucket, and a name that
-another account holds is told apart from one that is free. The marks of ownership go into the CreateBucket call
-itself, so that a run cut off right after it leaves no bucket that nobody knows; they are put again with the rest of
-the configuration, for S3s that ignore them there. A bucket without marks is somebody else's, with one exception: one
-that has exactly the default name for this thing and account, and holds nothing, is what such a cut-off leaves.
+All AWS accounts share the bucket names, so every call says which account must own the bucket, and a name that another
+account holds is told apart from a free one. CreateBucket carries the marks of ownership, so that a run that is cut off
+right after it leaves a bucket that the next run knows. They are written again with the rest of the configuration,
+because some S3 stand-ins ignore them there. A bucket without marks belongs to somebody else, with one exception: an
+empty one that has exactly the default name for this thing and account is what such a run leaves.
 
-The look begins with the tags: they tell whether the bucket is there and whose it is, and botocore follows a bucket to
-its region, which is then the one that the call is signed for. So no HeadBucket is needed.
+The look begins with the tags: they say whether the bucket exists and whose it is. botocore follows a bucket to its
+region and signs the call for that region. So no HeadBucket is needed.
+
+The bucket is one noun in three files: ``bucket_access`` has who may reach it, ``bucket_contents`` what is in it.
 
 Source: S3 CreateBucket (tags, LocationConstraint), GetBucketTagging, HeadBucket, PutBucketVersioning,
 ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a bucket".
@@ -15,20 +17,19 @@ ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a buck
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import bucket_access, ownership
+from ota.aws_calls import code_of, pages, wait_until
 from ota.bucket_access import Access
 from ota.bucket_contents import (
     Owned,
     abort_uploads,
-    code_of,
     delete_version,
     empty,
     first_keys,
@@ -36,26 +37,40 @@ from ota.bucket_contents import (
     other_keys,
     prove_writable,
 )
-from ota.cloud import SIGNING_REGION
-from ota.command_lines import aws_command
-from ota.errors import InTheWay, NotOurs, WaitTimeout
-from ota.images import KEY_FOLDER
-from ota.outcomes import Outcome, Verb
-from ota.settings.table import default_text
+from ota.errors import InTheWay, NotOurs, OtaError, WaitTimeout
+from ota.messages import aws_command, command, joined, message
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# The one region whose buckets are made without naming it: sending its name is refused (InvalidLocationConstraint).
+# S3 refuses the name of this one region in CreateBucket (InvalidLocationConstraint).
 REGION_WITHOUT_CONSTRAINT = "us-east-1"
 SETTLE_TIMEOUT_S = 60.0
 POLL_S = 2.0
 EMPTYING_ROUNDS = 3
 VERSIONS, PUBLIC_ACCESS, TLS_ONLY, MARKS = "versioning", "public access block", "TLS-only policy", "tags"
 CLOSED = "versioned, closed to the public, TLS only"
-# What GetBucketTagging is refused with where HeadBucket knows more: by S3 itself, or by an S3 that was not followed.
-REFUSED = frozenset({"AccessDenied", "PermanentRedirect"})
+
+
+@dataclass(frozen=True)
+class WantedBucket:
+    """The bucket that is wanted.
+
+    Attributes:
+        name: its name, already checked against S3's rules.
+        account_id: the account that must own it, twelve digits.
+        thing_name: the thing that it is made for.
+        default_name: the name that the settings give by default to the bucket of this thing and account.
+        other_name: a name to suggest where this one cannot be used.
+    """
+
+    name: str
+    account_id: str
+    thing_name: str
+    default_name: str = ""
+    other_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,10 @@ class Bucket:
     Attributes:
         name: its name.
         region: where it is.
-        is_versioned: whether versioning is switched on, not just suspended.
-        tags: its tags, among them the marks of ownership where it is ours.
+        is_versioned: whether versioning is on, and not suspended.
+        tags: its tags; they include the marks of ownership where it is ours.
         access: who may reach it; None for somebody else's that these credentials may not look at.
+        is_leftover: whether it is empty, has no tags and has the default name, as after a run that was cut off.
     """
 
     name: str
@@ -75,35 +91,44 @@ class Bucket:
     is_versioned: bool
     tags: Mapping[str, str] = field(default_factory=dict)
     access: Access | None = None
+    is_leftover: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this tool made it, for this thing or for another one."""
+        return self.is_leftover or ownership.is_ours(self.tags)
 
 
 @dataclass(frozen=True)
 class ListedBucket:
-    """What a listing says of a bucket: no tags and no versioning."""
+    """What a listing tells of a bucket: neither tags nor versioning."""
 
     name: str
     region: str
     created_at: datetime | None
 
 
-def find_bucket(s3: S3Client, name: str, account_id: str) -> Bucket | None:
+def find_bucket(s3: S3Client, name: str, account_id: str, default_name: str = "") -> Bucket | None:
     """The bucket, or None where the name is free: one call then, four where it exists.
+
+    A bucket by ``default_name`` that has no tags costs one call more: whether it is empty.
 
     Raises:
         NotOurs: another account has this name, or these credentials may not look.
         InTheWay: the bucket is in another region than the client.
     """
-    tags, region = _find_tags(s3, name, account_id)
+    tags, region = bucket_access.find_tags(s3, name, account_id)
     if tags is None:
         return None
     if region != s3.meta.region_name:
-        raise _in_other_region(name, region, s3.meta.region_name)
+        raise bucket_access.in_other_region(name, region, s3.meta.region_name)
     owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    versioning, access = side_by_side(
+    versioning, access, is_leftover = side_by_side(
         partial(s3.get_bucket_versioning, **owned),
         partial(bucket_access.find_access, s3, owned, must_see=ownership.is_ours(tags)),
+        lambda: not tags and name == default_name and not first_keys(s3, owned),
     )
-    return Bucket(name, region, versioning.get("Status") == "Enabled", tags, access)
+    return Bucket(name, region, versioning.get("Status") == "Enabled", tags, access, is_leftover)
 
 
 def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str] | None:
@@ -112,81 +137,60 @@ def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str]
     Raises:
         NotOurs: another account has this name.
     """
-    return _find_tags(s3, name, account_id)[0]
+    return bucket_access.find_tags(s3, name, account_id)[0]
 
 
-def ensure_bucket(
-    s3: S3Client,
-    name: str,
-    region: str,
-    account_id: str,
-    thing_name: str,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Outcome[Bucket]:
-    """A versioned bucket, closed to the public and without TLS, which we may write to. Never empties one that exists.
+def decide_bucket(s3: S3Client, found: Bucket | OtaError | None, wanted: WantedBucket) -> Change:
+    """What has to become of the bucket. Calls nothing; commands in messages need the client's region.
+
+    ``found`` is from :func:`find_bucket`, or the error that it raised.
+    """
+    another = command("all", bucket_name=wanted.other_name)
+    problem = found if isinstance(found, OtaError) else _problem(s3, found) if found else None
+    if problem:
+        return replace(blocked("bucket", wanted.name, problem, another), wanted=wanted)
+    change = partial(Change, "bucket", name=wanted.name, found=found, wanted=wanted)
+    if not isinstance(found, Bucket):
+        return change(Action.CREATE, detail=CLOSED)
+    if not found.is_ours:
+        lacks = bucket_access.shortcomings(found.access)
+        detail = "; ".join(filter(None, ["versioned, not made by this tool", lacks]))
+        closing = bucket_access.closing_commands(s3, found.name, found.access)
+        return change(Action.REUSE, detail=detail, brief=detail if closing else "", command=closing)
+    if repairs := _repairs(found):
+        return change(Action.CHANGE, detail=f"{', '.join(repairs)} put right")
+    return change(Action.REUSE, detail=CLOSED)
+
+
+def make_bucket(s3: S3Client, change: Change, *, sleep: Callable[[float], None] = time.sleep) -> Outcome[Bucket]:
+    """Carry the change out: a versioned bucket, closed to the public, TLS only, to which we may write.
+
+    Nothing in a bucket that exists is deleted.
 
     Args:
-        s3: the client, in ``region``.
-        name: the bucket's name, already checked against S3's rules.
-        region: where to make it.
-        account_id: twelve digits.
-        thing_name: whose bucket it is.
-        sleep: waits between tries while S3 still holds the name of a bucket deleted just now.
+        s3: the client, in the region where the bucket is wanted.
+        change: from :func:`decide_bucket`.
+        sleep: waits between tries while S3 still holds the name of a deleted bucket.
 
     Raises:
-        NotOurs: another account has this name.
-        InTheWay: it is in another region, or somebody else's and not versioned, or its policy lets everybody in.
-        WaitTimeout: S3 went on holding the name.
+        OtaError: the change is blocked.
+        NotOurs: another account has taken the name since the look.
+        WaitTimeout: S3 held the name for too long.
     """
-    found = find_bucket(s3, name, account_id)
-    if found is None:
-        is_new = _create(s3, name, region, thing_name, sleep)
-        if is_new:
-            return _configured(s3, Bucket(name, region, is_versioned=False), account_id, thing_name, Verb.CREATED)
-        found = find_bucket(s3, name, account_id) or Bucket(name, region, is_versioned=False)
-    return _ensure_found(s3, found, account_id, thing_name)
-
-
-def judge_bucket(s3: S3Client, found: Bucket | None, account_id: str, thing_name: str) -> Verb:
-    """What :func:`ensure_bucket` does about what :func:`find_bucket` said; only looks.
-
-    Raises:
-        InTheWay: somebody else's, and not versioned; or ours, and with a policy that S3 would not take back.
-    """
-    if found is None:
-        return Verb.CREATED
-    if _is_ours(s3, found, account_id, thing_name, any_thing=True):
-        repairs = needed_repairs(found)
-        if TLS_ONLY in repairs and found.access:
-            bucket_access.check_can_add(s3, found.name, found.access.policy)
-        return Verb.CHANGED if repairs else Verb.REUSED
-    if not found.is_versioned:
-        enabled = {"bucket": found.name, "versioning_configuration": "Status=Enabled"}
-        command = aws_command(s3, "put-bucket-versioning", **enabled)
-        raise InTheWay(
-            f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
-            f"Switch them on: `{command}`, or write another bucket_name in config.json.",
-            remedy=command,
-        )
-    return Verb.REUSED
-
-
-def needed_repairs(found: Bucket) -> tuple[str, ...]:
-    """What of our own bucket differs from what is wanted, in words."""
-    access = found.access or Access()
-    is_right = {
-        VERSIONS: found.is_versioned,
-        PUBLIC_ACCESS: access.is_blocked,
-        TLS_ONLY: access.is_tls_only,
-        MARKS: ownership.is_ours(found.tags),
-    }
-    return tuple(what for what, holds in is_right.items() if not holds)
-
-
-def foreign_detail(found: Bucket) -> str:
-    """What there is to say of somebody else's bucket that is used."""
-    return "; ".join(filter(None, ["versioned, not made by this tool", bucket_access.shortcomings(found.access)]))
+    change.check()
+    wanted: WantedBucket = change.wanted
+    if change.action is Action.CREATE:
+        if _create(s3, wanted, sleep):
+            new = Bucket(wanted.name, s3.meta.region_name, is_versioned=False)
+            return Outcome("bucket", Verb.CREATED, wanted.name, CLOSED, _configure(s3, new, wanted))
+        return make_bucket(s3, decide_bucket(s3, _made_by_another_run(s3, wanted), wanted), sleep=sleep)
+    found: Bucket = change.found
+    if change.action is Action.CHANGE:
+        detail = f"{change.detail}; {CLOSED}"
+        return Outcome("bucket", Verb.CHANGED, wanted.name, detail, _configure(s3, found, wanted))
+    if not found.is_ours:
+        prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=wanted.account_id))
+    return Outcome("bucket", Verb.REUSED, found.name, change.detail, found)
 
 
 def delete_bucket(
@@ -199,6 +203,7 @@ def delete_bucket(
     key_prefix: str | None = None,
     force: bool = False,
     known_tags: Mapping[str, str] | None = None,
+    default_name: str = "",
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[None]:
     """Delete the bucket with the images in it; absent is success.
@@ -212,6 +217,7 @@ def delete_bucket(
         key_prefix: what the keys of our own objects begin with. In a bucket that is not ours these go, and it stays.
         force: delete whatever else is in it too, every version.
         known_tags: from :func:`find_bucket_tags`, to save the look.
+        default_name: the default name for this thing and account; an empty bucket of that name without tags is ours.
         sleep: waits between tries.
 
     Raises:
@@ -224,7 +230,7 @@ def delete_bucket(
     owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
     if image:
         delete_version(s3, owned, *image)
-    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
+    if thing_name is not None and not _is_ours(s3, owned, tags, thing_name, default_name):
         if key_prefix:
             empty(s3, owned, key_prefix)
         raise _stays(name, thing_name, tags)
@@ -239,7 +245,14 @@ def delete_bucket(
 
 
 def judge_deletion(
-    s3: S3Client, name: str, account_id: str, tags: Mapping[str, str], *, thing_name: str | None, key_prefix: str
+    s3: S3Client,
+    name: str,
+    account_id: str,
+    tags: Mapping[str, str],
+    *,
+    thing_name: str | None,
+    key_prefix: str,
+    default_name: str = "",
 ) -> None:
     """Refuse the bucket that :func:`delete_bucket` without ``force`` would leave; only looks.
 
@@ -247,9 +260,9 @@ def judge_deletion(
         NotOurs: it was not made for this thing.
         InTheWay: it holds objects that are not under the prefix.
     """
-    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
-        raise _stays(name, thing_name, tags)
     owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
+    if thing_name is not None and not _is_ours(s3, owned, tags, thing_name, default_name):
+        raise _stays(name, thing_name, tags)
     others = other_keys(s3, owned, key_prefix)
     if others:
         raise _holds_others(s3, owned, others, key_prefix)
@@ -257,9 +270,8 @@ def judge_deletion(
 
 def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
     """All buckets of the account, in all regions, page by page."""
-    for page in s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 1000}):
-        for one in page.get("Buckets", []):
-            yield ListedBucket(one["Name"], one.get("BucketRegion", ""), one.get("CreationDate"))
+    for one in pages(s3, "list_buckets", "Buckets", page_size=1000):
+        yield ListedBucket(one["Name"], one.get("BucketRegion", ""), one.get("CreationDate"))
 
 
 def is_versioned(s3: S3Client, name: str, account_id: str) -> bool:
@@ -268,91 +280,78 @@ def is_versioned(s3: S3Client, name: str, account_id: str) -> bool:
     return answer.get("Status") == "Enabled"
 
 
-def find_region(s3: S3Client, name: str, account_id: str) -> str | None:
-    """Where the bucket is; None where there is none.
-
-    Raises:
-        NotOurs: another account has this name, or these credentials may not look.
-        InTheWay: it is in another region than the client; the message says which.
-    """
-    from botocore.exceptions import ClientError
-
-    try:
-        answer = s3.head_bucket(Bucket=name, ExpectedBucketOwner=account_id)
-    except ClientError as error:
-        if code_of(error) in {"404", "NoSuchBucket"}:
-            return None
-        if code_of(error) == "403":
-            raise _not_our_account(name, "s3:ListBucket") from error
-        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
-        if code_of(error) == "301":
-            elsewhere = str(headers.get("x-amz-bucket-region", "another region"))
-            raise _in_other_region(name, elsewhere, s3.meta.region_name) from error
-        raise
-    return answer.get("BucketRegion") or s3.meta.region_name
-
-
 def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, Any]:
-    """What CreateBucket is sent: region, unless it is us-east-1, and the marks of ownership."""
+    """The parameters of CreateBucket: the region, unless it is us-east-1, and the marks of ownership."""
     configuration: dict[str, Any] = {"Tags": ownership.mark_tags(thing_name)}
     if region != REGION_WITHOUT_CONSTRAINT:
         configuration["LocationConstraint"] = region
     return {"Bucket": name, "CreateBucketConfiguration": configuration}
 
 
-def _find_tags(s3: S3Client, name: str, account_id: str) -> tuple[dict[str, str] | None, str]:
-    """The bucket's tags, None where there is no bucket, and the region that answered."""
+def _problem(s3: S3Client, found: Bucket) -> InTheWay | None:
+    """What keeps the bucket from being used, with the command that helps."""
+    if found.is_ours:
+        policy = found.access.policy if found.access else None
+        return bucket_access.public_policy_problem(s3, found.name, policy) if TLS_ONLY in _repairs(found) else None
+    if found.is_versioned:
+        return None
+    switch_on = aws_command(s3, "put-bucket-versioning", bucket=found.name, versioning_configuration="Status=Enabled")
+    return InTheWay(
+        f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
+        "Switch versioning on: ",
+        switch_on,
+        ", or write another bucket_name in config.json.",
+        remedy=switch_on,
+    )
+
+
+def _repairs(found: Bucket) -> tuple[str, ...]:
+    """What of our own bucket differs from what is wanted, in words."""
+    access = found.access or Access()
+    is_right = {
+        VERSIONS: found.is_versioned,
+        PUBLIC_ACCESS: access.is_blocked,
+        TLS_ONLY: access.is_tls_only,
+        MARKS: ownership.is_ours(found.tags),
+    }
+    return tuple(what for what, holds in is_right.items() if not holds)
+
+
+def _create(s3: S3Client, wanted: WantedBucket, sleep: Callable[[float], None]) -> bool:
+    """Whether the bucket was made now; False where another run of ours was quicker."""
     from botocore.exceptions import ClientError
 
-    try:
-        answer: Any = s3.get_bucket_tagging(Bucket=name, ExpectedBucketOwner=account_id)
-    except ClientError as error:
-        answer = {**error.response, "TagSet": []}
-        if code_of(error) == "NoSuchBucket":
-            return None, s3.meta.region_name
-        if code_of(error) != "NoSuchTagSet":
-            if code_of(error) in REFUSED:
-                # Refused to us, not our account's, or elsewhere: asking for the bucket itself tells them apart.
-                find_region(s3, name, account_id)
-            raise
-    region = answer["ResponseMetadata"].get(SIGNING_REGION) or s3.meta.region_name
-    return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}, region
-
-
-def _create(s3: S3Client, name: str, region: str, thing_name: str, sleep: Callable[[float], None]) -> bool:
-    """Whether the bucket was made just now; False where another run of ours was quicker."""
-    from botocore.exceptions import ClientError
-
-    def attempt() -> bool | None:
+    def create() -> bool | None:
         try:
-            s3.create_bucket(**create_bucket_request(name, region, thing_name))
+            s3.create_bucket(**create_bucket_request(wanted.name, s3.meta.region_name, wanted.thing_name))
         except ClientError as error:
             if code_of(error) == "BucketAlreadyOwnedByYou":
                 return False
             if code_of(error) == "BucketAlreadyExists":
-                raise _not_our_account(name) from error
+                raise bucket_access.not_our_account(wanted.name) from error
             if code_of(error) == "OperationAborted":
                 return None
             raise
         return True
 
-    return _until_free(attempt, f"S3 still holds the name {name}", sleep)
+    return _until_free(create, f"S3 still holds the name {wanted.name}", sleep)
 
 
-def _ensure_found(s3: S3Client, found: Bucket, account_id: str, thing_name: str) -> Outcome[Bucket]:
-    if judge_bucket(s3, found, account_id, thing_name) is Verb.CHANGED:
-        return _configured(s3, found, account_id, thing_name, Verb.CHANGED)
-    if ownership.is_ours(found.tags):
-        return Outcome("bucket", Verb.REUSED, found.name, CLOSED, found)
-    prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=account_id))
-    return Outcome("bucket", Verb.REUSED, found.name, foreign_detail(found), found)
+def _made_by_another_run(s3: S3Client, wanted: WantedBucket) -> Bucket:
+    """The bucket that another run has made since the look; S3 may not show it yet."""
+    found = find_bucket(s3, wanted.name, wanted.account_id, wanted.default_name)
+    if found is not None:
+        return found
+    owned = Owned(Bucket=wanted.name, ExpectedBucketOwner=wanted.account_id)
+    is_leftover = wanted.name == wanted.default_name and not first_keys(s3, owned)
+    return Bucket(wanted.name, s3.meta.region_name, is_versioned=False, is_leftover=is_leftover)
 
 
-def _configured(s3: S3Client, found: Bucket, account_id: str, thing_name: str, verb: Verb) -> Outcome[Bucket]:
-    """Whatever is not as wanted put right, side by side; what tags and statements there are stay."""
-    owned = Owned(Bucket=found.name, ExpectedBucketOwner=account_id)
-    tags = {**ownership.marks(thing_name), **found.tags}
-    repairs = needed_repairs(found)
+def _configure(s3: S3Client, found: Bucket, wanted: WantedBucket) -> Bucket:
+    """Repair what differs, side by side; the tags and statements of others stay. Returns the bucket as it is then."""
+    owned = Owned(Bucket=found.name, ExpectedBucketOwner=wanted.account_id)
+    tags = {**ownership.marks(wanted.thing_name), **found.tags}
+    repairs = _repairs(found)
     policy = found.access.policy if found.access else None
     if TLS_ONLY in repairs:
         policy = bucket_access.wanted_policy(s3.meta.partition, found.name, policy)
@@ -365,17 +364,14 @@ def _configured(s3: S3Client, found: Bucket, account_id: str, thing_name: str, v
         ),
     }
     side_by_side(*(acts[what] for what in repairs))
-    detail = CLOSED if verb is Verb.CREATED else f"{', '.join(repairs)} put right; {CLOSED}"
-    now = Bucket(found.name, found.region, True, tags, Access(True, policy, True))
-    return Outcome("bucket", verb, found.name, detail, now)
+    return Bucket(found.name, found.region, True, tags, Access(True, policy, True))
 
 
-def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str, *, any_thing: bool = False) -> bool:
-    """Whether it bears our marks, or is the empty rest of a run that was cut off before it could mark it."""
-    if bucket.tags:
-        return ownership.is_ours(bucket.tags, None if any_thing else thing_name)
-    default_name = default_text("bucket_name", {"thing_name": thing_name, "account_id": account_id})
-    return bucket.name == default_name and not first_keys(s3, Owned(Bucket=bucket.name, ExpectedBucketOwner=account_id))
+def _is_ours(s3: S3Client, owned: Owned, tags: Mapping[str, str], thing_name: str, default_name: str) -> bool:
+    """Whether it has our marks, or is the empty bucket of a run that was cut off before it could mark it."""
+    if tags:
+        return ownership.is_ours(tags, thing_name)
+    return owned["Bucket"] == default_name and not first_keys(s3, owned)
 
 
 def _is_deleted(s3: S3Client, owned: Owned, sleep: Callable[[float], None]) -> bool:
@@ -419,45 +415,27 @@ def _stays(name: str, thing_name: str, tags: Mapping[str, str]) -> NotOurs:
 
 
 def _holds_others(s3: S3Client, owned: Owned, keys: Sequence[str], key_prefix: str | None) -> InTheWay:
-    """Why the bucket stays with these keys in it, which are not under ``key_prefix``."""
-    folders = [one for one in folders_in(s3, owned, f"{KEY_FOLDER}/") if one != key_prefix] if key_prefix else []
+    """Why the bucket stays with these keys in it, which are not under ``key_prefix``.
+
+    A key prefix ends with the thing's name, as in ``ota-tasks/lamp/``; the folders beside it are other things'.
+    """
+    beside = key_prefix.rstrip("/").rpartition("/")[0] if key_prefix else ""
+    folders = [one for one in folders_in(s3, owned, f"{beside}/") if one != key_prefix] if beside else []
     holds = f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
     if not folders:
-        return InTheWay(
-            f"{holds}{', '.join(keys)} …. To delete it with every version of everything in it: `invoke clean --force`.",
-            remedy="invoke clean --force",
-        )
-    names = [folder.split("/")[1] for folder in folders]
-    commands = ", ".join(f"`invoke with --thing-name {shlex.quote(one)} clean`" for one in names)
-    return InTheWay(
-        f"{holds}images of the thing {', '.join(names)}. Once nobody wants those any more: {commands}, then run the "
-        "same command again."
-    )
+        force = command("clean", "--force")
+        start = f"{holds}{', '.join(keys)} …. To delete it with every version of everything in it: "
+        return InTheWay(start, force, ".", remedy=force)
+    names = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
+    commands = joined(", ", [message(command("clean", thing_name=one)) for one in names])
+    start = f"{holds}images of the thing {', '.join(names)}. Once nobody wants those any more: "
+    return InTheWay(start, commands, ", then run the same command again.")
 
 
 def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:
-    """Try until the attempt says yes or no. S3 holds a bucket's name for a while after a delete (OperationAborted)."""
-    for _ in range(round(SETTLE_TIMEOUT_S / POLL_S)):
-        answer = attempt()
-        if answer is not None:
-            return answer
-        sleep(POLL_S)
-    raise WaitTimeout(
+    """Try until the attempt answers. S3 holds a bucket's name for a while after a deletion (OperationAborted)."""
+    late = WaitTimeout(
         f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
         "command again in some minutes; it carries on where it stopped."
     )
-
-
-def _not_our_account(name: str, permission: str | None = None) -> NotOurs:
-    lacking = f", or these credentials lack the permission {permission}" if permission else ""
-    return NotOurs(
-        f"The bucket {name} belongs to another AWS account{lacking}. Bucket names are shared by all accounts: write "
-        "a bucket_name in config.json that nobody else has, for example one with ${account_id} in it."
-    )
-
-
-def _in_other_region(name: str, region: str, ours: str) -> InTheWay:
-    return InTheWay(
-        f"The bucket {name} is in {region}, and this run works in {ours}; AWS IoT takes images from its own region "
-        f"only. Write another bucket_name in config.json, or set AWS_REGION={region}."
-    )
+    return wait_until(attempt, late, timeout_s=SETTLE_TIMEOUT_S, poll_s=POLL_S, sleep=sleep)

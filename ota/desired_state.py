@@ -2,7 +2,7 @@
 
 ``all`` makes it so and ``plan`` compares with it. Both take it from here, so that they cannot come to differ.
 
-Source: ``ota/policy_documents.py``, ``ota/roles.py``, ``ota/update_requests.py`` for what stands in the documents.
+Source: ``ota/policy_documents.py``, ``ota/role_policies.py``, ``ota/update_requests.py``, which build the documents.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ota import images, roles
+from ota import images, role_policies
+from ota.buckets import WantedBucket
 from ota.certificate_files import CertificateFiles
 from ota.firmware import builds
 from ota.firmware.tree import header_path
 from ota.policy_documents import device_policy_document
+from ota.roles import WantedRole
+from ota.settings.names import tidy_bucket_name
 from ota.settings.readers import CleanBuild
+from ota.settings.table import default_text
 from ota.update_requests import UpdateRequest
 
 if TYPE_CHECKING:
@@ -48,15 +52,38 @@ def policy_document(place: Place) -> dict[str, Any]:
     return device_policy_document(place.partition, place.region, place.account_id)
 
 
+def wanted_bucket(place: Place, settings: Settings) -> WantedBucket:
+    """The bucket for the images."""
+    name = settings.bucket_name
+    return WantedBucket(
+        name,
+        place.account_id,
+        settings.thing_name,
+        default_name=default_bucket_name(place, settings),
+        other_name=tidy_bucket_name(f"{name}-2"),
+    )
+
+
+def default_bucket_name(place: Place, settings: Settings) -> str:
+    """The name that the thing's bucket has where the settings give none."""
+    return default_text("bucket_name", {"thing_name": settings.thing_name, "account_id": place.account_id})
+
+
 def role_arn(place: Place, settings: Settings) -> str:
     """The ARN that the role has or will have."""
-    return roles.role_arn(place.partition, place.account_id, settings.iam_role_name)
+    return role_policies.role_arn(place.partition, place.account_id, settings.iam_role_name)
+
+
+def wanted_role(place: Place, settings: Settings, boundary_arn: str | None) -> WantedRole:
+    """The role; ``boundary_arn`` is its permissions boundary."""
+    trust, permissions = role_documents(place, settings)
+    return WantedRole(settings.iam_role_name, trust, permissions, settings.thing_name, boundary_arn)
 
 
 def role_documents(place: Place, settings: Settings) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Who may assume the role, and what it may do."""
-    trust = roles.role_trust_document(place.account_id, place.region, place.partition)
-    permissions = roles.role_permissions_document(
+    trust = role_policies.role_trust_document(place.account_id, place.region, place.partition)
+    permissions = role_policies.role_permissions_document(
         place.partition, place.region, place.account_id, settings.bucket_name, role_arn(place, settings)
     )
     return trust, permissions
@@ -81,6 +108,11 @@ def update_request(
         certificate_name=settings.certificate_file_on_device,
         protocols=settings.protocols,
     )
+
+
+def wanted_image(place: Place, settings: Settings, image: builds.Image) -> images.WantedImage:
+    """The image as an object in the bucket."""
+    return images.WantedImage(settings.bucket_name, image_key(settings, image), place.account_id, image.file)
 
 
 def image_key(settings: Settings, image: builds.Image) -> str:

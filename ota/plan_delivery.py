@@ -1,128 +1,105 @@
-"""What would become of bucket, role, image and update.
+"""What would become of bucket, role, image and update: looks, and lets the nouns decide.
 
-Without ``skip_build`` nobody knows what image the build makes. Then the image that is there is taken for it, and the
-steps that hang on this say that they are not certain.
+Without ``skip_build`` nobody knows the image that the build makes. Then the image on this machine is taken for it, and
+the steps that depend on it say that they are not certain.
 
-Source: ``buckets.judge_bucket``, ``roles.needed_repairs``, ``updates.judge_update``, ``verification.verify``: the
-decisions of ``all``.
+Source: ``decide_bucket``, ``decide_role``, ``decide_image``, ``decide_update`` and ``verify``, as in ``set_up``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ota import bucket_access, buckets, desired_state, images, ownership, roles, updates
+from ota import buckets, desired_state, images, roles, updates
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
-from ota.outcomes import Action, Change, Verb
-from ota.plan import Site, attempt, blocked
-from ota.plan_identity import ACTIONS
-from ota.policy_documents import difference
-from ota.role_policies import Attached, find_attached, find_inline_document
-from ota.settings.names import tidy_bucket_name
+from ota.jobs import find_execution, find_job, job_id_of
+from ota.messages import command
+from ota.outcomes import Action, Change, blocked
+from ota.plan import Site, attempt
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
-from ota.update_requests import Update, UpdateRequest, job_id_of
-from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
+from ota.updates import FoundUpdate
 
 if TYPE_CHECKING:
+    from ota.cloud import Cloud
     from ota.settings.settings import Settings
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The update and what it would carry, as they are.
+    """The update and the image that it would deliver, as they are.
 
     Attributes:
-        image: the image that is on this machine, with its signature; None where one of them is not there.
-        update: by the settings' name, or why it could not be looked for.
-        has_image: whether the image that the update brings still is in its bucket.
-        job: by the id that its job has or would have.
+        image: the image on this machine, with its signature; None where one of them is missing.
+        update: the update by the settings' name, or why nobody could look for it.
         is_uploaded: whether this image is in the bucket.
     """
 
     image: builds.Image | None
-    update: Update | OtaError | None
-    has_image: bool | OtaError
-    job: Job | OtaError | None
+    update: FoundUpdate | OtaError
     is_uploaded: bool | OtaError = False
 
 
 def plan_bucket(site: Site) -> Change:
     """The step of the bucket, looked up here."""
-    cloud, settings, name = site.cloud, site.settings, site.settings.bucket_name
-    other_name = f"invoke with --bucket-name {tidy_bucket_name(f'{name}-2')} all"
-    found = attempt(partial(buckets.find_bucket, cloud.s3, name, cloud.account_id))
-    if isinstance(found, OtaError):
-        return blocked("bucket", name, found, other_name)
-    verb = attempt(partial(buckets.judge_bucket, cloud.s3, found, cloud.account_id, settings.thing_name))
-    if isinstance(verb, OtaError):
-        return blocked("bucket", name, verb, other_name)
-    if found is None or ownership.is_ours(found.tags) or verb is Verb.CHANGED:
-        repairs = ", ".join(buckets.needed_repairs(found)) if found else ""
-        return Change("bucket", ACTIONS[verb], name, f"{repairs} put right" if repairs else buckets.CLOSED)
-    detail = buckets.foreign_detail(found)
-    command = bucket_access.closing_command(cloud.s3, name, found.access)
-    return Change("bucket", ACTIONS[verb], name, detail, brief=detail if command else "", command=command)
+    s3, wanted = site.cloud.s3, desired_state.wanted_bucket(site.cloud, site.settings)
+    look = partial(buckets.find_bucket, s3, wanted.name, wanted.account_id, wanted.default_name)
+    return buckets.decide_bucket(s3, attempt(look), wanted)
 
 
 def plan_role(site: Site) -> Change:
-    """The step of the role, looked up here with everything that hangs on it."""
-    iam, name = site.cloud.iam, site.settings.iam_role_name
-    found, there, attached = side_by_side(
-        partial(attempt, partial(roles.find_role, iam, name)),
-        partial(attempt, partial(find_inline_document, iam, name)),
-        partial(attempt, partial(find_attached, iam, name)),
-    )
-    for refused in (found, there):
-        if isinstance(refused, OtaError):
-            return blocked("role", name, refused)
-    if found is None:
-        boundary = site.boundary_arn
-        return Change(
-            "role", Action.CREATE, name, f"with the boundary {boundary}" if boundary else "without a boundary"
-        )
-    if ownership.is_ours(found.tags, site.settings.thing_name):
-        return _compare_role(site, found, there)
-    return _check_role(site, found, None if isinstance(attached, OtaError) else attached)
+    """The step of the role, looked up here."""
+    iam, wanted = site.cloud.iam, desired_state.wanted_role(site.cloud, site.settings, site.boundary_arn)
+    look = partial(roles.find_role_with_policies, iam, wanted.name, wanted.thing_name, reads_ahead=True)
+    return roles.decide_role(iam, attempt(look), wanted)
 
 
 def look_at_delivery(site: Site) -> Delivery:
-    """The image on this machine; update, job and object, side by side."""
-    iot, settings = site.cloud.iot, site.settings
+    """The image on this machine; the update and the object, side by side."""
     image = _image_here(site)
-    (update, has_image), job, uploaded = side_by_side(
-        partial(_look_at_update, site),
-        partial(attempt, partial(find_job, iot, job_id_of(settings.update_name))),
+    update, uploaded = side_by_side(
+        partial(attempt, partial(find_update_with_job, site.cloud, site.settings, looks_for_job=True)),
         partial(attempt, partial(_is_uploaded, site, image)),
     )
-    return Delivery(image, update, has_image, job, uploaded)
+    return Delivery(image, update, uploaded)
 
 
-def _look_at_update(site: Site) -> tuple[Update | OtaError | None, bool | OtaError]:
-    """The update, and whether the image that it brings still is in its bucket."""
-    cloud = site.cloud
-    update = attempt(partial(find_update, cloud.iot, site.settings.update_name))
-    if not isinstance(update, Update) or not update.key:
-        return update, False
+def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: bool) -> FoundUpdate:
+    """The update by the settings' name with all that decides what becomes of it, in two round trips.
+
+    ``looks_for_job``: where there is no update, look for a job that has the id of its job.
+    """
+    iot, job_id = cloud.iot, job_id_of(settings.update_name)
+    update = updates.find_update(iot, settings.update_name)
+    if update is None:
+        return FoundUpdate(job=attempt(partial(find_job, iot, job_id)) if looks_for_job else None)
     where = (update.bucket, update.key, update.version_id)
-    return update, attempt(partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id))
+    look_at_image = partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id)
+    is_at_rest = update.status not in {*BEING_CREATED, BEING_DELETED}
+    has_image, execution, job = side_by_side(
+        lambda: attempt(look_at_image) if update.key else False,
+        lambda: attempt(partial(find_execution, iot, job_id, settings.thing_name)) if is_at_rest else None,
+        lambda: attempt(partial(find_job, iot, job_id)) if update.status == CREATE_FAILED else None,
+    )
+    return FoundUpdate(update, has_image, execution, job)
 
 
 def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
-    """The step of the build. ``changes_…``: what an image of before could not know."""
+    """The step of the build. ``changes_…``: what an older image does not have in it."""
     settings = site.settings
     name = settings.ota_binary if settings.target_application else "image"
     if settings.skip_build:
         outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
         if isinstance(outcome, OtaError):
-            return blocked("image", name, outcome, "invoke with --skip-build false build")
+            return blocked("image", name, outcome, command("build", skip_build="false"))
         return Change("image", Action.SKIP, outcome.name, outcome.detail)
     refusal = attempt(partial(_check_build, site))
     if isinstance(refusal, OtaError):
@@ -143,28 +120,6 @@ def plan_update(site: Site, delivery: Delivery, image_step: Change) -> tuple[Cha
     return tuple(replace(step, is_certain=is_certain) for step in _plan_known(site, delivery, request))
 
 
-def _compare_role(site: Site, found: roles.Role, there: Any) -> Change:
-    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
-    repairs = roles.needed_repairs(found, there, trust, permissions, site.boundary_arn)
-    if not repairs:
-        return Change("role", Action.REUSE, found.name)
-    differences = {
-        "permissions": difference(there or {}, permissions, f"permissions of {found.name}"),
-        "trust": difference(found.trust, trust, f"trust of {found.name}"),
-        "boundary": f"-boundary {found.boundary_arn or 'none'}\n+boundary {site.boundary_arn}",
-    }
-    shown = "\n".join(differences[what] for what in repairs)
-    return Change("role", Action.CHANGE, found.name, f"{', '.join(repairs)} put right", shown)
-
-
-def _check_role(site: Site, found: roles.Role, attached: Attached | None) -> Change:
-    trust, permissions = desired_state.role_documents(site.cloud, site.settings)
-    refusal = attempt(partial(roles.check_foreign, site.cloud.iam, found, trust, permissions, attached))
-    if isinstance(refusal, OtaError):
-        return blocked("role", found.name, refusal, f"invoke with --iam-role-name {found.name}-ota all")
-    return Change("role", Action.REUSE, found.name, "not made by this tool; grants what is needed")
-
-
 def _image_here(site: Site) -> builds.Image | None:
     settings = site.settings
     if not settings.target_application and not settings.is_chosen("ota_binary"):
@@ -173,11 +128,9 @@ def _image_here(site: Site) -> builds.Image | None:
 
 
 def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
-    cloud, settings = site.cloud, site.settings
     if image is None:
         return False
-    key = desired_state.image_key(settings, image)
-    return images.is_uploaded(cloud.s3, settings.bucket_name, key, image.sha256, account_id=cloud.account_id)
+    return images.is_uploaded(site.cloud.s3, desired_state.wanted_image(site.cloud, site.settings, image))
 
 
 def _check_build(site: Site) -> None:
@@ -198,19 +151,19 @@ def _build_detail(site: Site, delivery: Delivery, changes_header: bool, changes_
 
 
 def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) -> str | None:
-    """Why the image would be old by the time of the build."""
+    """Why the image on this machine would be out of date at the time of the build."""
     if changes_header:
         return "the header changes"
     return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
 
 
 def _request(site: Site, image: builds.Image) -> UpdateRequest:
-    """The update that would be asked for; refused for the reasons for which the task refuses it."""
+    """The request for the update; refused for the reasons for which ``all`` refuses it."""
     cloud, settings = site.cloud, site.settings
     mistakes = of_severity(verify(settings, image), Severity.FATAL)
     if mistakes:
-        command = next((mistake.command for mistake in mistakes if mistake.command), "")
-        raise SignatureError(failure_text(mistakes), remedy=command)
+        remedy = next((mistake.command for mistake in mistakes if mistake.command), "")
+        raise SignatureError(failure_text(mistakes), remedy=remedy)
     return desired_state.update_request(
         settings,
         image,
@@ -221,90 +174,25 @@ def _request(site: Site, image: builds.Image) -> UpdateRequest:
 
 
 def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Change, ...]:
-    """Where no image is there that could be compared."""
-    name, update = site.settings.update_name, delivery.update
-    if isinstance(update, OtaError):
-        return (blocked("update", name, update),)
-    action = Action.CREATE if update is None else Action.REPLACE
+    """Where there is no image to compare with."""
+    name, found = site.settings.update_name, delivery.update
+    if isinstance(found, OtaError):
+        return (blocked("update", name, found),)
+    action = Action.CREATE if found.update is None else Action.REPLACE
     upload = Change("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
-    return upload, Change("update", action, name, is_certain=update is None), _wait(site)
+    return upload, Change("update", action, name, is_certain=found.update is None), _wait(site)
 
 
 def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
-    update, name = delivery.update, site.settings.update_name
-    if isinstance(update, OtaError):
-        return (blocked("update", name, update),)
-    expected = _at_rest(update)
-    try:
-        verb = _judge(delivery, expected, request)
-        if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
-            _check_not_running(site, update)
-        has_own_job = expected.status != updates.CREATE_FAILED if expected else update is not None
-        if not has_own_job and isinstance(delivery.job, Job):
-            updates.check_job(delivery.job, request)
-    except OtaError as error:
-        return (blocked("update", name, error, f"invoke with --update-name {name}-2 all"),)
-    if verb is Verb.REUSED:
-        waits = (_wait(site),) if update and update.status in BEING_CREATED else ()
-        return Change("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
-    step = Change("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
-    return _plan_object(delivery, request), step, _wait(site)
-
-
-def _check_not_running(site: Site, update: Update) -> None:
-    """Refuse as the task does, and where AWS does not tell whether a device is at work.
-
-    Raises:
-        OtaError: a device is, or nobody knows.
-    """
-    refusal = attempt(partial(updates.check_not_running, site.cloud.iot, update))
-    if isinstance(refusal, OtaError):
-        raise refusal
-
-
-def _judge(delivery: Delivery, expected: Update | None, request: UpdateRequest) -> Verb:
-    """What becomes of the update; one whose image is gone is replaced, whatever it brings.
-
-    Raises:
-        OtaError: nothing can, or nobody knows.
-    """
-    verb = updates.judge_update(expected, request)
-    if verb is not Verb.REUSED or expected != delivery.update:
-        return verb
-    if isinstance(delivery.has_image, OtaError):
-        raise delivery.has_image
-    return verb if delivery.has_image else Verb.CHANGED
-
-
-def _plan_object(delivery: Delivery, request: UpdateRequest) -> Change:
-    image, bucket = delivery.image, request.bucket
-    name = image.path.name if image else ""
-    if delivery.is_uploaded is True:
-        return Change("object", Action.REUSE, name, f"in s3://{bucket}")
-    size = f"{image.size_bytes:,} bytes, " if image else ""
-    return Change("object", Action.UPLOAD, name, f"{size}to s3://{bucket}")
-
-
-def _at_rest(update: Update | None) -> Update | None:
-    """The update as it most likely is once AWS has done with it."""
-    if update is None or update.status == BEING_DELETED:
-        return None
-    return replace(update, status=updates.COMPLETE) if update.status in BEING_CREATED else update
-
-
-def _why(delivery: Delivery, update: Update | None) -> str:
-    if update is None:
-        return "once its leftover job is deleted" if isinstance(delivery.job, Job) else ""
-    if update.status == BEING_DELETED:
-        return "once the old one is gone"
-    if update.status != updates.COMPLETE:
-        return ": ".join(filter(None, [f"it is {update.status}", update.error_message]))
-    old, new = update.image_sha256[:12] or "unknown", delivery.image.sha256[:12] if delivery.image else "unknown"
-    if old != new:
-        return f"image sha256 {old}, wanted {new}"
-    if delivery.has_image is False:
-        return "its image is no longer in the bucket"
-    return "same image, other signature, name, target or protocol"
+    settings, found = site.settings, delivery.update
+    change = updates.decide_update(site.cloud.iot, found, request, may_replace_running=settings.replace_running_update)
+    if change.action is Action.BLOCKED or delivery.image is None:
+        return (change,)
+    if change.action is Action.REUSE:
+        is_being_created = isinstance(found, FoundUpdate) and found.update and found.update.status in BEING_CREATED
+        return (change, _wait(site)) if is_being_created else (change,)
+    wanted = desired_state.wanted_image(site.cloud, settings, delivery.image)
+    return images.decide_image(wanted, is_uploaded=delivery.is_uploaded is True), change, _wait(site)
 
 
 def _wait(site: Site) -> Change:

@@ -19,8 +19,8 @@ from ota.errors import OtaError
 from ota.firmware import headers
 from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.tree import has_firmware_tree, missing_tree_text
-from ota.outcomes import Action, Change, Verb
-from ota.plan import Site, attempt, blocked
+from ota.outcomes import Action, Change, Verb, blocked
+from ota.plan import Site, attempt
 from ota.policy_documents import difference
 from ota.threads import side_by_side
 

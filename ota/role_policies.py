@@ -1,7 +1,7 @@
-"""What hangs on a role: its policies, and whether they come to what an OTA update needs.
+"""The documents of the role, the policies attached to it, and whether they grant what an OTA update needs.
 
-Roles.py makes and deletes roles; this module reads and removes what is attached to them. Documents come back from
-IAM decoded; a managed policy is read at its default version, which is the one that counts.
+Part of the noun in ``roles``. Documents are returned decoded. A managed policy is read at its default version, which is
+the one in force.
 
 Source: IAM ListRolePolicies, ListAttachedRolePolicies, GetRolePolicy, GetPolicyVersion, ListInstanceProfilesForRole;
 DeleteRole (what must be gone first).
@@ -15,17 +15,87 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota.command_lines import aws_command
+from ota.aws_calls import answer_or_none, pages
 from ota.errors import InTheWay
+from ota.messages import Shell, Text, aws_command, joined, message
 from ota.policy_documents import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
+OTA_SERVICE = "iot.amazonaws.com"
 INLINE_POLICY = "ota-tasks"
 
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Attached:
+    """Names of a role's inline policies and ARNs of its managed ones."""
+
+    inline_names: tuple[str, ...] = ()
+    policy_arns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shortcoming:
+    """What a role lacks.
+
+    Attributes:
+        brief: in a few words.
+        text: in full, with the statement to add and the command that adds it.
+        command: that command; None where adding a statement does not help.
+    """
+
+    brief: str
+    text: Text
+    command: Shell | None = None
+
+
+def role_arn(partition: str, account_id: str, name: str) -> str:
+    """The ARN of a role by this name, also before it is made."""
+    return f"arn:{partition}:iam::{account_id}:role/{name}"
+
+
+def role_trust_document(account_id: str, region: str, partition: str) -> dict[str, Any]:
+    """Who may assume the role: AWS IoT, acting for this account in this region."""
+    return {
+        "Version": POLICY_VERSION,
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": OTA_SERVICE},
+                "Action": "sts:AssumeRole",
+                "Condition": {
+                    "StringEquals": {"aws:SourceAccount": account_id},
+                    "ArnLike": {"aws:SourceArn": f"arn:{partition}:iot:{region}:{account_id}:*"},
+                },
+            }
+        ],
+    }
+
+
+def role_permissions_document(
+    partition: str, region: str, account_id: str, bucket: str, role_arn: str
+) -> dict[str, Any]:
+    """What the role may do: read images of one bucket, make and delete the update's stream and job, pass itself."""
+    iot = f"arn:{partition}:iot:{region}:{account_id}"
+    job, stream = f"{iot}:job/AFR_OTA*", f"{iot}:stream/AFR_OTA*"  # the prefix is the service's own
+    return {
+        "Version": POLICY_VERSION,
+        "Statement": [
+            _allow(["s3:GetObject", "s3:GetObjectVersion"], [f"arn:{partition}:s3:::{bucket}/*"]),
+            _allow(
+                ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"], [f"arn:{partition}:s3:::{bucket}"]
+            ),
+            _allow(["iot:CreateStream", "iot:DeleteStream"], [stream]),
+            _allow(["iot:DeleteJob", "iot:DescribeJob"], [job]),
+            # CreateJob is asked for the job and for each of its targets.
+            _allow(["iot:CreateJob"], [job, f"{iot}:thing/*", f"{iot}:thinggroup/*"]),
+            _allow(["iam:GetRole", "iam:PassRole"], [role_arn]),
+        ],
+    }
 
 
 def put_permissions(iam: IAMClient, role_name: str, permissions: Document) -> None:
@@ -35,19 +105,13 @@ def put_permissions(iam: IAMClient, role_name: str, permissions: Document) -> No
 
 def find_inline_document(iam: IAMClient, role_name: str, policy_name: str = INLINE_POLICY) -> dict[str, Any] | None:
     """An inline policy's document, decoded; None where there is no such policy."""
-    try:
-        answer = iam.get_role_policy(RoleName=role_name, PolicyName=policy_name)
-    except iam.exceptions.NoSuchEntityException:
-        return None
-    return decoded(answer["PolicyDocument"])
+    answer = answer_or_none(iam.get_role_policy, RoleName=role_name, PolicyName=policy_name)
+    return decoded(answer["PolicyDocument"]) if answer else None
 
 
 def delete_inline(iam: IAMClient, role_name: str) -> None:
-    """Delete our one inline policy; absent is fine."""
-    try:
-        iam.delete_role_policy(RoleName=role_name, PolicyName=INLINE_POLICY)
-    except iam.exceptions.NoSuchEntityException:
-        return
+    """Delete our one inline policy; absent is success."""
+    answer_or_none(iam.delete_role_policy, RoleName=role_name, PolicyName=INLINE_POLICY)
 
 
 def detach_all(iam: IAMClient, role_name: str, *, force: bool) -> None:
@@ -68,7 +132,7 @@ def detach_all(iam: IAMClient, role_name: str, *, force: bool) -> None:
 
 
 def find_attached(iam: IAMClient, role_name: str) -> Attached:
-    """What policies the role has; none where there is no such role. For ``policy_documents``, to look ahead."""
+    """Which policies the role has; none where there is no such role."""
     try:
         names, arns = side_by_side(partial(_inline_names, iam, role_name), partial(_attached_arns, iam, role_name))
     except iam.exceptions.NoSuchEntityException:
@@ -94,39 +158,16 @@ def list_foreign(iam: IAMClient, role_name: str) -> list[str]:
     return _named(attached, [one for one in inline if one != INLINE_POLICY], profiles)
 
 
-@dataclass(frozen=True)
-class Attached:
-    """Names of a role's inline policies and ARNs of its managed ones."""
-
-    inline_names: tuple[str, ...] = ()
-    policy_arns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Shortcoming:
-    """What a role lacks.
-
-    Attributes:
-        brief: in a few words.
-        text: in words, with the statement to add.
-        command: what adds it; empty where nothing that is added would help.
-    """
-
-    brief: str
-    text: str
-    command: str = ""
-
-
 def trust_shortcomings(
     iam: IAMClient, role_name: str, trust: Document, wanted: Document, service: str
 ) -> list[Shortcoming]:
-    """What keeps ``service`` from assuming the role, with the cure; empty where nothing does. Calls nothing.
+    """What keeps ``service`` from assuming the role, with the remedy; empty where nothing does. Calls nothing.
 
     Args:
         iam: for the command to paste.
-        role_name: for the command too.
+        role_name: for the command to paste.
         trust: the role's own trust document.
-        wanted: the trust document that we would give it; its condition says what the service will send.
+        wanted: the trust document of our own role; its condition says what the service will send.
         service: the service principal.
     """
     statement = statements(wanted)[0]
@@ -134,36 +175,40 @@ def trust_shortcomings(
     if trusts(trust, service, context):
         return []
     document = {"Version": POLICY_VERSION, "Statement": [*statements(trust), statement]}
-    command = aws_command(iam, "update-assume-role-policy", role_name=role_name, policy_document=json.dumps(document))
+    add = aws_command(iam, "update-assume-role-policy", role_name=role_name, policy_document=json.dumps(document))
     what = f"It does not trust {service}. Add to its trust policy:"
-    return [_shortcoming(f"does not trust {service}", what, statement, command)]
+    return [_shortcoming(f"does not trust {service}", what, statement, add)]
 
 
 def permission_shortcomings(
-    iam: IAMClient, role_name: str, boundary_arn: str | None, wanted: Document, attached: Attached | None = None
+    iam: IAMClient,
+    role_name: str,
+    boundary_arn: str | None,
+    wanted: Document,
+    granted: Sequence[Document],
+    bounds: Sequence[Document] | None,
 ) -> list[Shortcoming]:
-    """What the role, or its boundary, does not allow of ``wanted``, with the cure; empty where all is allowed."""
+    """What the role or its boundary does not allow of ``wanted``, with the remedy; empty where all is allowed.
+
+    Args:
+        iam: for the command to paste. Nothing is called.
+        role_name: for the command to paste.
+        boundary_arn: for the text.
+        wanted: a policy document with all that the role must be allowed.
+        granted: every policy document of the role.
+        bounds: the documents of its boundary; None where it has none.
+    """
     needs = needs_of(wanted)
-    granted, bounds = side_by_side(
-        partial(policy_documents, iam, role_name, attached),
-        lambda: [managed_document(iam, boundary_arn)] if boundary_arn else None,
-    )
     lacking = missing_needs(needs, granted)
     bounded = missing_needs(needs, bounds) if bounds is not None else ()
     problems = []
     if lacking:
         document = granting_document(lacking)
-        command = aws_command(
-            iam,
-            "put-role-policy",
-            role_name=role_name,
-            policy_name=f"{INLINE_POLICY}-additions",
-            policy_document=json.dumps(document),
-        )
-        is_denied = missing_needs(lacking, [*granted, document])  # no Allow helps against a Deny
-        brief = f"lacks {_actions(lacking)}"
+        name, text = f"{INLINE_POLICY}-additions", json.dumps(document)
+        add = aws_command(iam, "put-role-policy", role_name=role_name, policy_name=name, policy_document=text)
+        is_denied = missing_needs(lacking, [*granted, document])  # an Allow does not help against a Deny
         what = "It lacks permissions. Add to it:"
-        problems.append(_shortcoming(brief, what, document, "" if is_denied else command))
+        problems.append(_shortcoming(f"lacks {_actions(lacking)}", what, document, None if is_denied else add))
     if bounded:
         missing = json.dumps(granting_document(bounded), indent=2)
         problems.append(
@@ -175,15 +220,13 @@ def permission_shortcomings(
     return problems
 
 
-def policy_documents(iam: IAMClient, role_name: str, attached: Attached | None = None) -> list[dict[str, Any]]:
+def policy_documents(iam: IAMClient, role_name: str, attached: Attached) -> list[dict[str, Any]]:
     """Every policy document of the role, decoded: inline ones, and attached ones at their default version."""
-    attached = attached or find_attached(iam, role_name)
     looks: list[Callable[[], dict[str, Any] | None]] = [
         *(partial(find_inline_document, iam, role_name, one) for one in attached.inline_names),
         *(partial(managed_document, iam, arn) for arn in attached.policy_arns),
     ]
-    documents = side_by_side(*looks) if looks else ()
-    return [document for document in documents if document is not None]
+    return [document for document in side_by_side(*looks) if document is not None]
 
 
 def managed_document(iam: IAMClient, arn: str) -> dict[str, Any]:
@@ -195,6 +238,10 @@ def managed_document(iam: IAMClient, arn: str) -> dict[str, Any]:
 def decoded(document: Any) -> dict[str, Any]:
     """A policy document as a mapping. IAM sends text; botocore decodes it where it knows the field."""
     return dict(json.loads(document)) if isinstance(document, str) else dict(document)
+
+
+def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
 
 
 def _find_attached(iam: IAMClient, role_name: str) -> tuple[list[str], list[str], list[str]]:
@@ -211,8 +258,9 @@ def _named(attached: list[str], inline: list[str], profiles: list[str]) -> list[
     return [*attached, *(f"inline policy {one}" for one in inline), *(f"instance profile {one}" for one in profiles)]
 
 
-def _shortcoming(brief: str, what: str, shown: Document, command: str) -> Shortcoming:
-    return Shortcoming(brief, "\n".join(filter(None, [what, json.dumps(shown, indent=2), command])), command)
+def _shortcoming(brief: str, what: str, shown: Document, add: Shell | None) -> Shortcoming:
+    lines: list[Text] = [what, json.dumps(shown, indent=2)]
+    return Shortcoming(brief, joined("\n", [*lines, message(add)] if add else lines), add)
 
 
 def _actions(needs: Sequence[Need]) -> str:
@@ -220,15 +268,14 @@ def _actions(needs: Sequence[Need]) -> str:
 
 
 def _inline_names(iam: IAMClient, role_name: str) -> list[str]:
-    pages = iam.get_paginator("list_role_policies").paginate(RoleName=role_name)
-    return [one for page in pages for one in page["PolicyNames"]]
+    return list(pages(iam, "list_role_policies", "PolicyNames", RoleName=role_name))
 
 
 def _attached_arns(iam: IAMClient, role_name: str) -> list[str]:
-    pages = iam.get_paginator("list_attached_role_policies").paginate(RoleName=role_name)
-    return [one["PolicyArn"] for page in pages for one in page["AttachedPolicies"]]
+    found = pages(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role_name)
+    return [one["PolicyArn"] for one in found]
 
 
 def _profile_names(iam: IAMClient, role_name: str) -> list[str]:
-    pages = iam.get_paginator("list_instance_profiles_for_role").paginate(RoleName=role_name)
-    return [one["InstanceProfileName"] for page in pages for one in page["InstanceProfiles"]]
+    found = pages(iam, "list_instance_profiles_for_role", "InstanceProfiles", RoleName=role_name)
+    return [one["InstanceProfileName"] for one in found]

@@ -1,13 +1,15 @@
 """The IAM role that the OTA service assumes to read the image and to make stream and job.
 
-It trusts only AWS IoT, and only on behalf of this account and region (the confused-deputy guard), and may do only
-what one update needs. The service's own managed policy serves as the list of what that is, cut down to one bucket
-and to the names that the service gives its jobs and streams, plus what the policy lacks: the role passes *itself* on
-to the stream. Left out of it are signing with AWS Signer, writing objects, and listing all buckets of the account:
-an image with a custom signature, whose bucket is named in the call, needs none of them.
+It trusts only AWS IoT, and only on behalf of this account and region (against a confused deputy). It may do only what
+one update needs: the actions of the service's own managed policy, cut down to one bucket and to the names that the
+service gives its jobs and streams, and passing *itself* on to the stream, which that policy lacks. It may not sign with
+AWS Signer, write objects or list the account's buckets: an image with a custom signature in a named bucket needs none
+of these.
 
-A role that somebody else made is never changed: it is read whole, and when it falls short the statement that is
-missing is shown, ready to paste.
+A role that somebody else made is never changed. It is read whole, and where it falls short the message has the missing
+statement, ready to paste.
+
+The role is one noun in two files: ``role_policies`` has its documents and the policies attached to it.
 
 Source: IAM CreateRole, PutRolePolicy, DeleteRole; AWS managed policy AmazonFreeRTOSOTAUpdate; Service Authorization
 Reference, "AWS IoT" (job*, thing*, thinggroup*, stream*); IAM User Guide, "The confused deputy problem".
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -25,25 +28,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
-from ota.outcomes import Outcome, Verb
-from ota.policy_documents import POLICY_VERSION, is_same_policy
+from ota.aws_calls import answer_or_none, pages
+from ota.errors import CloudError, InTheWay, NotOurs, OtaError, SettingsError
+from ota.messages import Message, command, joined
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.policy_documents import difference, is_same_policy
 from ota.role_policies import (
-    Attached,
+    OTA_SERVICE,
+    Shortcoming,
     decoded,
     delete_inline,
     detach_all,
+    find_attached,
     find_inline_document,
+    managed_document,
     permission_shortcomings,
+    policy_documents,
     put_permissions,
     trust_shortcomings,
 )
-from ota.threads import side_by_side
+from ota.threads import begin, side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
 
-OTA_SERVICE = "iot.amazonaws.com"
 DESCRIPTION = "Assumed by AWS IoT to deliver OTA updates; made by ota-tasks"
 REPAIRED_KEY = "ota-repaired"
 YOUNG_S = 60.0
@@ -59,10 +67,10 @@ class Role:
         name: its name, without the path.
         arn: its ARN.
         trust: the decoded trust document.
-        tags: its tags, among them the marks of ownership where it is ours. A listing does not give them.
-        boundary_arn: its permissions boundary, where it has one. A listing does not give it.
+        tags: its tags; they include the marks of ownership where it is ours. A listing does not have them.
+        boundary_arn: its permissions boundary, where it has one. A listing does not have it.
         created_at: when it was made; None for one made in this run.
-        settling_s: for how many seconds it has been as it is, by AWS's clock; None where it comes from a listing.
+        settling_s: seconds since it was made or repaired, by AWS's clock; None where it comes from a listing.
     """
 
     name: str
@@ -74,137 +82,133 @@ class Role:
     settling_s: float | None = field(default=None, compare=False)
 
     def left_to_settle_s(self, timeout_s: float) -> float:
-        """What is left of the time that IAM needs to make it known everywhere, where that takes ``timeout_s``."""
+        """What is left of the time that IAM needs to spread the role, which takes ``timeout_s`` at most."""
         return 0.0 if self.settling_s is None else max(0.0, timeout_s - self.settling_s)
 
 
-def role_arn(partition: str, account_id: str, name: str) -> str:
-    """The ARN that a role by this name has, before it is made."""
-    return f"arn:{partition}:iam::{account_id}:role/{name}"
+@dataclass(frozen=True)
+class FoundRole:
+    """A role with the policies that decide about it.
+
+    Attributes:
+        role: the role.
+        permissions: our own inline policy; None where it has none. Read of our own role only.
+        granted: every policy document that it has. Read of somebody else's role only.
+        bounds: the documents of its permissions boundary; None where it has none. Read of somebody else's role only.
+    """
+
+    role: Role
+    permissions: Document | None = None
+    granted: tuple[Document, ...] = ()
+    bounds: tuple[Document, ...] | None = None
 
 
-def role_trust_document(account_id: str, region: str, partition: str) -> dict[str, Any]:
-    """Who may assume the role: AWS IoT, acting for this account in this region."""
-    return {
-        "Version": POLICY_VERSION,
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": OTA_SERVICE},
-                "Action": "sts:AssumeRole",
-                "Condition": {
-                    "StringEquals": {"aws:SourceAccount": account_id},
-                    "ArnLike": {"aws:SourceArn": f"arn:{partition}:iot:{region}:{account_id}:*"},
-                },
-            }
-        ],
-    }
+@dataclass(frozen=True)
+class WantedRole:
+    """The role that is wanted.
 
+    Attributes:
+        name: its name, prefix included.
+        trust: from ``role_trust_document``.
+        permissions: from ``role_permissions_document``.
+        thing_name: the thing that it is made for.
+        boundary_arn: the permissions boundary to put on it; None for none. One that exists is never removed.
+    """
 
-def role_permissions_document(
-    partition: str, region: str, account_id: str, bucket: str, role_arn: str
-) -> dict[str, Any]:
-    """What the role may do: read images of one bucket, make and delete the update's stream and job, pass itself."""
-    iot = f"arn:{partition}:iot:{region}:{account_id}"
-    job, stream = f"{iot}:job/AFR_OTA*", f"{iot}:stream/AFR_OTA*"  # the prefix is the service's own
-    return {
-        "Version": POLICY_VERSION,
-        "Statement": [
-            _allow(["s3:GetObject", "s3:GetObjectVersion"], [f"arn:{partition}:s3:::{bucket}/*"]),
-            _allow(
-                ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketVersions"], [f"arn:{partition}:s3:::{bucket}"]
-            ),
-            _allow(["iot:CreateStream", "iot:DeleteStream"], [stream]),
-            _allow(["iot:DeleteJob", "iot:DescribeJob"], [job]),
-            # CreateJob is asked for the job and for each of its targets.
-            _allow(["iot:CreateJob"], [job, f"{iot}:thing/*", f"{iot}:thinggroup/*"]),
-            _allow(["iam:GetRole", "iam:PassRole"], [role_arn]),
-        ],
-    }
+    name: str
+    trust: Document
+    permissions: Document
+    thing_name: str
+    boundary_arn: str | None = None
 
 
 def find_role(iam: IAMClient, name: str) -> Role | None:
     """The role by this name, in one call."""
-    try:
-        answer = iam.get_role(RoleName=name)
-    except iam.exceptions.NoSuchEntityException:
+    answer = answer_or_none(iam.get_role, RoleName=name)
+    if answer is None:
         return None
     role = _role(answer["Role"])
     return replace(role, settling_s=_seconds_unchanged(role, answer["ResponseMetadata"]))
 
 
-def ensure_role(
-    iam: IAMClient,
-    name: str,
-    *,
-    trust: Document,
-    permissions: Document,
-    boundary_arn: str | None,
-    thing_name: str,
-) -> Outcome[Role]:
-    """A role that the OTA service can assume and that may do what the update needs.
+def find_role_with_policies(
+    iam: IAMClient, name: str, thing_name: str, *, reads_ahead: bool = False
+) -> FoundRole | None:
+    """The role with all that :func:`decide_role` needs: two calls where it is ours, more where it is not.
 
-    Args:
-        iam: the client.
-        name: the role's name, prefix included.
-        trust: from :func:`role_trust_document`.
-        permissions: from :func:`role_permissions_document`.
-        boundary_arn: the permissions boundary to put on it; None for none. One that is there is never taken off.
-        thing_name: whose role it is.
-
-    Raises:
-        InTheWay: somebody else's role by this name falls short; the message holds what to add.
-        SettingsError: the boundary does not exist.
-        CloudError: IAM refuses the documents, or the account's number of roles is used up.
+    ``reads_ahead`` reads the names of its policies beside the role, which saves a round trip and costs three calls.
     """
-    found = find_role(iam, name)
+    reads: list[Callable[[], Any]] = [
+        partial(find_role, iam, name),
+        partial(find_inline_document, iam, name),
+        partial(find_attached, iam, name),
+    ]
+    if reads_ahead:
+        futures = begin(reads, len(reads))
+        wait(futures)
+        reads = [future.result for future in futures]
+    read_role, read_permissions, read_attached = reads
+    role: Role | None = read_role()
+    if role is None:
+        return None
+    if ownership.is_ours(role.tags, thing_name):
+        return FoundRole(role, permissions=read_permissions())
+    boundary_arn = role.boundary_arn
+    granted, bounds = side_by_side(
+        partial(policy_documents, iam, name, read_attached()),
+        lambda: (managed_document(iam, boundary_arn),) if boundary_arn else None,
+    )
+    return FoundRole(role, granted=tuple(granted), bounds=bounds)
+
+
+def decide_role(iam: IAMClient, found: FoundRole | OtaError | None, wanted: WantedRole) -> Change:
+    """What has to become of the role. Calls nothing; the commands in messages need the client's endpoint.
+
+    ``found`` is from :func:`find_role_with_policies`, or the error that it raised.
+    """
+    change = partial(Change, "role", name=wanted.name, found=found, wanted=wanted)
+    if isinstance(found, OtaError):
+        return blocked("role", wanted.name, found)
     if found is None:
-        found = _create(iam, name, trust, boundary_arn, thing_name)
-        if found is not None:
-            put_permissions(iam, name, permissions)
-            return Outcome("role", Verb.CREATED, name, _boundary_detail(found), found)
-        found = find_role(iam, name)
-        if found is None:
-            raise CloudError(f"The role {name} comes and goes: another run is deleting it. Run this again after that.")
-    if ownership.is_ours(found.tags, thing_name):
-        return _restored(iam, found, trust, permissions, boundary_arn)
-    check_foreign(iam, found, trust, permissions)
-    return Outcome("role", Verb.REUSED, name, "not made by this tool; grants what is needed", found)
+        return change(Action.CREATE, detail=_boundary_detail(wanted.boundary_arn))
+    if ownership.is_ours(found.role.tags, wanted.thing_name):
+        repairs = _repairs(found, wanted)
+        if not repairs:
+            return change(Action.REUSE, detail=_boundary_detail(found.role.boundary_arn))
+        return change(Action.CHANGE, detail=f"{', '.join(repairs)} put right", difference="\n".join(repairs.values()))
+    problem = _foreign_problem(iam, found, wanted)
+    if problem:
+        return blocked("role", wanted.name, problem, command("all", iam_role_name=f"{wanted.name}-ota"))
+    return change(Action.REUSE, detail="not made by this tool; grants what is needed")
 
 
-def needed_repairs(
-    found: Role, there: Document | None, trust: Document, permissions: Document, boundary_arn: str | None
-) -> tuple[str, ...]:
-    """What of our own role differs from what is wanted: "permissions", "trust", "boundary". ``there``: its policy."""
-    is_other = {
-        "permissions": there is None or not is_same_policy(there, permissions),
-        "trust": not is_same_policy(found.trust, trust),
-        "boundary": bool(boundary_arn) and found.boundary_arn != boundary_arn,
-    }
-    return tuple(what for what, differs in is_other.items() if differs)
-
-
-def check_foreign(
-    iam: IAMClient, role: Role, trust: Document, permissions: Document, attached: Attached | None = None
-) -> None:
-    """Refuse a role of somebody else's that would make AWS fail the update; only looks.
-
-    ``attached``: what policies it has, where that is known already.
+def make_role(iam: IAMClient, change: Change) -> Outcome[Role]:
+    """Carry the change out: a role that the OTA service can assume and that may do what the update needs.
 
     Raises:
-        InTheWay: it falls short; the message holds what to add.
+        OtaError: the change is blocked.
+        SettingsError: the boundary does not exist.
+        CloudError: IAM refuses the documents, or the account has no room for another role.
     """
-    problems = trust_shortcomings(iam, role.name, role.trust, trust, OTA_SERVICE)
-    problems += permission_shortcomings(iam, role.name, role.boundary_arn, permissions, attached)
-    if problems:
-        first = f"The role {role.name} was not made by this tool and does not serve OTA updates as it is."
-        last = "Or write another iam_role_name in config.json, and this tool makes a role that does."
-        commands = [problem.command for problem in problems]
-        raise InTheWay(
-            "\n".join([first, *(problem.text for problem in problems), last]),
-            remedy=" && ".join(commands) if all(commands) else "",
-            brief=f"it was not made by this tool, and {'; '.join(problem.brief for problem in problems)}",
-        )
+    change.check()
+    wanted: WantedRole = change.wanted
+    if change.action is Action.CREATE:
+        made = _create(iam, wanted)
+        if made is not None:
+            put_permissions(iam, wanted.name, wanted.permissions)
+            return Outcome("role", Verb.CREATED, wanted.name, change.detail, made)
+        found = find_role_with_policies(iam, wanted.name, wanted.thing_name)
+        if found is None:
+            raise CloudError(
+                f"The role {wanted.name} exists at one moment and not at the next: another run is deleting it. "
+                "Run the same command again after that."
+            )
+        return make_role(iam, decide_role(iam, found, wanted))
+    if change.action is Action.CHANGE:
+        repaired = _repair(iam, change.found, wanted)
+        detail = f"{change.detail}; {_boundary_detail(repaired.boundary_arn)}"
+        return Outcome("role", Verb.CHANGED, wanted.name, detail, repaired)
+    return Outcome("role", Verb.REUSED, wanted.name, change.detail, change.found.role)
 
 
 def delete_role(
@@ -245,13 +249,7 @@ def delete_role(
 
 def list_roles(iam: IAMClient) -> Iterator[Role]:
     """All roles of the account, page by page, without tags and boundaries."""
-    for page in iam.get_paginator("list_roles").paginate():
-        for one in page["Roles"]:
-            yield _role(one)
-
-
-def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+    yield from map(_role, pages(iam, "list_roles", "Roles"))
 
 
 def _role(described: Any) -> Role:
@@ -265,22 +263,59 @@ def _role(described: Any) -> Role:
     )
 
 
-def _create(iam: IAMClient, name: str, trust: Document, boundary_arn: str | None, thing_name: str) -> Role | None:
+def _repairs(found: FoundRole, wanted: WantedRole) -> dict[str, str]:
+    """What of our own role differs from what is wanted, and how: "permissions", "trust", "boundary"."""
+    role, boundary_arn = found.role, wanted.boundary_arn
+    repairs = {}
+    if found.permissions is None or not is_same_policy(found.permissions, wanted.permissions):
+        repairs["permissions"] = difference(found.permissions or {}, wanted.permissions, f"permissions of {role.name}")
+    if not is_same_policy(role.trust, wanted.trust):
+        repairs["trust"] = difference(role.trust, wanted.trust, f"trust of {role.name}")
+    if boundary_arn and role.boundary_arn != boundary_arn:
+        repairs["boundary"] = f"-boundary {role.boundary_arn or 'none'}\n+boundary {boundary_arn}"
+    return repairs
+
+
+def _foreign_problem(iam: IAMClient, found: FoundRole, wanted: WantedRole) -> InTheWay | None:
+    """Why AWS would fail the update with this role of somebody else's; the message has what to add."""
+    role = found.role
+    lacks: list[Shortcoming] = trust_shortcomings(iam, role.name, role.trust, wanted.trust, OTA_SERVICE)
+    lacks += permission_shortcomings(iam, role.name, role.boundary_arn, wanted.permissions, found.granted, found.bounds)
+    if not lacks:
+        return None
+    text: Message = joined(
+        "\n",
+        [
+            f"The role {role.name} was not made by this tool and does not serve OTA updates as it is.",
+            *(one.text for one in lacks),
+            "Or write another iam_role_name in config.json, and this tool makes a role that does.",
+        ],
+    )
+    commands = [one.command for one in lacks if one.command]
+    return InTheWay(
+        text,
+        remedy=tuple(commands) if len(commands) == len(lacks) else (),
+        brief=f"it was not made by this tool, and {'; '.join(one.brief for one in lacks)}",
+    )
+
+
+def _create(iam: IAMClient, wanted: WantedRole) -> Role | None:
     """The new role; None where another run of ours was quicker."""
+    name = wanted.name
     request: dict[str, Any] = {
         "RoleName": name,
-        "AssumeRolePolicyDocument": json.dumps(trust),
+        "AssumeRolePolicyDocument": json.dumps(wanted.trust),
         "Description": DESCRIPTION,
-        "Tags": ownership.mark_tags(thing_name),
+        "Tags": ownership.mark_tags(wanted.thing_name),
     }
-    if boundary_arn:
-        request["PermissionsBoundary"] = boundary_arn
+    if wanted.boundary_arn:
+        request["PermissionsBoundary"] = wanted.boundary_arn
     try:
         described: Any = iam.create_role(**request)["Role"]
     except iam.exceptions.EntityAlreadyExistsException:
         return None
     except iam.exceptions.NoSuchEntityException as error:
-        raise _no_boundary(boundary_arn) from error
+        raise _no_boundary(wanted.boundary_arn) from error
     except iam.exceptions.MalformedPolicyDocumentException as error:
         raise CloudError(
             f"IAM refuses the trust document of the role {name}: {error}. That is a mistake of this tool: "
@@ -291,47 +326,43 @@ def _create(iam: IAMClient, name: str, trust: Document, boundary_arn: str | None
             f"The account has no room for the role {name}: {error}. Delete roles that nobody needs, or name an "
             "existing one as iam_role_name in config.json."
         ) from error
-    return Role(name, described["Arn"], dict(trust), ownership.marks(thing_name), boundary_arn, settling_s=0.0)
+    marks = ownership.marks(wanted.thing_name)
+    return Role(name, described["Arn"], dict(wanted.trust), marks, wanted.boundary_arn, settling_s=0.0)
 
 
 def _no_boundary(boundary_arn: str | None) -> SettingsError:
     return SettingsError(
         [
             f"permissions_boundary: there is no IAM policy {boundary_arn}. Correct the ARN in config.json "
-            "(`aws iam list-policies --scope Local` shows what there is), or leave it empty for a role without one."
+            "(`aws iam list-policies --scope Local` lists the account's policies), or leave it empty for a role "
+            "without one."
         ]
     )
 
 
-def _boundary_detail(role: Role) -> str:
-    return f"with the boundary {role.boundary_arn}" if role.boundary_arn else "without a permissions boundary"
+def _boundary_detail(boundary_arn: str | None) -> str:
+    return f"with the boundary {boundary_arn}" if boundary_arn else "without a permissions boundary"
 
 
-def _restored(
-    iam: IAMClient, found: Role, trust: Document, permissions: Document, boundary_arn: str | None
-) -> Outcome[Role]:
-    """Our own role, with whatever differs put right."""
-    repairs = needed_repairs(found, find_inline_document(iam, found.name), trust, permissions, boundary_arn)
+def _repair(iam: IAMClient, found: FoundRole, wanted: WantedRole) -> Role:
+    """Repair what differs; the role as it is then."""
+    name, repairs = wanted.name, _repairs(found, wanted)
     acts: dict[str, Callable[[], object]] = {
-        "permissions": partial(put_permissions, iam, found.name, permissions),
-        "trust": partial(iam.update_assume_role_policy, RoleName=found.name, PolicyDocument=json.dumps(trust)),
-        "boundary": partial(_put_boundary, iam, found.name, boundary_arn or ""),
+        "permissions": partial(put_permissions, iam, name, wanted.permissions),
+        "trust": partial(iam.update_assume_role_policy, RoleName=name, PolicyDocument=json.dumps(wanted.trust)),
+        "boundary": partial(_put_boundary, iam, name, wanted.boundary_arn or ""),
     }
-    boundary = boundary_arn or found.boundary_arn
-    now = replace(found, trust=dict(trust), boundary_arn=boundary)
-    if not repairs:
-        return Outcome("role", Verb.REUSED, found.name, _boundary_detail(now), now)
-    _note_repair(iam, found)
-    # First, for the operator's policy allows the others only on a role that has the boundary.
+    _note_repair(iam, found.role)
+    # First, because the operator's policy allows the others only on a role that has the boundary.
     if "boundary" in repairs:
         acts["boundary"]()
     side_by_side(*(acts[what] for what in repairs if what != "boundary"))
-    now = replace(now, settling_s=0.0)
-    return Outcome("role", Verb.CHANGED, found.name, f"{', '.join(repairs)} put right; {_boundary_detail(now)}", now)
+    boundary_arn = wanted.boundary_arn or found.role.boundary_arn
+    return replace(found.role, trust=dict(wanted.trust), boundary_arn=boundary_arn, settling_s=0.0)
 
 
 def _note_repair(iam: IAMClient, found: Role) -> None:
-    """Write the time on a role that is no longer young, for a run that carries this one on: IAM tells no such time."""
+    """Tag an older role with the time of its repair, for a run that continues this one: IAM does not tell it."""
     if found.settling_s is not None and found.settling_s < YOUNG_S:
         return
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -339,7 +370,7 @@ def _note_repair(iam: IAMClient, found: Role) -> None:
 
 
 def _seconds_unchanged(role: Role, answer: Any) -> float | None:
-    """How long ago the role was made or repaired, by the clock of the answer that tells of it."""
+    """Seconds since the role was made or repaired, by the clock of the server that answered."""
     now = datetime.now(timezone.utc)
     with suppress(KeyError, ValueError):
         now = parsedate_to_datetime(answer["HTTPHeaders"]["date"])

@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, images, ownership, policies, roles, things, updates
+from ota import buckets, certificates, desired_state, images, ownership, policies, roles, things, updates
 from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
+from ota.jobs import Patience
 from ota.outcomes import Outcome, Verb
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.threads import side_by_side, side_by_side_map
-from ota.update_waits import Patience, find_update
+from ota.updates import find_update
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
@@ -170,6 +171,7 @@ class Teardown:
             key_prefix=images.image_prefix(settings.thing_name),
             force=self._is_forced,
             known_tags=found.bucket_tags,
+            default_name=desired_state.default_bucket_name(self._cloud, settings),
         )
 
     def _own_image(self, update: Update | None) -> tuple[str, str | None] | None:

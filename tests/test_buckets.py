@@ -13,17 +13,21 @@ from ota import bucket_contents
 from ota.bucket_access import BLOCK, Access
 from ota.buckets import (
     Bucket,
+    WantedBucket,
     create_bucket_request,
+    decide_bucket,
     delete_bucket,
-    ensure_bucket,
     find_bucket,
     find_bucket_tags,
     list_buckets,
+    make_bucket,
 )
 from ota.cloud import open_sandbox
-from ota.errors import CloudError, InTheWay, NotOurs, WaitTimeout
+from ota.errors import CloudError, InTheWay, NotOurs, OtaError, WaitTimeout
+from ota.messages import Shell
 from ota.outcomes import Outcome, Verb
 from ota.ownership import marks
+from ota.settings.table import default_text
 from tests.conftest import client
 from tests.interruptions import repeated_after_every_kill
 from tests.sandbox_control import Control
@@ -83,12 +87,22 @@ def answering(s3: Any, operation: str, status: int, parsed: dict[str, Any]) -> I
         s3.meta.events.unregister(f"before-call.s3.{operation}", answer)
 
 
-def ensure(s3: S3Client, name: str = NAME, sleep: Any = None) -> Outcome[Bucket]:
-    return ensure_bucket(s3, name, REGION, ACCOUNT, THING, sleep=Sleeps() if sleep is None else sleep)
+def ensure(
+    s3: S3Client, name: str = NAME, sleep: Any = None, *, thing_name: str = THING, account_id: str = ACCOUNT
+) -> Outcome[Bucket]:
+    """What a run does: look, decide, make."""
+    default_name = default_text("bucket_name", {"thing_name": thing_name, "account_id": account_id})
+    wanted = WantedBucket(name, account_id, thing_name, default_name)
+    found = find_bucket(s3, name, account_id, default_name)
+    return make_bucket(s3, decide_bucket(s3, found, wanted), sleep=Sleeps() if sleep is None else sleep)
 
 
 def delete(s3: S3Client, name: str = NAME, **options: Any) -> Outcome[None]:
-    return delete_bucket(s3, name, ACCOUNT, **{"thing_name": THING, "key_prefix": PREFIX, "sleep": Sleeps(), **options})
+    default_name = default_text(
+        "bucket_name", {"thing_name": options.get("thing_name") or THING, "account_id": ACCOUNT}
+    )
+    fixed = {"thing_name": THING, "key_prefix": PREFIX, "default_name": default_name, "sleep": Sleeps()}
+    return delete_bucket(s3, name, ACCOUNT, **{**fixed, **options})
 
 
 def make(s3: Any, name: str = CHOSEN, *, versioned: bool = True, tags: dict[str, str] | None = None) -> None:
@@ -120,6 +134,12 @@ def exists(s3: S3Client, name: str = NAME) -> bool:
     return any(one["Name"] == name for one in s3.list_buckets()["Buckets"])
 
 
+def line_of(error: OtaError) -> str:
+    """The command of the error's remedy."""
+    assert isinstance(error.remedy, Shell)
+    return error.remedy.line
+
+
 def state(s3: S3Client, name: str = NAME) -> dict[str, Any]:
     return {
         "versioning": s3.get_bucket_versioning(Bucket=name)["Status"],
@@ -144,7 +164,7 @@ def test_us_east_1_is_the_one_region_that_is_not_named() -> None:
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2"])
 def test_a_bucket_is_made_in_every_region(control: Control, region: str) -> None:
     s3 = client("s3", control.address, region_name=region)
-    outcome = ensure_bucket(s3, NAME, region, ACCOUNT, THING)
+    outcome = ensure(s3)
     assert (outcome.verb, outcome.get().region) == (Verb.CREATED, region)
     assert find_bucket(s3, NAME, ACCOUNT) == outcome.get()
 
@@ -177,7 +197,7 @@ def test_a_repeat_reuses_it_in_four_calls(s3: S3Client, control: Control) -> Non
 
 
 def test_another_thing_of_ours_shares_the_bucket(s3: S3Client) -> None:
-    ensure_bucket(s3, CHOSEN, REGION, ACCOUNT, "another-thing")
+    ensure(s3, CHOSEN, thing_name="another-thing")
     assert ensure(s3, CHOSEN).verb is Verb.REUSED
     assert find_bucket_tags(s3, CHOSEN, ACCOUNT) == marks("another-thing")
 
@@ -244,7 +264,7 @@ def test_a_policy_that_lets_everybody_in_is_refused_before_s3_refuses_it(s3: S3C
     with pytest.raises(InTheWay, match=r"lets everybody in \(statement Everybody\)") as caught:
         ensure(s3)
     assert not any(name.startswith("Put") for name in control.operations())
-    policy = caught.value.remedy.partition("--policy ")[2].partition(" --region")[0]
+    policy = line_of(caught.value).partition("--policy ")[2].partition(" --region")[0]
     s3.put_bucket_policy(Bucket=NAME, Policy=shlex.split(policy)[0])
     assert ensure(s3).verb is Verb.CHANGED
     assert policy_of(s3) == {"Version": "2012-10-17", "Statement": [THEIRS, TLS_ONLY]}
@@ -303,7 +323,7 @@ LOOK_ALIKES = {
 def test_an_empty_bucket_of_nearly_our_name_is_somebody_s(s3: S3Client, name: str, thing_name: str) -> None:
     """Neither marked by a run nor deleted by a clean."""
     make(s3, name)
-    assert ensure_bucket(s3, name, REGION, ACCOUNT, thing_name, sleep=Sleeps()).verb is Verb.REUSED
+    assert ensure(s3, name, thing_name=thing_name).verb is Verb.REUSED
     assert find_bucket_tags(s3, name, ACCOUNT) == {}
     with pytest.raises(NotOurs):
         delete(s3, name, thing_name=thing_name)
@@ -355,7 +375,7 @@ def test_a_foreign_bucket_without_versions_is_refused_with_the_command_that_help
     make(s3, versioned=False)
     with pytest.raises(InTheWay) as caught:
         ensure(s3, CHOSEN)
-    command = caught.value.remedy
+    command = line_of(caught.value)
     assert command.startswith(
         f"aws s3api put-bucket-versioning --bucket {CHOSEN} --versioning-configuration Status=Enabled "
     )
@@ -367,7 +387,7 @@ def test_a_foreign_bucket_without_versions_is_refused_with_the_command_that_help
 @pytest.mark.parametrize("has_asked_before", [False, True], ids=["followed", "known to be elsewhere"])
 def test_a_bucket_in_another_region_is_refused_by_name_of_the_region(control: Control, has_asked_before: bool) -> None:
     elsewhere = client("s3", control.address, region_name="us-west-2")
-    ensure_bucket(elsewhere, NAME, "us-west-2", ACCOUNT, THING)
+    ensure(elsewhere)
     s3 = open_sandbox(control.address.endpoint_url, REGION).s3
     if has_asked_before:
         assert find_bucket_tags(s3, NAME, ACCOUNT) == marks(THING)
@@ -387,7 +407,7 @@ def test_a_redirect_that_botocore_could_not_follow_is_refused_the_same_way(s3: S
 def test_another_account_s_bucket_is_told_apart_from_a_free_name(s3: S3Client) -> None:
     make(s3)
     with pytest.raises(NotOurs, match=r"another AWS account, or these credentials lack the permission s3:ListBucket"):
-        ensure_bucket(s3, CHOSEN, REGION, "999999999999", THING)
+        ensure(s3, CHOSEN, account_id="999999999999")
     with pytest.raises(NotOurs, match="shared by all accounts"):
         find_bucket_tags(s3, CHOSEN, "999999999999")
 
@@ -602,7 +622,7 @@ def test_all_buckets_are_listed(s3: S3Client, control: Control) -> None:
     for number in range(3):
         make(s3, f"bucket-{number}")
     elsewhere = client("s3", control.address, region_name="us-west-2")
-    ensure_bucket(elsewhere, "bucket-elsewhere", "us-west-2", ACCOUNT, THING)
+    ensure(elsewhere, "bucket-elsewhere")
     found = list(list_buckets(s3))
     assert sorted(one.name for one in found) == ["bucket-0", "bucket-1", "bucket-2", "bucket-elsewhere"]
     assert all(one.created_at for one in found)

@@ -9,18 +9,25 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
+from ota.messages import PLAIN
 from ota.outcomes import Outcome, Verb
 from ota.ownership import mark_tags, marks
-from ota.role_policies import INLINE_POLICY, find_inline_document
-from ota.roles import (
-    Role,
-    delete_role,
-    ensure_role,
-    find_role,
-    list_roles,
+from ota.role_policies import (
+    INLINE_POLICY,
+    find_inline_document,
     role_arn,
     role_permissions_document,
     role_trust_document,
+)
+from ota.roles import (
+    Role,
+    WantedRole,
+    decide_role,
+    delete_role,
+    find_role,
+    find_role_with_policies,
+    list_roles,
+    make_role,
 )
 from tests.interruptions import repeated_after_every_kill
 from tests.sandbox_control import Control
@@ -40,8 +47,9 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def ensure(iam: IAMClient, **options: Any) -> Outcome[Role]:
-    wanted = {"trust": TRUST, "permissions": PERMISSIONS, "boundary_arn": None, "thing_name": THING, **options}
-    return ensure_role(iam, NAME, **wanted)
+    """What a run does: look, decide, make."""
+    wanted = WantedRole(NAME, **{"trust": TRUST, "permissions": PERMISSIONS, "thing_name": THING, **options})
+    return make_role(iam, decide_role(iam, find_role_with_policies(iam, NAME, wanted.thing_name), wanted))
 
 
 def delete(iam: IAMClient, **options: Any) -> Outcome[None]:
@@ -249,9 +257,9 @@ def test_what_somebody_else_s_role_lacks_is_printed_ready_to_paste(iam: IAMClien
     make_foreign(iam, inline=short)
     with pytest.raises(InTheWay) as caught:
         ensure(iam)
-    command = next(line for line in str(caught.value).splitlines() if line.startswith("aws iam put-role-policy"))
+    command = PLAIN.remedy(caught.value.remedy)
     assert command.startswith(f"aws iam put-role-policy --role-name {NAME} --policy-name ota-tasks-additions ")
-    assert caught.value.remedy == command
+    assert f"`{command}`" in str(caught.value).splitlines()
     document = policy_document_in(command)
     assert document["Statement"] == [{"Effect": "Allow", "Action": ["iam:GetRole", "iam:PassRole"], "Resource": [ARN]}]
     iam.put_role_policy(RoleName=NAME, PolicyName="ota-tasks-additions", PolicyDocument=json.dumps(document))
@@ -263,7 +271,8 @@ def test_a_trust_that_is_missing_is_printed_ready_to_paste_and_keeps_what_is_the
     make_foreign(iam, inline=PERMISSIONS, trust={"Version": "2012-10-17", "Statement": [theirs]})
     with pytest.raises(InTheWay, match=r"does not trust iot\.amazonaws\.com") as caught:
         ensure(iam)
-    command = next(line for line in str(caught.value).splitlines() if line.startswith("aws iam update-assume-role"))
+    command = PLAIN.remedy(caught.value.remedy)
+    assert f"`{command}`" in str(caught.value).splitlines()
     document = policy_document_in(command)
     assert document["Statement"][0] == theirs
     iam.update_assume_role_policy(RoleName=NAME, PolicyDocument=json.dumps(document))

@@ -13,12 +13,11 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from ota import desired_state, roles
+from ota import desired_state, role_policies, roles
 from ota.command_lines import aws_command
 from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.policy_documents import granting_document, missing_needs, needs_of
-from ota.role_policies import managed_document
-from ota.roles import OTA_SERVICE
+from ota.role_policies import OTA_SERVICE, managed_document
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -158,7 +157,7 @@ def check_role_name(site: Site) -> Iterator[Finding]:
 def principal_of(caller_arn: str) -> str:
     """Whose policies count: the role itself for a session of a role."""
     session = ASSUMED_ROLE.fullmatch(caller_arn)
-    return roles.role_arn(session["partition"], session["account"], session["role"]) if session else caller_arn
+    return role_policies.role_arn(session["partition"], session["account"], session["role"]) if session else caller_arn
 
 
 def find_policy_by_name(cloud: Cloud, name: str) -> str | None:

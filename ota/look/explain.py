@@ -3,7 +3,7 @@
 The text may be a reason from a job execution's status details, the details themselves as JSON, a line of a device's
 log, what the AWS CLI printed, or only a name.
 
-Source: named in each table of ``ota/firmware/codes/``; for errorInfo ``ota/update_failures.py``.
+Source: named in each table of ``ota/firmware/codes/``; for errorInfo ``ota/update_requests.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ota.errors import OtaError
 from ota.firmware.codes import Code, Table, TableName, read_table, read_tables
 from ota.messages import Message, Text, message
-from ota.update_failures import FAILURES, SOURCE
+from ota.update_requests import FAILURE_SOURCE, FAILURES
 
 if TYPE_CHECKING:
     from ota.report import Report
@@ -208,7 +208,7 @@ def _by_error_info(text: str) -> Iterator[Explanation]:
     if failure:
         patience = "; seconds after a role was made it may go away by itself" if failure.is_settling else ""
         cause = f"AWS could not make or delete the OTA update{patience}"
-        yield Explanation("errorInfo", "OTA update service", cause, failure.advice.rstrip("."), SOURCE)
+        yield Explanation("errorInfo", "OTA update service", cause, str(failure.advice).rstrip("."), FAILURE_SOURCE)
 
 
 def _explanation(code: Code, table: Table) -> Explanation:

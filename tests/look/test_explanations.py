@@ -15,7 +15,7 @@ from ota.firmware.codes import Table, TableName, read_table, read_tables
 from ota.look.explain import Explanation, explain, nearest, show
 from ota.messages import command, message
 from ota.report import Report
-from ota.update_failures import FAILURES
+from ota.update_requests import FAILURES
 
 PASS_ROLE = (
     "User: arn:aws:sts::123456789012:assumed-role/r/1234 is not authorized to perform: iam:PassRole on resource: "
@@ -116,7 +116,7 @@ def test_a_text_is_explained(text: str, expected: list[str]) -> None:
 def test_errorinfo_gets_the_advice_that_update_gives(text: str, advice: str) -> None:
     (one,) = explain(text)
     assert str(one.remedy).startswith(advice)
-    assert f"{one.remedy}." in {failure.advice for failure in FAILURES}
+    assert f"{one.remedy}." in {str(failure.advice) for failure in FAILURES}
     assert "may go away by itself" in one.cause
 
 

@@ -20,9 +20,8 @@ from ota.firmware import builds
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
-from ota.outcomes import Action, Change, Verb
-from ota.plan import Site, attempt, blocked
-from ota.plan_identity import ACTIONS
+from ota.outcomes import Action, Change, Verb, blocked
+from ota.plan import Site, attempt
 from ota.policy_documents import difference
 from ota.role_policies import Attached, find_attached, find_inline_document
 from ota.settings.names import tidy_bucket_name
@@ -33,6 +32,8 @@ from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_u
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
+
+ACTIONS = {Verb.CREATED: Action.CREATE, Verb.REUSED: Action.REUSE, Verb.CHANGED: Action.CHANGE}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ota import buckets, desired_state, images, policies
-from ota.certificate_records import other_things
+from ota.certificates import other_things
 from ota.deletions import Chain, not_ours
 from ota.device.rehearsals import Group, find_group, thing_names
 from ota.errors import NotOurs, OtaError, UpdateFailed
@@ -22,8 +22,8 @@ from ota.firmware.header_notes import read_notes
 from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
-from ota.outcomes import Action, Change, Outcome, Verb
-from ota.plan import Plan, Site, aimed, attempt, blocked
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.plan import Plan, Site, aimed, attempt
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed

@@ -16,15 +16,17 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ota.errors import FirmwareError
-from ota.firmware.header_notes import NOTHING, Note, Written, changing_notes, find_note, read_notes, write_notes
-from ota.firmware.tree import check_application, has_firmware_tree, header_path, missing_tree_text
-from ota.outcomes import Outcome, Verb
+from ota.firmware.header_notes import NOTHING, Note, Written, changing_notes, read_notes, write_notes
+from ota.firmware.tree import check_application, has_firmware_tree
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 
+NOUN = "header"
 ENDPOINT_DEFINE = "clientcredentialMQTT_BROKER_ENDPOINT"
 THING_NAME_DEFINE = "clientcredentialIOT_THING_NAME"
 # What the file holds before anybody has set it; an empty string holds nothing that could be lost either.
@@ -68,45 +70,54 @@ def find_header(firmware_root: Path, target_application: str) -> Header | None:
     return _parse(path, _read(path))
 
 
-def ensure_header(
-    firmware_root: Path,
-    target_application: str,
-    wanted: Written,
-    *,
-    notes_path: Path,
-    confirm: Callable[[str], bool],
-) -> Outcome[Header]:
-    """Make the header name this endpoint and this thing.
+def decide_header(found: Header, wanted: Header, note: Note, *, may_replace: bool | None) -> Change:
+    """What has to become of the header.
 
-    The file's dummy values are replaced without asking, and so are those that this tool wrote by its notes. For other
-    values ``confirm`` is asked with a text that shows the old and the new ones; where nobody can answer, it returns
-    False. Without a firmware tree the outcome is *skipped* and says where it looked.
+    The file's dummy values are replaced without asking, and so are those that this tool wrote by its note. For other
+    values ``may_replace`` decides; None where somebody at a terminal is asked.
+    """
+    name = found.path.name
+    if found == wanted:
+        return Change(NOUN, Action.REUSE, name, _values(found), found=found, wanted=wanted)
+    is_theirs = is_by_hand(found, wanted, note)
+    if is_theirs and may_replace is False:
+        return replace(blocked(NOUN, name, kept_by_hand(found, wanted)), found=found, wanted=wanted)
+    asks = is_theirs and may_replace is None
+    detail = "was set by hand: all asks before it replaces these values" if asks else _values(wanted)
+    action = Action.ASK if asks else Action.CHANGE
+    return Change(NOUN, action, name, detail, _difference(found, wanted), found=found, wanted=wanted)
+
+
+def make_header(change: Change, account: str, *, notes_path: Path, confirm: Callable[[str], bool]) -> Outcome[Header]:
+    """Carry out the change: the header names this endpoint and this thing.
+
+    ``account`` is whose endpoint that is, for the note (see ``Written``). ``confirm`` is asked with a text that shows
+    the old and the new values, where the change says so. A header that somebody changes after the look keeps values
+    that were set by hand.
 
     Raises:
-        FirmwareError: as :func:`find_header`; the answer was no; the file or its note could not be written.
+        FirmwareError: the change is blocked; the answer was no; a value cannot stand in the header; the file or its
+            note could not be written.
     """
-    if not has_firmware_tree(firmware_root):
-        name = header_path(firmware_root, target_application).name
-        return Outcome("header", Verb.SKIPPED, name, missing_tree_text(firmware_root))
-    path = check_application(firmware_root, target_application)
-    header, detail = Header(path, wanted.endpoint, wanted.thing_name), f"{wanted.thing_name} at {wanted.endpoint}"
-    asked = _parse(path, _read(path))
-    if asked == header:
-        return Outcome("header", Verb.REUSED, path.name, detail, asked)
-    set_values(
-        _read(path), wanted.endpoint, wanted.thing_name
-    )  # refuses what cannot be written, before anybody is asked
-    question = f"{path} was set by hand. Replace {changes(asked, header)}?"
-    if is_by_hand(asked, header, find_note(notes_path, path)) and not confirm(question):
-        raise kept_by_hand(asked, header)
+    change.check()
+    found, wanted = change.found, change.wanted
+    if change.action is Action.SKIP:
+        return Outcome(NOUN, Verb.SKIPPED, change.name, change.detail)
+    if change.action is Action.REUSE:
+        return Outcome(NOUN, Verb.REUSED, change.name, change.detail, found)
+    path = wanted.path
+    set_values(_read(path), wanted.endpoint, wanted.thing_name)  # fails before anybody is asked
+    if change.action is Action.ASK and not confirm(f"{path} was set by hand. Replace {changes(found, wanted)}?"):
+        raise kept_by_hand(found, wanted)
     with changing_notes(notes_path) as notes:
         data, note = _read(path), notes.get(path.resolve(), NOTHING)
-        found = _parse(path, data)
-        if found != asked and is_by_hand(found, header, note):
-            raise kept_by_hand(found, header)
-        write_notes(notes_path, {**notes, path.resolve(): _note_of(data, found, note, wanted)})
+        now = _parse(path, data)
+        if now != found and is_by_hand(now, wanted, note):
+            raise kept_by_hand(now, wanted)
+        written = Written(wanted.endpoint, wanted.thing_name, account)
+        write_notes(notes_path, {**notes, path.resolve(): _note_of(data, now, note, written)})
         _write(path, set_values(data, wanted.endpoint, wanted.thing_name))
-    return Outcome("header", Verb.CHANGED, path.name, detail, header)
+    return Outcome(NOUN, Verb.CHANGED, path.name, _values(wanted), wanted)
 
 
 def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
@@ -259,6 +270,18 @@ def is_by_hand(found: Header, wanted: Header, note: Note) -> bool:
     )
 
 
+def _values(header: Header) -> str:
+    return f"{header.thing_name} at {header.endpoint}"
+
+
+def _difference(found: Header, wanted: Header) -> str:
+    rows = (
+        (ENDPOINT_DEFINE, found.endpoint, wanted.endpoint),
+        (THING_NAME_DEFINE, found.thing_name, wanted.thing_name),
+    )
+    return "\n".join(f'-#define {define} "{old}"\n+#define {define} "{new}"' for define, old, new in rows if old != new)
+
+
 def changes(found: Header, wanted: Header) -> str:
     """The values that differ, old and new, in words."""
     rows = [("endpoint", found.endpoint, wanted.endpoint), ("thing name", found.thing_name, wanted.thing_name)]
@@ -274,7 +297,7 @@ def kept_by_hand(found: Header, wanted: Header) -> FirmwareError:
     return FirmwareError(
         f"{found.path} was set by hand and is kept; not replaced: {changes(found, wanted)}\n"
         f"To go on: {'; or '.join(ways)}",
-        remedy="invoke with --overwrite-header true thing",
+        remedy=command("thing", overwrite_header="true"),
         brief=f"it was set by hand and is kept; not replaced: {changes(found, wanted)}",
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,9 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.errors import FirmwareError
-from ota.firmware.header_notes import Written, read_notes
-from ota.firmware.headers import Header, ensure_header, find_header, put_back, read_values, set_values
-from ota.outcomes import Verb
+from ota.firmware.header_notes import NOTHING, find_note, read_notes
+from ota.firmware.headers import (
+    Header,
+    decide_header,
+    find_header,
+    make_header,
+    put_back,
+    read_values,
+    set_values,
+)
+from ota.outcomes import Action, Outcome, Verb
 
 ENDPOINT = "a1b2c3-ats.iot.eu-west-1.amazonaws.com"
 OTHER_ENDPOINT = "sandbox-ats.iot.eu-west-1.amazonaws.com"
@@ -47,11 +54,21 @@ def nobody(question: str) -> bool:
     raise AssertionError(f"asked: {question}")
 
 
-def ensure(  # type: ignore[no-untyped-def]
-    tree: Path, confirm: Callable[[str], bool] = nobody, name: str = "lamp-1", endpoint: str = ENDPOINT
-):
-    wanted = Written(endpoint, name, OTHER_ACCOUNT if endpoint == OTHER_ENDPOINT else ACCOUNT)
-    return ensure_header(tree, "keyword-detection", wanted, notes_path=notes_of(tree), confirm=confirm)
+def set_up(
+    tree: Path,
+    confirm: Callable[[str], bool] = nobody,
+    name: str = "lamp-1",
+    endpoint: str = ENDPOINT,
+    notes_path: Path | None = None,
+) -> Outcome[Header]:
+    """What the tool does where somebody can be asked: look, decide, and carry it out."""
+    account = OTHER_ACCOUNT if endpoint == OTHER_ENDPOINT else ACCOUNT
+    notes_path = notes_path or notes_of(tree)
+    found = find_header(tree, "keyword-detection")
+    assert found is not None
+    wanted = Header(found.path, endpoint, name)
+    change = decide_header(found, wanted, find_note(notes_path, found.path), may_replace=None)
+    return make_header(change, account, notes_path=notes_path, confirm=confirm)
 
 
 def notes_of(tree: Path) -> Path:
@@ -268,108 +285,35 @@ def test_find_reads_both_values(tree: Path) -> None:
     assert find_header(tree, "keyword-detection") == Header(tree / HEADER, DUMMY_ENDPOINT, DUMMY_NAME)
 
 
-def test_without_a_tree_there_is_no_header(tmp_path: Path) -> None:
-    assert find_header(tmp_path, "keyword-detection") is None
-
-
-def test_dummies_are_replaced_without_asking(tree: Path) -> None:
-    outcome = ensure(tree)
-    assert (outcome.verb, outcome.noun, outcome.name) == (Verb.CHANGED, "header", "aws_clientcredential.h")
-    assert outcome.get() == find_header(tree, "keyword-detection") == Header(tree / HEADER, ENDPOINT, "lamp-1")
-    assert (tree / HEADER).read_text() == text(ENDPOINT, "lamp-1")
-
-
-def test_empty_values_are_replaced_without_asking(tree: Path) -> None:
-    (tree / HEADER).write_text(text("", ""))
-    assert ensure(tree).verb is Verb.CHANGED
-
-
-def test_what_is_right_already_is_not_written(tree: Path) -> None:
-    ensure(tree)
-    os.utime(tree / HEADER, (1, 1))
-    assert ensure(tree).verb is Verb.REUSED
-    assert (tree / HEADER).stat().st_mtime == 1
+def test_an_unknown_application_is_refused(tree: Path) -> None:
+    with pytest.raises(FirmwareError, match="set target_application to one of: keyword-detection"):
+        find_header(tree, "x")
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "thing_name", "shown"),
-    [
-        pytest.param("my.broker", "lamp-1", f"endpoint 'my.broker' by '{ENDPOINT}'", id="endpoint"),
-        pytest.param(ENDPOINT, "lamp-9", "thing name 'lamp-9' by 'lamp-1'", id="thing name"),
-        pytest.param("other-account.amazonaws.com", "lamp-1", "other-account.amazonaws.com", id="another account"),
-        pytest.param(DUMMY_ENDPOINT, "lamp-9", "thing name 'lamp-9' by 'lamp-1'", id="half by hand"),
-    ],
+    ("may_replace", "action"), [(True, Action.CHANGE), (None, Action.ASK), (False, Action.BLOCKED)]
 )
-def test_values_by_hand_are_asked_about(tree: Path, endpoint: str, thing_name: str, shown: str) -> None:
-    questions = []
-    (tree / HEADER).write_text(text(endpoint, thing_name))
-    outcome = ensure(tree, confirm=lambda question: questions.append(question) is None)
-    assert outcome.verb is Verb.CHANGED
-    assert (tree / HEADER).read_text() == text(ENDPOINT, "lamp-1")
-    assert len(questions) == 1
-    assert shown in questions[0]
-    assert str(tree / HEADER) in questions[0]
-
-
-def test_values_by_hand_are_kept_when_the_answer_is_no(tree: Path) -> None:
-    (tree / HEADER).write_text(text("my.broker", "lamp-9"))
-    with pytest.raises(FirmwareError) as error:
-        ensure(tree, confirm=lambda _: False)
-    for words in (str(tree / HEADER), "my.broker", "lamp-9", ENDPOINT, "set thing_name to 'lamp-9'", "git -C "):
-        assert words in str(error.value)
-    assert (tree / HEADER).read_text() == text("my.broker", "lamp-9")
-
-
-def test_the_command_that_brings_the_dummies_back_can_be_pasted(tmp_path: Path) -> None:
-    tree = tmp_path / "my firmware"
-    path = tree / HEADER
-    path.parent.mkdir(parents=True)
-    path.write_text(text())
-    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x", "commit", "-qm", "x"]):
-        subprocess.run(["git", "-C", tree, *words], check=True)
-    path.write_text(text("my.broker", "lamp-9"))
-    with pytest.raises(FirmwareError) as error:
-        ensure(tree, confirm=lambda _: False)
-    subprocess.run(str(error.value).rpartition("dummies back: ")[2], shell=True, check=True, cwd="/")  # noqa: S602
-    assert path.read_text() == text()
-
-
-def test_another_name_is_not_offered_where_only_the_endpoint_differs(tree: Path) -> None:
-    (tree / HEADER).write_text(text("my.broker", "lamp-1"))
-    with pytest.raises(FirmwareError) as error:
-        ensure(tree, confirm=lambda _: False)
-    assert "set thing_name" not in str(error.value)
-
-
-def test_without_a_tree_it_is_skipped_and_says_where_it_looked(tmp_path: Path) -> None:
-    outcome = ensure(tmp_path)
-    assert outcome.verb is Verb.SKIPPED
-    assert outcome.value is None
-    assert str(tmp_path / "applications") in outcome.detail
-    assert "firmware_root" in outcome.detail
-
-
-def test_an_unknown_application_is_refused(tree: Path) -> None:
-    for call in (
-        lambda: ensure_header(
-            tree, "nonesuch", Written(ENDPOINT, "x", ACCOUNT), notes_path=notes_of(tree), confirm=nobody
-        ),
-        lambda: find_header(tree, "x"),
-    ):
-        with pytest.raises(FirmwareError, match="set target_application to one of: keyword-detection"):
-            call()
+def test_values_set_by_hand_are_changed_asked_about_or_kept(
+    tree: Path, may_replace: bool | None, action: Action
+) -> None:
+    (tree / HEADER).write_text(text(thing_name="mine"))
+    found = find_header(tree, "keyword-detection")
+    assert found is not None
+    change = decide_header(found, Header(found.path, ENDPOINT, "lamp-1"), NOTHING, may_replace=may_replace)
+    assert change.action is action
+    assert (change.problem is not None) is (action is Action.BLOCKED)
 
 
 def test_a_header_that_cannot_be_used_is_named(tree: Path) -> None:
     (tree / HEADER).write_text("#pragma once\n")
     with pytest.raises(FirmwareError) as error:
-        ensure(tree)
+        set_up(tree)
     assert str(error.value).startswith(f"{tree / HEADER} cannot be used: it has no #define")
 
 
 def test_the_mode_stays(tree: Path) -> None:
     (tree / HEADER).chmod(0o640)
-    ensure(tree)
+    set_up(tree)
     assert (tree / HEADER).stat().st_mode & 0o7777 == 0o640
 
 
@@ -378,7 +322,7 @@ def test_a_link_stays_a_link(tree: Path, tmp_path: Path) -> None:
     real.parent.mkdir()
     (tree / HEADER).rename(real)
     (tree / HEADER).symlink_to(real)
-    ensure(tree)
+    set_up(tree)
     assert (tree / HEADER).is_symlink()
     assert real.read_text() == text(ENDPOINT, "lamp-1")
     assert [path.name for path in real.parent.iterdir()] == ["credentials.h"]
@@ -404,7 +348,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(FirmwareError, match=words):
-        ensure(tree)
+        set_up(tree)
     assert (tree / HEADER).read_text() == text()
     assert [path.name for path in (tree / HEADER).parent.iterdir()] == ["aws_clientcredential.h"]
 
@@ -422,15 +366,15 @@ def test_a_header_that_cannot_be_read_is_named(tree: Path) -> None:
 
 def test_ten_things_one_after_the_other_are_never_asked_about(tree: Path) -> None:
     for number in range(10):
-        assert ensure(tree, name=f"lamp-{number}").verb is Verb.CHANGED
-        assert ensure(tree, name=f"lamp-{number}", endpoint=OTHER_ENDPOINT).verb is Verb.CHANGED
+        assert set_up(tree, name=f"lamp-{number}").verb is Verb.CHANGED
+        assert set_up(tree, name=f"lamp-{number}", endpoint=OTHER_ENDPOINT).verb is Verb.CHANGED
     assert len(read_notes(notes_of(tree))[(tree / HEADER).resolve()].written) == 2
     assert put_back_all(tree, "lamp-9", OTHER_ACCOUNT) == [(Verb.CHANGED, "original values put back")]
     assert (tree / HEADER).read_text() == text()
 
 
 def test_the_note_is_its_owners_alone(tree: Path) -> None:
-    ensure(tree)
+    set_up(tree)
     assert notes_of(tree).stat().st_mode & 0o7777 == 0o600
     assert notes_of(tree).parent.stat().st_mode & 0o7777 == 0o700
     assert [path.name for path in notes_of(tree).parent.iterdir()] == ["headers.json"]
@@ -440,10 +384,10 @@ def test_the_note_is_its_owners_alone(tree: Path) -> None:
     "content", [None, b"", b"[]", b'{"x": {}}', b'{"x": {"endpoint": "", "thing_name": ""}}', b"\xff"]
 )
 def test_without_the_note_values_count_as_set_by_hand(tree: Path, content: bytes | None) -> None:
-    ensure(tree)
+    set_up(tree)
     notes_of(tree).unlink() if content is None else notes_of(tree).write_bytes(content)
     with pytest.raises(FirmwareError, match="was set by hand"):
-        ensure(tree, confirm=lambda _: False, name="lamp-2")
+        set_up(tree, confirm=lambda _: False, name="lamp-2")
     assert put_back_all(tree, "lamp-1") == []
 
 
@@ -451,10 +395,10 @@ def test_without_the_note_values_count_as_set_by_hand(tree: Path, content: bytes
     ("endpoint", "thing_name"), [(ENDPOINT, "mine"), ("my.broker", "lamp-1"), ("my.broker", "mine")]
 )
 def test_what_is_changed_by_hand_since_is_asked_about_and_stays(tree: Path, endpoint: str, thing_name: str) -> None:
-    ensure(tree)
+    set_up(tree)
     (tree / HEADER).write_text(text(endpoint, thing_name))
     with pytest.raises(FirmwareError, match="was set by hand"):
-        ensure(tree, confirm=lambda _: False, name="lamp-2", endpoint=OTHER_ENDPOINT)
+        set_up(tree, confirm=lambda _: False, name="lamp-2", endpoint=OTHER_ENDPOINT)
     ((verb, detail),) = put_back_all(tree, "lamp-1")
     assert verb is Verb.SKIPPED
     assert detail.endswith("was changed by hand since, stays")
@@ -464,8 +408,8 @@ def test_what_is_changed_by_hand_since_is_asked_about_and_stays(tree: Path, endp
 def test_values_by_hand_that_were_given_up_come_back_byte_for_byte(tree: Path) -> None:
     original = text("my.broker", "l\\x41mp").encode().replace(b"mp", b"\xe4mp")
     (tree / HEADER).write_bytes(original)
-    ensure(tree, confirm=lambda _: True)
-    ensure(tree, name="lamp-2")
+    set_up(tree, confirm=lambda _: True)
+    set_up(tree, name="lamp-2")
     assert put_back_all(tree, "lamp-2")[0][0] is Verb.CHANGED
     assert (tree / HEADER).read_bytes() == original
     assert not notes_of(tree).exists()
@@ -473,8 +417,8 @@ def test_values_by_hand_that_were_given_up_come_back_byte_for_byte(tree: Path) -
 
 
 def test_a_header_is_put_back_for_its_own_thing_and_account_only(tree: Path) -> None:
-    ensure(tree)
-    ensure(tree, name="lamp-2", endpoint=OTHER_ENDPOINT)
+    set_up(tree)
+    set_up(tree, name="lamp-2", endpoint=OTHER_ENDPOINT)
     assert put_back_all(tree, "lamp-1") == []
     assert put_back_all(tree, "lamp-2") == []
     assert put_back_all(tree, "lamp-1", OTHER_ACCOUNT) == []
@@ -482,17 +426,17 @@ def test_a_header_is_put_back_for_its_own_thing_and_account_only(tree: Path) -> 
 
 
 def test_a_header_that_is_gone_or_as_it_was_is_said_once(tree: Path) -> None:
-    ensure(tree)
+    set_up(tree)
     (tree / HEADER).write_text(text())
     assert [verb for verb, _ in put_back_all(tree, "lamp-1")] == [Verb.ABSENT]
-    ensure(tree)
+    set_up(tree)
     shutil.rmtree(tree / "applications")
     assert put_back_all(tree, "lamp-1") == [(Verb.ABSENT, f"{tree.resolve() / HEADER} is gone")]
     assert put_back_all(tree, "lamp-1") == []
 
 
 def test_a_header_that_cannot_be_understood_stays_with_its_note(tree: Path) -> None:
-    ensure(tree)
+    set_up(tree)
     (tree / HEADER).write_text("")
     assert [verb for verb, _ in put_back_all(tree, "lamp-1")] == [Verb.SKIPPED]
     (tree / HEADER).write_text(text(ENDPOINT, "lamp-1"))
@@ -513,10 +457,10 @@ def test_a_note_whose_header_was_never_written_does_no_harm(tree: Path, monkeypa
         with monkeypatch.context() as patch:
             patch.setattr(Path, "replace", cut_off)
             with pytest.raises(FirmwareError, match="cut off"):
-                ensure(tree, name="lamp-2")
+                set_up(tree, name="lamp-2")
         assert put_back_all(tree, "lamp-2") in ([], [(Verb.ABSENT, put_back_text(tree))])
-        ensure(tree)
-    ensure(tree, name="lamp-3")
+        set_up(tree)
+    set_up(tree, name="lamp-3")
     assert put_back_all(tree, "lamp-3")[0][0] is Verb.CHANGED
     assert (tree / HEADER).read_text() == text()
 
@@ -531,14 +475,8 @@ def test_runs_beside_one_another_lose_no_note(tmp_path: Path) -> None:
     for tree in trees:
         (tree / HEADER).parent.mkdir(parents=True)
         (tree / HEADER).write_text(text())
-    wanted = Written(ENDPOINT, "lamp", ACCOUNT)
     with ThreadPoolExecutor(8) as pool:
-        list(
-            pool.map(
-                lambda tree: ensure_header(tree, "keyword-detection", wanted, notes_path=notes_path, confirm=nobody),
-                trees,
-            )
-        )
+        list(pool.map(lambda tree: set_up(tree, name="lamp", notes_path=notes_path), trees))
     assert len(read_notes(notes_path)) == len(trees)
     assert [one.verb for one in put_back(notes_path, "lamp", ACCOUNT)] == [Verb.CHANGED] * len(trees)
     assert {(tree / HEADER).read_text() for tree in trees} == {text()}
@@ -547,5 +485,5 @@ def test_runs_beside_one_another_lose_no_note(tmp_path: Path) -> None:
 def test_notes_that_cannot_be_written_leave_the_header_as_it_was(tree: Path) -> None:
     (tree / ".ota").touch()
     with pytest.raises(FirmwareError, match=r"\.ota/headers\.json cannot be written"):
-        ensure(tree)
+        set_up(tree)
     assert (tree / HEADER).read_text() == text()

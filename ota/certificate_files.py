@@ -1,8 +1,8 @@
-"""The three files a device's identity consists of on this machine: private key, public key, certificate.
+"""The device's three files on this machine: private key, public key and certificate.
 
-A certificate file that has lost its meaning (another account or region now) is kept beside the new one under a name
-that carries its id, never overwritten. The certificate's id on AWS is the SHA-256 of its DER form, so that the file
-alone tells which certificate to look for.
+A certificate file that no longer fits, because the account or the region is another one now, is kept beside the new
+one under a name with its id. The certificate's id on AWS is the SHA-256 of its DER form, so that the file alone tells
+which certificate to look for.
 
 Source: AWS IoT API reference, CreateCertificateFromCsr and Certificate (certificateId).
 """
@@ -10,7 +10,6 @@ Source: AWS IoT API reference, CreateCertificateFromCsr and Certificate (certifi
 from __future__ import annotations
 
 import hashlib
-import shlex
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ota import keys
-from ota.errors import CertificateError
 from ota.folders import find_obstacle
+from ota.messages import shell
 from ota.outcomes import Outcome, Verb
 
 NOUN = "files"
@@ -29,7 +28,7 @@ SHORT_ID_LENGTH = 8
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Where private key, public key and certificate are, or are to be."""
+    """The paths of private key, public key and certificate; the files need not exist."""
 
     private_key_path: Path
     public_key_path: Path
@@ -37,7 +36,7 @@ class CertificateFiles:
 
     @property
     def kept_certificates(self) -> list[Path]:
-        """Stale certificate files that were put aside: ``<stem>.<first 8 of id><suffix>``."""
+        """Former certificate files that were kept: ``<stem>.<first 8 of id><suffix>``."""
         path = self.certificate_path
         return sorted(path.parent.glob(f"{path.stem}.{'[0-9a-f]' * SHORT_ID_LENGTH}{path.suffix}"))
 
@@ -80,18 +79,21 @@ def find_certificate_file(path: Path) -> LocalCertificate | None:
         return None
     except OSError as error:
         if obstacle := find_obstacle(path):
-            message = f"The certificate {path} cannot be read: {obstacle}, or set credentials_path to another folder."
-            raise CertificateError(message) from error
-        raise CertificateError(f"The certificate {path} cannot be read ({error.strerror}): check its owner.") from error
+            raise keys.unusable(
+                f"The certificate {path} cannot be read", f"{obstacle}, or set credentials_path to another folder."
+            ) from error
+        raise keys.unusable(f"The certificate {path} cannot be read ({error.strerror})", "check its owner.") from error
     except ValueError as error:
-        raise CertificateError(
-            f"{path} is not a certificate in PEM form: move it away (`mv {shlex.quote(str(path))} "
-            f"{shlex.quote(str(path))}.bad`) and run the same command again; the right one is written there."
+        raise keys.unusable(
+            f"{path} is not a certificate in PEM form",
+            "move it away (",
+            shell("mv", path, f"{path}.bad"),
+            ") and run the same command again; the right one is written there.",
         ) from error
 
 
 def write_certificate_file(path: Path, pem: str, replaced: LocalCertificate | None = None) -> Path | None:
-    """Write the certificate; ``replaced``, what stood there, is put aside first. Returns where that is kept.
+    """Write the certificate; ``replaced``, the file's former content, is kept first. Returns the path of that copy.
 
     Raises:
         CertificateError: the file cannot be written.
@@ -112,7 +114,7 @@ def key_time(files: CertificateFiles) -> datetime:
 def delete_local(files: CertificateFiles) -> Outcome[None]:
     """Delete key pair and certificates on this machine, and their folders once empty; absent is success.
 
-    A link that stands for a folder was made by somebody else, and stays with the folder that it leads to.
+    A symbolic link to a folder was made by somebody else; link and folder stay.
     """
     paths = (files.private_key_path, files.public_key_path, files.certificate_path)
     leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]

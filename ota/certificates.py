@@ -1,83 +1,57 @@
-"""The device's certificate: requested for a key made here, found again after a cut-off run, deleted when ours.
+"""The device's certificate as AWS and this machine have it: finds, lists and deletes; the decision has its own module.
 
-AWS is asked for a certificate only once the key is on disk, and the certificate it makes is known by its public key.
-So a key without a certificate file tells that a request may have been cut off: the account's newest certificates are
-searched for that key, and the match is adopted instead of a second one being made. What to do for each state of disk
-and cloud stands in one table, in ``_decide``. What the account has is ``certificate_records``, what this machine has
-``certificate_files``; both are to be used through this module.
+A certificate is known by its public key. AWS knows no search by it, so the newest certificates are described side by
+side until one matches. A certificate is deleted only once it is attached to no thing; deleting it takes it off its
+policies in the same call. ``certificate_decisions`` decides and makes, ``certificate_files`` reads and writes files.
 
-Source: AWS IoT CreateCertificateFromCsr ("reusing the same certificate signing request results in a distinct
-certificate"), RegisterCertificate (status), AttachThingPrincipal (EXCLUSIVE_THING).
+Source: AWS IoT DescribeCertificate, ListCertificates (newest first unless ``ascendingOrder``), ListPrincipalThingsV2,
+UpdateCertificate, DeleteCertificate (``forceDelete`` overrides attached policies, never attached things).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from ota import certificate_refusals as refusals
 from ota import keys
 from ota.certificate_files import (
     CertificateFiles,
-    certificate_id_of,
-    delete_local,
+    LocalCertificate,
     find_certificate_file,
     is_requested_for,
     key_time,
-    write_certificate_file,
+    public_key_of,
 )
-from ota.certificate_records import (
-    ACTIVE,
-    INACTIVE,
-    NOUN,
-    Certificate,
-    deactivate_certificate,
-    delete_certificate,
-    describe_certificates,
-    find_certificate,
-    list_by_public_key,
-    list_certificates,
-    list_exclusive_things_of,
-    list_things_of,
-    other_things,
-)
-from ota.certificate_refusals import Look, id_in, quoted
-from ota.errors import CertificateError
+from ota.errors import InTheWay, WaitTimeout
+from ota.keys import unusable
+from ota.messages import aws_command
 from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
+    from mypy_boto3_iot.literals import CertificateStatusType
 
-__all__ = [
-    "AttachedPrincipal",
-    "Certificate",
-    "CertificateFiles",
-    "Choice",
-    "certificate_id_of",
-    "check_active",
-    "choose_certificate",
-    "deactivate_certificate",
-    "delete_certificate",
-    "delete_local",
-    "describe_certificates",
-    "ensure_certificate",
-    "find_certificate",
-    "find_local_certificate",
-    "find_orphans",
-    "find_rivals",
-    "list_certificates",
-    "list_things_of",
-    "other_things",
-    "withdraw_certificate",
-]
-
+NOUN = "certificate"
+ACTIVE = "ACTIVE"
+INACTIVE: CertificateStatusType = "INACTIVE"
+EXCLUSIVE = "EXCLUSIVE_THING"
+PAGE_SIZE = 250
+ALWAYS_SEARCHED = 25
+MOST_SEARCHED = 1000
+BATCH_SIZE = 8
 CLOCKS_DIFFER = timedelta(days=1)
+DETACH_TIMEOUT_S = 30.0
+DETACH_POLL_S = 1.0
 
 
 class AttachedPrincipal(Protocol):
-    """What hangs on a thing."""
+    """What is attached to a thing."""
 
     @property
     def arn(self) -> str:
@@ -89,27 +63,94 @@ class AttachedPrincipal(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What is to become of the certificate.
+class Certificate:
+    """A certificate as AWS has it.
 
     Attributes:
-        look: what the choice rests on.
-        certificate: the one to use; None where one is to be requested, with a new key where there is none.
-        detail: how it comes to be this one, where that is worth a word.
-        doubles: all with the same key: what a request whose answer was lost left, or a deletion that was cut off; to
-            be deleted but for this one.
+        id: 64 hex digits, SHA-256 of the DER form.
+        arn: ``arn:aws:iot:REGION:ACCOUNT:cert/ID``.
+        status: ``ACTIVE``, ``INACTIVE``, ``REVOKED`` or one of AWS's passing states.
+        created: when AWS made or registered it; None for one that was made a moment ago.
+        pem: None when it comes from a listing.
+        expires: None when it comes from a listing.
     """
 
-    look: Look
-    certificate: Certificate | None = None
-    detail: str = ""
-    doubles: tuple[Certificate, ...] = ()
+    id: str
+    arn: str
+    status: str
+    created: datetime | None = None
+    pem: str | None = None
+    expires: datetime | None = None
 
     @property
-    def writes_file(self) -> bool:
-        """Whether the certificate file changes."""
-        local = self.look.local
-        return self.certificate is None or local is None or local.id != self.certificate.id
+    def public_key(self) -> bytes | None:
+        """As DER SubjectPublicKeyInfo; None without a PEM."""
+        return public_key_of(self.pem) if self.pem else None
+
+
+@dataclass(frozen=True)
+class FoundCertificate:
+    """Everything that the decision rests on: files, thing and account, as :func:`look_at_certificate` found them.
+
+    Attributes:
+        iot: for the region and endpoint in commands; a decision calls nothing.
+        files: where the files are, or are to be.
+        thing_name: the thing that the certificate is for.
+        existing_arn: the certificate that the settings name; None where the files decide.
+        key: the private key at its path.
+        local: the certificate file at its path.
+        found: the account's certificate that the settings name, or that the file holds.
+        attached_arns: certificates that are attached to the thing.
+        rival_arns: those among them that another run attached as this tool does it, where ``found`` is known.
+        same_key: where ``found`` is not known, certificates of the private key: the one that is attached to the
+            thing, or all that are attached to no other thing.
+        elsewhere: other things that ``found`` is attached to, where that matters.
+    """
+
+    iot: IoTClient
+    files: CertificateFiles
+    thing_name: str
+    existing_arn: str | None = None
+    key: keys.PrivateKey | None = None
+    local: LocalCertificate | None = None
+    found: Certificate | None = None
+    attached_arns: tuple[str, ...] = ()
+    rival_arns: tuple[str, ...] = ()
+    same_key: tuple[Certificate, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate to use, active or not; None where one has to be requested."""
+        if self.found or self.existing_arn:
+            return self.found
+        usable = [one for one in self.same_key if self.attached_arns or one.status == ACTIVE]
+        return usable[0] if usable else None
+
+    @property
+    def doubles(self) -> tuple[Certificate, ...]:
+        """Certificates of the key that a lost answer or a cut-off deletion left, to be deleted but for the one used."""
+        return () if self.attached_arns else self.same_key
+
+    def is_local(self, certificate: Certificate) -> bool:
+        """Whether the certificate file holds this one."""
+        return self.local is not None and self.local.id == certificate.id
+
+
+def find_certificate(iot: IoTClient, certificate_id: str) -> Certificate | None:
+    """The certificate with that id, PEM included, or None."""
+    try:
+        found = iot.describe_certificate(certificateId=certificate_id)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    return Certificate(
+        found["certificateId"],
+        found["certificateArn"],
+        found["status"],
+        found["creationDate"],
+        found["certificatePem"],
+        found.get("validity", {}).get("notAfter"),
+    )
 
 
 def find_local_certificate(
@@ -117,10 +158,10 @@ def find_local_certificate(
 ) -> Certificate | None:
     """The account's certificate that ``existing_arn`` names, else that the certificate file holds; else None.
 
-    The look that ``ensure_certificate`` needs, apart from it so that it can run beside other looks.
+    The first call of :func:`look_at_certificate`, apart from it so that it can run beside the look at the thing.
 
     Raises:
-        CertificateError: the certificate file is unreadable, or the ARN is no certificate's of this region.
+        CertificateError: the certificate file is unreadable, or the ARN is not of a certificate of this region.
     """
     if existing_arn:
         return find_certificate(iot, _checked_id(iot, existing_arn))
@@ -128,7 +169,7 @@ def find_local_certificate(
     return find_certificate(iot, local.id) if local else None
 
 
-def ensure_certificate(
+def look_at_certificate(
     iot: IoTClient,
     files: CertificateFiles,
     *,
@@ -136,87 +177,41 @@ def ensure_certificate(
     attached: Sequence[AttachedPrincipal],
     thing_name: str,
     existing_arn: str | None = None,
-) -> Outcome[Certificate]:
-    """Make an active certificate and its files stand, for this thing; attaching it is the thing's matter.
+) -> FoundCertificate:
+    """Files, thing and account, as they are now.
 
-    ``found`` is what ``find_local_certificate`` said with the same ``existing_arn``; ``attached`` is what hangs on
-    the thing. With ``existing_arn`` that certificate is used and its file written; else the files decide.
-
-    Raises:
-        CertificateError: files, thing and account do not belong together; nothing is changed then.
-    """
-    choice = choose_certificate(
-        iot, files, found=found, attached=attached, thing_name=thing_name, existing_arn=existing_arn
-    )
-    look = choice.look
-    if choice.certificate is None:
-        return _request(look, look.key or keys.create_private_key(files.private_key_path), choice.doubles)
-    _delete_doubles(iot, choice.certificate, choice.doubles)
-    return _outcome(look, Verb.REUSED, choice.certificate, choice.detail)
-
-
-def choose_certificate(
-    iot: IoTClient,
-    files: CertificateFiles,
-    *,
-    found: Certificate | None,
-    attached: Sequence[AttachedPrincipal],
-    thing_name: str,
-    existing_arn: str | None = None,
-) -> Choice:
-    """What :func:`ensure_certificate` does with the same arguments; only looks.
+    ``found`` is what :func:`find_local_certificate` returned with the same ``existing_arn``; ``attached`` is what is
+    attached to the thing. A thing whose certificate is known needs no further call, because a repeat has no budget
+    for one: same keys and other things are looked for only where the decision depends on them.
 
     Raises:
-        CertificateError: files, thing and account do not belong together.
+        CertificateError: a file cannot be read, or is not what its name says.
     """
-    look = Look(
+    state = FoundCertificate(
         iot,
         files,
         thing_name,
+        existing_arn,
         keys.find_private_key(files.private_key_path),
         find_certificate_file(files.certificate_path),
         found,
         tuple(principal.arn for principal in attached if ":cert/" in principal.arn),
         tuple(find_rivals(attached, found.arn)) if found else (),
     )
-    return _use_existing(look, existing_arn) if existing_arn else _decide(look)
+    if existing_arn:
+        return replace(state, elsewhere=_exclusive_elsewhere(state)) if found else state
+    if state.key is None or (state.local and state.local.public_key != keys.public_key_bytes(state.key.public_key())):
+        return state
+    if found is None:
+        return replace(state, same_key=_find_same_key(state, state.key))
+    if found.status == ACTIVE and not state.attached_arns:
+        return replace(state, elsewhere=tuple(other_things(iot, found.arn, thing_name)))
+    return state
 
 
-def find_rivals(attached: Sequence[AttachedPrincipal], certificate_arn: str) -> list[str]:
-    """ARNs of the other certificates that were attached as this tool does it: another run has set up the thing, too."""
-    return [
-        principal.arn
-        for principal in attached
-        if principal.is_exclusive and ":cert/" in principal.arn and principal.arn != certificate_arn
-    ]
-
-
-def withdraw_certificate(
-    iot: IoTClient, files: CertificateFiles, certificate: Outcome[Certificate], thing_name: str, rivals: Sequence[str]
-) -> CertificateError:
-    """Take back a certificate that this run has just attached beside another run's; returns what there is to say.
-
-    One that was made in this run is deleted, for no device can have it; any other is only detached.
-    """
-    one = certificate.get()
-    iot.detach_thing_principal(thingName=thing_name, principal=one.arn)
-    if certificate.verb is Verb.CREATED:
-        delete_certificate(iot, one.id, detached_from=thing_name)
-        local = find_certificate_file(files.certificate_path)
-        if local is not None and local.id == one.id:
-            files.certificate_path.unlink()
-    return refusals.set_up_elsewhere(files, thing_name, one.id, rivals, is_deleted=certificate.verb is Verb.CREATED)
-
-
-def check_active(iot: IoTClient, certificate_id: str) -> None:
-    """Look once more at the certificate that was made or found; a ``clean`` elsewhere may have been quicker.
-
-    Raises:
-        CertificateError: it is gone or not active.
-    """
-    found = find_certificate(iot, certificate_id)
-    if found is None or found.status != ACTIVE:
-        raise refusals.lost_meanwhile(certificate_id, found.status if found else "deleted")
+def id_in(arn: str) -> str:
+    """The certificate's id at the end of its ARN."""
+    return arn.rpartition("/")[2]
 
 
 def find_orphans(
@@ -230,9 +225,9 @@ def find_orphans(
 ) -> list[Certificate]:
     """Certificates that a cut-off run left: made for the files here or half deleted, and not attached to the thing.
 
-    ``policy_targets`` are ARNs that our own policy hangs on: an inactive certificate among them that hangs on no
-    thing, and that this tool requested for this one, is one whose deletion was cut off. None of those returned
-    hangs on another thing, and the certificate that the settings name, ``existing_arn``, is never among them.
+    ``policy_targets`` are ARNs that our own policy is attached to: an inactive certificate among them that is attached
+    to no thing, and that this tool requested for this one, is one whose deletion was cut off. None of those returned is
+    attached to another thing, and none is ``existing_arn``, the certificate that the settings name.
 
     Raises:
         CertificateError: a file cannot be read or is not what its name says.
@@ -250,132 +245,127 @@ def find_orphans(
     ]
 
 
-def _decide(look: Look) -> Choice:
-    """What the first row that holds says.
-
-    ========= ================ =================== ================== =====================================
-    key here  certificate file in the account      the thing has      then
-    ========= ================ =================== ================== =====================================
-    no        yes                                                     refuse: put the key back
-    no        no                                   a certificate      refuse: put the key back
-    no        no                                   none               make a key, request
-    yes       another key's                                           refuse: they do not belong together
-    yes       no, or           unknown                                adopt what has this key, else request
-    yes       yes              not active                             refuse: activate it or start anew
-    yes       yes              active              this one           reuse
-    yes       yes              active              and another run's  refuse: delete one of the two
-    yes       yes              active              others             refuse: put the right files there
-    yes       yes              active, elsewhere   none               refuse: other files for this thing
-    yes       yes              active              none               reuse
-    ========= ================ =================== ================== =====================================
-    """
-    if look.key is None:
-        if look.local:
-            raise refusals.file_without_key(look)
-        if look.attached_arns:
-            raise refusals.attached_without_key(look)
-        return Choice(look)
-    public_key = keys.public_key_bytes(look.key.public_key())
-    if look.local and look.local.public_key != public_key:
-        raise refusals.other_key(look)
-    if look.found is None:
-        return _adopt_or_request(look, look.key, public_key)
-    if look.found.status != ACTIVE:
-        raise refusals.not_active(look, look.found)
-    if look.found.arn not in look.attached_arns:
-        _check_free(look, look.found)
-    elif look.rival_arns:
-        raise refusals.two_attached(look, look.found)
-    return Choice(look, look.found)
+def find_rivals(attached: Sequence[AttachedPrincipal], certificate_arn: str) -> list[str]:
+    """ARNs of other certificates attached as this tool does it: another run has set up the same thing."""
+    return [
+        principal.arn
+        for principal in attached
+        if principal.is_exclusive and ":cert/" in principal.arn and principal.arn != certificate_arn
+    ]
 
 
-def _adopt_or_request(look: Look, key: keys.PrivateKey, public_key: bytes) -> Choice:
-    same_key: list[Certificate] = []
-    if look.attached_arns:
-        attached = describe_certificates(look.iot, look.attached_ids)
-        found = next((one for one in attached if one.public_key == public_key), None)
-        if found is None:
-            raise refusals.other_attached(look)
-    else:
-        same_key = _list_same_key(look.iot, look.files, look.thing_name, key)
-        found = next((one for one in same_key if one.status == ACTIVE), None)
-    if found is None:
-        return Choice(look, doubles=tuple(same_key))
-    if found.status != ACTIVE:
-        raise refusals.not_active(look, found)
-    return Choice(look, found, "adopted from a run that was cut off", tuple(same_key))
-
-
-def _request(look: Look, key: keys.PrivateKey, doubles: Sequence[Certificate]) -> Outcome[Certificate]:
-    keys.ensure_public_key_file(look.files.public_key_path, key)
-    created = look.iot.create_certificate_from_csr(
-        certificateSigningRequest=keys.signing_request(key, look.thing_name), setAsActive=True
-    )
-    certificate = Certificate(
-        created["certificateId"], created["certificateArn"], ACTIVE, pem=created["certificatePem"]
-    )
-    if created["ResponseMetadata"]["RetryAttempts"]:
-        # An answer may have been lost, and each time it is asked AWS makes another certificate.
-        doubles = _list_same_key(look.iot, look.files, look.thing_name, key)
-    _delete_doubles(look.iot, certificate, doubles)
-    return _outcome(look, Verb.CREATED, certificate)
-
-
-def _list_same_key(iot: IoTClient, files: CertificateFiles, thing_name: str, key: keys.PrivateKey) -> list[Certificate]:
-    """The account's certificates for the key here that hang on no other thing, newest first."""
+def list_same_key(iot: IoTClient, files: CertificateFiles, thing_name: str, key: keys.PrivateKey) -> list[Certificate]:
+    """The account's certificates for the key in these files that are attached to no other thing, newest first."""
     public_key = keys.public_key_bytes(key.public_key())
     newer_than = key_time(files) - CLOCKS_DIFFER
     return list(list_by_public_key(iot, public_key, newer_than=newer_than, thing_name=thing_name))
 
 
-def _delete_doubles(iot: IoTClient, kept: Certificate, same_key: Sequence[Certificate]) -> None:
-    """Delete the others: they would stay active for ever, for once a certificate file is there nobody looks."""
-    for double in same_key:
-        if double.id != kept.id:
-            delete_certificate(iot, double.id)
+def list_by_public_key(
+    iot: IoTClient, public_key: bytes, *, newer_than: datetime, thing_name: str
+) -> Iterator[Certificate]:
+    """The certificates with this public key (DER) that are attached to no thing but ``thing_name``, newest first.
+
+    Searches those made after ``newer_than`` and at least the newest 25 of the account, never more than 1,000. There is
+    more than one where AWS was asked again because its first answer was lost.
+    """
+    candidates = islice(_list_candidates(iot, newer_than), MOST_SEARCHED)
+    for found in describe_certificates(iot, (candidate.id for candidate in candidates)):
+        if found.public_key == public_key and not other_things(iot, found.arn, thing_name):
+            yield found
 
 
-def _use_existing(look: Look, existing_arn: str) -> Choice:
-    found = look.found
-    if found is None or found.arn != existing_arn:
-        raise refusals.no_such_existing(look, existing_arn)
-    if found.status != ACTIVE:
-        raise refusals.not_active(look, found)
-    if look.key and keys.public_key_bytes(look.key.public_key()) != found.public_key:
-        raise refusals.existing_has_other_key(look, found)
-    if existing_arn not in look.attached_arns:
-        _check_not_exclusive_elsewhere(look, found)
-    return Choice(look, found, "" if look.key else f"the build needs its private key at {look.files.private_key_path}")
+def describe_certificates(iot: IoTClient, certificate_ids: Iterable[str]) -> Iterator[Certificate]:
+    """Those of the certificates that exist, in order, asked for eight at a time and no further than is consumed."""
+    remaining = iter(certificate_ids)
+    while batch := list(islice(remaining, BATCH_SIZE)):
+        found = side_by_side(*(partial(find_certificate, iot, one) for one in batch))
+        yield from (certificate for certificate in found if certificate is not None)
 
 
-def _outcome(look: Look, verb: Verb, certificate: Certificate, detail: str = "") -> Outcome[Certificate]:
-    """Bring the files up to the certificate, and tell of it."""
-    details = [detail]
-    path = look.files.certificate_path
-    if look.local is None or look.local.id != certificate.id:
-        kept_path = write_certificate_file(path, certificate.pem or "", look.local)
-        details += [f"written to {path}", f"the former one is kept as {kept_path.name}" if kept_path else ""]
-    if look.key:
-        keys.ensure_public_key_file(look.files.public_key_path, look.key)
-        if keys.is_readable_by_others(look.files.private_key_path):
-            details.append(f"others can read the private key: chmod 600 {quoted(look.files.private_key_path)}")
-        if folder := keys.folder_open_to_others(look.files.private_key_path):
-            details.append(f"others can replace the files in {folder}: chmod go-w {quoted(folder)}")
-    return Outcome(NOUN, verb, certificate.id, detail="; ".join(filter(None, details)), value=certificate)
+def list_certificates(iot: IoTClient) -> Iterator[Certificate]:
+    """Every certificate of the account in this region, newest first, without PEM and expiry."""
+    pages = iot.get_paginator("list_certificates").paginate(
+        ascendingOrder=False, PaginationConfig={"PageSize": PAGE_SIZE}
+    )
+    for page in pages:
+        for found in page["certificates"]:
+            yield Certificate(
+                found["certificateId"], found["certificateArn"], found["status"], found.get("creationDate")
+            )
 
 
-def _check_free(look: Look, found: Certificate) -> None:
-    if look.attached_arns:
-        raise refusals.other_attached(look)
-    others = other_things(look.iot, found.arn, look.thing_name)
-    if others:
-        raise refusals.belongs_elsewhere(look, found, others)
+def list_things_of(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
+    """Names of the things that the certificate is attached to; none where there is no such certificate."""
+    return (thing_name for thing_name, _ in _list_attachments(iot, certificate_arn))
 
 
-def _check_not_exclusive_elsewhere(look: Look, found: Certificate) -> None:
-    others = [name for name in list_exclusive_things_of(look.iot, found.arn) if name != look.thing_name]
-    if others:
-        raise refusals.existing_belongs_elsewhere(look, found, others[0])
+def list_exclusive_things_of(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
+    """The thing that the certificate is attached to exclusively; at most one."""
+    attachments = _list_attachments(iot, certificate_arn)
+    return (thing_name for thing_name, attachment in attachments if attachment == EXCLUSIVE)
+
+
+def other_things(iot: IoTClient, certificate_arn: str, thing_name: str | None) -> list[str]:
+    """Names of the things that the certificate is attached to, without ``thing_name``."""
+    return [name for name in list_things_of(iot, certificate_arn) if name != thing_name]
+
+
+def deactivate_certificate(iot: IoTClient, certificate_id: str) -> None:
+    """Set the certificate INACTIVE, so that no device connects with it any more; absent is success."""
+    try:
+        iot.update_certificate(certificateId=certificate_id, newStatus=INACTIVE)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def delete_certificate(
+    iot: IoTClient,
+    arn_or_id: str,
+    *,
+    detached_from: str | None = None,
+    force: bool = False,
+    timeout_s: float = DETACH_TIMEOUT_S,
+    poll_s: float = DETACH_POLL_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Outcome[None]:
+    """Delete the certificate with what policies it has; absent is success.
+
+    An active one is deactivated, but only once it is attached to no thing. ``detached_from`` names the thing that it
+    was detached from just now; AWS may take some seconds to notice. ``force`` detaches it from all things.
+
+    Raises:
+        InTheWay: it is attached to other things, and ``force`` is not given; it is as it was.
+        WaitTimeout: AWS still counts it as attached after ``timeout_s``.
+    """
+    certificate_id = id_in(arn_or_id)
+    waited_s = 0.0
+    try:
+        if _refusal(iot, certificate_id):
+            _free_from_things(iot, certificate_id, detached_from, force=force)
+            deactivate_certificate(iot, certificate_id)
+            while refusal := _refusal(iot, certificate_id):
+                if waited_s >= timeout_s:
+                    raise _still_refused(certificate_id, timeout_s, refusal)
+                sleep(poll_s)
+                waited_s += poll_s
+    except iot.exceptions.ResourceNotFoundException:
+        return Outcome(NOUN, Verb.ABSENT, certificate_id)
+    return Outcome(NOUN, Verb.DELETED, certificate_id)
+
+
+def _find_same_key(state: FoundCertificate, key: keys.PrivateKey) -> tuple[Certificate, ...]:
+    if not state.attached_arns:
+        return tuple(list_same_key(state.iot, state.files, state.thing_name, key))
+    public_key = keys.public_key_bytes(key.public_key())
+    attached = describe_certificates(state.iot, map(id_in, state.attached_arns))
+    return tuple(islice((one for one in attached if one.public_key == public_key), 1))
+
+
+def _exclusive_elsewhere(state: FoundCertificate) -> tuple[str, ...]:
+    if state.found is None or state.found.arn in state.attached_arns:
+        return ()
+    return tuple(one for one in list_exclusive_things_of(state.iot, state.found.arn) if one != state.thing_name)
 
 
 def _find_by_files(
@@ -389,13 +379,88 @@ def _find_by_files(
     if found:
         return [found]
     key = keys.find_private_key(files.private_key_path)
-    return _list_same_key(iot, files, thing_name, key) if key else []
+    return list_same_key(iot, files, thing_name, key) if key else []
 
 
 def _checked_id(iot: IoTClient, existing_arn: str) -> str:
     parts = existing_arn.split(":", 5)
     if len(parts) != 6 or parts[2] != "iot" or not parts[5].startswith("cert/"):
-        raise refusals.no_certificate_arn(existing_arn)
+        raise unusable(
+            f"existing_certificate_arn is {existing_arn!r}, which is not a certificate's ARN",
+            "it must look like arn:aws:iot:REGION:ACCOUNT:cert/ID, or be CREATE_NEW_CERTIFICATE.",
+        )
     if parts[3] != iot.meta.region_name:
-        raise refusals.other_region(parts[3], iot.meta.region_name)
+        raise unusable(
+            f"existing_certificate_arn names a certificate in {parts[3]}, and this run is for {iot.meta.region_name}",
+            f"set AWS_REGION={parts[3]}, or name a certificate of {iot.meta.region_name}.",
+        )
     return id_in(existing_arn)
+
+
+def _list_attachments(iot: IoTClient, certificate_arn: str) -> Iterator[tuple[str, str]]:
+    pages = iot.get_paginator("list_principal_things_v2").paginate(
+        principal=certificate_arn, PaginationConfig={"PageSize": PAGE_SIZE}
+    )
+    try:
+        for page in pages:
+            for found in page["principalThingObjects"]:
+                yield found["thingName"], found.get("thingPrincipalType", "")
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _list_candidates(iot: IoTClient, newer_than: datetime) -> Iterator[Certificate]:
+    for index, certificate in enumerate(list_certificates(iot)):
+        is_old = certificate.created is not None and certificate.created < newer_than
+        if is_old and index >= ALWAYS_SEARCHED:
+            return
+        if certificate.status in (ACTIVE, INACTIVE):
+            yield certificate
+
+
+def _refusal(iot: IoTClient, certificate_id: str) -> str:
+    """Delete it; empty when that is done, else AWS's reason for not doing so."""
+    try:
+        iot.delete_certificate(certificateId=certificate_id, forceDelete=True)
+    except (iot.exceptions.CertificateStateException, iot.exceptions.DeleteConflictException) as error:
+        return error.response["Error"].get("Message") or error.response["Error"]["Code"]
+    return ""
+
+
+def _free_from_things(iot: IoTClient, certificate_id: str, detached_from: str | None, *, force: bool) -> None:
+    certificate = find_certificate(iot, certificate_id)
+    attached = list(list_things_of(iot, certificate.arn)) if certificate else []
+    if certificate is None or not attached:
+        return
+    if detached_from in attached:  # not noticed yet, or another run has attached it again
+        _detach(iot, detached_from, certificate.arn)
+    others = [name for name in attached if name != detached_from]
+    if not others:
+        return
+    if not force:
+        raise InTheWay(
+            f"The certificate {certificate_id} is attached to {_named(others)}, so it is left as it is: deleting it "
+            "would cut that device off. Detach it first (",
+            aws_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn),
+            "), or use --force.",
+        )
+    for thing_name in others:
+        _detach(iot, thing_name, certificate.arn)
+
+
+def _detach(iot: IoTClient, thing_name: str, certificate_arn: str) -> None:
+    try:
+        iot.detach_thing_principal(thingName=thing_name, principal=certificate_arn)
+    except iot.exceptions.ResourceNotFoundException:
+        return
+
+
+def _named(things: list[str]) -> str:
+    return f"the thing{'s' if len(things) > 1 else ''} {', '.join(things)}"
+
+
+def _still_refused(certificate_id: str, timeout_s: float, message: str) -> WaitTimeout:
+    return WaitTimeout(
+        f"AWS still refuses to delete the certificate {certificate_id}, {timeout_s:g} s after it was deactivated and "
+        f"detached ({message}). Run the same command again in a minute; it carries on."
+    )

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import certificates, desired_state
+from ota import desired_state
+from ota.certificate_files import delete_local
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
 from ota.firmware import headers, verify
@@ -183,4 +184,4 @@ class Conductor:
 def _delete_local(settings: Settings, *, is_needed: bool) -> Outcome[None]:
     if is_needed or settings.existing_certificate_arn:
         return Outcome("files", Verb.SKIPPED, settings.private_key_path.name, "of a certificate that stays")
-    return certificates.delete_local(desired_state.certificate_files(settings))
+    return delete_local(desired_state.certificate_files(settings))

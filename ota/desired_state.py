@@ -1,6 +1,6 @@
-"""What the settings ask for, as the documents and requests that AWS and the build script are given; all of it pure.
+"""What the settings ask for: the documents and requests for AWS, and the request for the build script.
 
-``all`` makes it so and ``plan`` compares with it. Both take it from here, so that they cannot come to differ.
+All of it is pure. ``plan`` compares with it and ``all`` makes it.
 
 Source: ``ota/policy_documents.py``, ``ota/role_policies.py``, ``ota/update_requests.py``, which build the documents.
 """
@@ -15,6 +15,7 @@ from ota.buckets import WantedBucket
 from ota.certificate_files import CertificateFiles
 from ota.firmware import builds
 from ota.firmware.tree import header_path
+from ota.policies import WantedPolicy
 from ota.policy_documents import device_policy_document
 from ota.roles import WantedRole
 from ota.settings.names import tidy_bucket_name
@@ -47,9 +48,9 @@ def iot_arn(place: Place, resource: str) -> str:
     return f"arn:{place.partition}:iot:{place.region}:{place.account_id}:{resource}"
 
 
-def policy_document(place: Place) -> dict[str, Any]:
+def wanted_policy(place: Place, settings: Settings) -> WantedPolicy:
     """The device's policy."""
-    return device_policy_document(place.partition, place.region, place.account_id)
+    return WantedPolicy(device_policy_document(place.partition, place.region, place.account_id), settings.thing_name)
 
 
 def wanted_bucket(place: Place, settings: Settings) -> WantedBucket:
@@ -160,5 +161,5 @@ def is_clean_build(choice: CleanBuild, stale: str | None) -> bool:
 
 
 def certificate_files(settings: Settings) -> CertificateFiles:
-    """Where the device's identity is on this machine."""
+    """The paths of the device's key and certificate files."""
     return CertificateFiles(settings.private_key_path, settings.public_key_path, settings.certificate_path)

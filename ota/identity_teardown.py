@@ -15,7 +15,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import certificates, ownership, policies, things
-from ota.certificate_records import other_things
+from ota.certificate_files import CertificateFiles
+from ota.certificates import other_things
 from ota.deletions import Chain, not_ours
 from ota.errors import CertificateError, InTheWay
 from ota.outcomes import Outcome, Verb
@@ -44,7 +45,7 @@ class IdentityTeardown:
 
     iot: IoTClient
     settings: Settings
-    files: certificates.CertificateFiles
+    files: CertificateFiles
     thing: things.Thing | None
     policy_tags: Mapping[str, str] | None
     is_forced: bool

@@ -1,9 +1,9 @@
-"""The device's key pair on this machine: made here, written before anybody hears of it, never overwritten.
+"""The device's key pair on this machine: generated here, written before AWS is asked, never overwritten.
 
-The private key is the one thing that cannot be made again, so it reaches its path whole or not at all: written and
-synced under another name in the same folder, then linked, which fails where a file is already. New keys are RSA 2048
-in PKCS#1 PEM, the form that the firmware's TLS reads; existing ones may be any that AWS IoT takes a request from.
-Nothing here puts key material into a message, and no object made here shows it.
+A lost private key cannot be made again, so it reaches its path whole or not at all: it is written and synced under
+another name in the same folder, then linked, which fails where a file exists. New keys are RSA 2048 in PKCS#1 PEM, the
+form that the firmware's TLS reads; existing ones may be of any kind that AWS IoT takes a request from. No message and
+no ``repr`` of an object here has key material in it.
 
 Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RFC 8017 A.1.2; RFC 2986.
 """
@@ -11,7 +11,6 @@ Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RF
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 import tempfile
 from pathlib import Path
@@ -33,6 +32,7 @@ from cryptography.x509.oid import NameOID
 
 from ota.errors import CertificateError
 from ota.folders import find_obstacle
+from ota.messages import AnyCommand, Message, Remedy, shell
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -51,6 +51,11 @@ WRITABLE_BY_OTHERS = 0o002
 UNFINISHED_SUFFIX = ".part"
 
 
+def unusable(what: str, *way_out: str | AnyCommand | Message, remedy: AnyCommand | Remedy = ()) -> CertificateError:
+    """Why a key or a certificate cannot be used: ``what`` is wrong, and behind a colon every way out."""
+    return CertificateError(f"{what}: ", *way_out, remedy=remedy, brief=what)
+
+
 def find_private_key(path: Path) -> PrivateKey | None:
     """The private key at ``path``; None where no file is.
 
@@ -65,29 +70,33 @@ def find_private_key(path: Path) -> PrivateKey | None:
         return None
     except OSError as error:
         if obstacle := find_obstacle(path):
-            message = f"The private key {path} cannot be read: {obstacle}, or set credentials_path to another folder."
-            raise CertificateError(message) from error
-        raise CertificateError(f"The private key {path} cannot be read ({error.strerror}): check its owner.") from error
+            raise unusable(
+                f"The private key {path} cannot be read", f"{obstacle}, or set credentials_path to another folder."
+            ) from error
+        raise unusable(f"The private key {path} cannot be read ({error.strerror})", "check its owner.") from error
     try:
         # Without OpenSSL's own check, which tests the primes: that takes longer than all else in a run on this machine.
         key = _checked(load_pem_private_key(content, password=None, unsafe_skip_rsa_key_validation=True))
     except TypeError as error:
-        raise CertificateError(
-            f"The private key {path} has a passphrase, which no device could enter: take it off "
-            f"(`openssl pkey -traditional -in {shlex.quote(str(path))} -out NEW_FILE`) or move the file away."
+        raise unusable(
+            f"The private key {path} has a passphrase, which no device could enter",
+            "take it off (",
+            shell("openssl", "pkey", "-traditional", "-in", path, "-out", "NEW_FILE"),
+            ") or move the file away.",
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CertificateError(
-            f"{path} is not a private key in PEM form: put the device's key back there, or move the file away "
-            "and a new key is made."
+        raise unusable(
+            f"{path} is not a private key in PEM form",
+            "put the device's key back there, or move the file away and a new key is made.",
         ) from error
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= RSA_BITS:
         return key
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
         return key
-    raise CertificateError(
-        f"The private key {path} is of a kind that AWS IoT makes no certificate for: it must be RSA of at least "
-        f"{RSA_BITS} bits or ECDSA on P-256, P-384 or P-521. Move the file away and a new key is made."
+    raise unusable(
+        f"The private key {path} is of a kind that AWS IoT makes no certificate for",
+        f"it must be RSA of at least {RSA_BITS} bits or ECDSA on P-256, P-384 or P-521. Move the file away and a new "
+        "key is made.",
     )
 
 
@@ -112,7 +121,7 @@ def create_private_key(path: Path) -> PrivateKey:
     return key if is_placed else find_private_key(path) or create_private_key(path)
 
 
-def ensure_public_key_file(path: Path, key: PrivateKey) -> None:
+def write_public_key(path: Path, key: PrivateKey) -> None:
     """Write the public half in PEM (``PUBLIC KEY``), mode 0644, unless the file holds it already.
 
     Raises:
@@ -173,12 +182,12 @@ def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> Non
 
 
 def unfinished_files(path: Path) -> list[Path]:
-    """What killed runs left beside ``path``; never in use, since a file counts only under its own name."""
+    """Unfinished files that killed runs left beside ``path``; no other run uses them."""
     return sorted(path.parent.glob(f".{path.name}.*{UNFINISHED_SUFFIX}"))
 
 
 def _checked(key: PrivateKeyTypes) -> PrivateKeyTypes:
-    """This key; ValueError where the numbers of an RSA key do not belong together, so that the file is damaged."""
+    """This key; raises ValueError where the numbers of an RSA key do not belong together, as in a damaged file."""
     if isinstance(key, rsa.RSAPrivateKey) and not _belong_together(key.private_numbers()):
         raise ValueError("the numbers of the RSA key do not belong together")
     return key
@@ -205,10 +214,12 @@ def _refuse_dangling_link(path: Path) -> None:
     """CertificateError where the path, or a folder on the way to it, is a symbolic link to nothing."""
     for link in (path, *path.absolute().parents):
         if link.is_symlink() and not link.exists():
-            move = f"mv {shlex.quote(str(link))} {shlex.quote(str(link))}.old"
-            raise CertificateError(
-                f"{link} is a symbolic link to {link.readlink()}, and nothing is there: bring that back, or move the "
-                f"link away (`{move}`) and run the same command again.",
+            move = shell("mv", link, f"{link}.old")
+            raise unusable(
+                f"{link} is a symbolic link to {link.readlink()}, and nothing is there",
+                "bring that back, or move the link away (",
+                move,
+                ") and run the same command again.",
                 remedy=move,
             )
 
@@ -267,8 +278,8 @@ def _holds_public_key(path: Path, wanted: bytes) -> bool:
 
 def _cannot_write(path: Path, error: OSError) -> CertificateError:
     if obstacle := find_obstacle(path):
-        return CertificateError(f"{path} cannot be written: {obstacle}, or set credentials_path to another folder.")
-    return CertificateError(
-        f"{path} cannot be written ({error.strerror}): make the folder writable, or set credentials_path in "
-        "config.json to one that is."
+        return unusable(f"{path} cannot be written", f"{obstacle}, or set credentials_path to another folder.")
+    return unusable(
+        f"{path} cannot be written ({error.strerror})",
+        "make the folder writable, or set credentials_path in config.json to one that is.",
     )

@@ -70,13 +70,14 @@ class Grant:
 
 
 GRANTS = (
-    # AWS knows no resource to narrow these to: lists, which only read, and what makes an object without a name.
+    # AWS knows no resource to narrow these to: calls that only read, and what makes an object without a name.
     Grant(
         "Everywhere",
         ("any",),
         {
             "iot:DescribeEndpoint": "thing look",
             "iot:CreateCertificateFromCsr": "thing",
+            "iot:GetEffectivePolicies": "policy look",
             "iot:ListAttachedPolicies": "policy look clean list delete",
             "iot:ListThings": "list delete",
             "iot:ListPolicies": "list delete",

@@ -1,10 +1,10 @@
 """The IoT policy: what the device's certificate allows it to do, and nothing more.
 
-A policy by the wanted name with another document is given a new default version only when its tags say that this tool
-made it for this thing; anything else may be in use by somebody. What stands in the document is ``policy_documents``.
+A policy by the wanted name with another document gets a new default version only where its tags say that this tool
+made it for this thing; anything else may be in use by somebody. ``policy_documents`` has the document itself.
 
-Source: AWS IoT CreatePolicyVersion (five versions), AttachPolicy (ten per principal), DeletePolicy (up to five minutes
-after a detachment).
+Source: AWS IoT CreatePolicyVersion (five versions), AttachPolicy (ten per principal), GetEffectivePolicies (every
+policy of a principal with its document), DeletePolicy (up to five minutes after a detachment).
 """
 
 from __future__ import annotations
@@ -13,42 +13,24 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.command_lines import aws_command
 from ota.errors import DENIED_CODES, InTheWay, NotOurs, WaitTimeout
-from ota.outcomes import Outcome, Verb
-from ota.policy_documents import device_policy_document, difference, is_same_document
-from ota.threads import side_by_side
+from ota.messages import aws_command, command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.policy_documents import difference, is_same_policy
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
-
-__all__ = [
-    "Policy",
-    "delete_policy",
-    "detach_policy",
-    "device_policy_document",
-    "ensure_policy",
-    "find_policy",
-    "find_policy_tags",
-    "judge_policy",
-    "list_attached_policies",
-    "list_policies",
-    "list_policy_targets",
-    "policy_arn",
-    "still_attached",
-    "target_exists",
-    "too_many_policies",
-]
 
 NOUN = "policy"
 PAGE_SIZE = 250
 MOST_ATTACHED = 10
 DELETE_TIMEOUT_S = 300.0
 DELETE_POLL_S = 5.0
+NEW_VERSION = "new default version"
+ATTACHED = "attached to the certificate"
 
 
 @dataclass(frozen=True)
@@ -58,6 +40,34 @@ class Policy:
     name: str
     arn: str
     document: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class WantedPolicy:
+    """What the policy has to be.
+
+    Attributes:
+        document: its default version.
+        thing_name: the thing that its tags name.
+    """
+
+    document: Mapping[str, Any]
+    thing_name: str
+
+
+@dataclass(frozen=True)
+class FoundPolicy:
+    """The policy by the wanted name, as :func:`look_at_policy` found it.
+
+    Attributes:
+        policy: None where there is none.
+        tags: its tags, looked for only where its document is not the wanted one.
+        attached: names of the policies that the certificate has.
+    """
+
+    policy: Policy | None = None
+    tags: Mapping[str, str] | None = None
+    attached: Collection[str] = ()
 
 
 def policy_arn(partition: str, region: str, account_id: str, name: str) -> str:
@@ -83,65 +93,90 @@ def find_policy_tags(iot: IoTClient, arn: str) -> dict[str, str] | None:
         return None
 
 
-def ensure_policy(
-    iot: IoTClient,
-    name: str,
-    document: Mapping[str, Any],
-    *,
-    certificate_arn: str,
-    thing_name: str,
-    is_new_certificate: bool = False,
-    is_likely_absent: bool = False,
-) -> Outcome[Policy]:
-    """Make the policy have this document and hang on the certificate.
+def find_effective_policies(iot: IoTClient, certificate_arn: str) -> dict[str, Policy]:
+    """The policies attached to the certificate by name, with documents; none where there is no such certificate."""
+    try:
+        found = iot.get_effective_policies(principal=certificate_arn)["effectivePolicies"]
+    except iot.exceptions.ResourceNotFoundException:
+        return {}
+    return {
+        one["policyName"]: Policy(one["policyName"], one["policyArn"], json.loads(one["policyDocument"]))
+        for one in found
+    }
 
-    ``is_new_certificate`` says that the certificate was made in this run, so that nothing can hang on it yet.
-    ``is_likely_absent`` saves the look: the policy is made, and only where AWS refuses that it is looked at.
+
+def look_at_policy(iot: IoTClient, name: str, wanted: WantedPolicy, certificate_arn: str | None) -> FoundPolicy:
+    """The policy, and the policies of the certificate; ``certificate_arn`` is None for one that is new or not made.
+
+    A repeat finds both in one call. Two looks follow only where they are needed, because a repeat has no budget for
+    them: the policy by its name where the certificate does not have it, and its tags where its document is another.
+    """
+    attached = find_effective_policies(iot, certificate_arn) if certificate_arn else {}
+    return _with_tags(iot, attached.get(name) or find_policy(iot, name), wanted, attached)
+
+
+def decide_policy(
+    iot: IoTClient, name: str, found: FoundPolicy, wanted: WantedPolicy, certificate_arn: str | None, *, attaches: bool
+) -> Change:
+    """What has to become of the policy.
+
+    Args:
+        iot: for the commands in messages; nothing is called.
+        name: the policy's name.
+        found: as :func:`look_at_policy` returns it.
+        wanted: what it has to be.
+        certificate_arn: of the certificate that it has to be attached to; None for one that is not made yet.
+        attaches: False where no certificate can be used, so that nothing is attached.
+    """
+    policy = found.policy
+    is_other = policy is not None and not is_same_policy(policy.document or {}, wanted.document)
+    attaches = attaches and name not in found.attached
+    if policy and is_other and not ownership.is_ours(found.tags or {}, wanted.thing_name):
+        return _blocked(name, found, wanted, _not_ours(policy, wanted))
+    if attaches and certificate_arn and len(found.attached) >= MOST_ATTACHED:
+        return _blocked(name, found, wanted, _too_many_policies(iot, name, certificate_arn, found.attached))
+    return Change(
+        NOUN,
+        Action.CREATE if policy is None else Action.CHANGE if is_other or attaches else Action.REUSE,
+        name,
+        ", ".join([*([f"other document: a {NEW_VERSION}"] if is_other else []), *([ATTACHED] if attaches else [])]),
+        difference(policy.document or {}, wanted.document, name) if policy and is_other else "",
+        found=found,
+        wanted=wanted,
+    )
+
+
+def make_policy(iot: IoTClient, change: Change, certificate_arn: str) -> Outcome[Policy]:
+    """Carry out the change: the policy has the wanted document, and is attached to the certificate.
+
+    Where somebody else makes the policy after the look, it is looked at and decided again.
 
     Raises:
         NotOurs: a policy by this name has another document and was not made by this tool for this thing.
         InTheWay: the certificate has as many policies as AWS allows.
     """
-    found, attached = (None, set[str]()) if is_likely_absent else _look(iot, name, certificate_arn, is_new_certificate)
-    outcome = _match(iot, found, document, thing_name) if found else _create(iot, name, document, thing_name)
-    if name in attached:
+    change.check()
+    found: FoundPolicy = change.found
+    outcome = _update(iot, change) if found.policy else _create(iot, change)
+    if change.name in found.attached:
         return outcome
-    _attach(iot, name, certificate_arn)
+    _attach(iot, change.name, certificate_arn)
     verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
-    detail = ", ".join(filter(None, [str(outcome.detail), "attached to the certificate"]))
+    detail = ", ".join(filter(None, [str(outcome.detail), ATTACHED]))
     return replace(outcome, verb=verb, detail=detail)
 
 
-def judge_policy(
-    found: Policy | None,
-    document: Mapping[str, Any],
-    thing_name: str,
-    find_tags: Callable[[], Mapping[str, str] | None],
-) -> Verb:
-    """What becomes of the policy that :func:`find_policy` said; ``find_tags`` is asked only where that matters.
-
-    Raises:
-        NotOurs: it has another document and was not made by this tool for this thing.
-    """
-    if found is None:
-        return Verb.CREATED
-    if is_same_document(found.document, document):
-        return Verb.REUSED
-    if not ownership.is_ours(find_tags() or {}, thing_name):
-        raise _not_ours(found, document, thing_name)
-    return Verb.CHANGED
-
-
-def too_many_policies(iot: IoTClient, name: str, certificate_arn: str, attached: Collection[str]) -> InTheWay:
+def _too_many_policies(iot: IoTClient, name: str, certificate_arn: str, attached: Collection[str]) -> InTheWay:
     """Why the policy cannot be attached to a certificate that has as many as AWS allows."""
-    first = min(attached)
-    detach = aws_command(iot, "detach-policy", policy_name=first, target=certificate_arn)
+    names = ", ".join(sorted(attached))
+    detach = aws_command(iot, "detach-policy", policy_name=min(attached), target=certificate_arn)
     return InTheWay(
         f"The policy {name} cannot be attached to the certificate {certificate_arn}: it has {len(attached)} "
-        f"policies, as many as AWS allows ({', '.join(sorted(attached))}). Detach one that the device does not need, "
-        f"for example with `{detach}`, and run the same command again.",
+        f"policies, as many as AWS allows ({names}). Detach one that the device does not need, for example with ",
+        detach,
+        ", and run the same command again.",
         remedy=detach,
-        brief=f"the certificate has {len(attached)} policies, as many as AWS allows: {', '.join(sorted(attached))}",
+        brief=f"the certificate has {len(attached)} policies, as many as AWS allows: {names}",
     )
 
 
@@ -182,7 +217,9 @@ def still_attached(iot: IoTClient, name: str, targets: Sequence[str]) -> InTheWa
     detach = aws_command(iot, "detach-policy", policy_name=name, target=targets[0])
     return InTheWay(
         f"The policy {name} is still attached to {', '.join(targets)}: deleting it would take their rights. "
-        f"Detach it first (`{detach}`).",
+        "Detach it first (",
+        detach,
+        ").",
         remedy=detach,
     )
 
@@ -223,16 +260,6 @@ def list_attached_policies(iot: IoTClient, certificate_arn: str) -> Iterator[str
         return
 
 
-def _look(iot: IoTClient, name: str, certificate_arn: str, is_new_certificate: bool) -> tuple[Policy | None, set[str]]:
-    if is_new_certificate:
-        return find_policy(iot, name), set()
-    found, attached = side_by_side(
-        lambda: find_policy(iot, name),
-        lambda: set(_list_attached(iot, certificate_arn)),
-    )
-    return found, attached
-
-
 def _list_attached(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
     pages = iot.get_paginator("list_attached_policies").paginate(
         target=certificate_arn, PaginationConfig={"PageSize": PAGE_SIZE}
@@ -240,34 +267,6 @@ def _list_attached(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
     for page in pages:
         for policy in page["policies"]:
             yield policy["policyName"]
-
-
-def _create(iot: IoTClient, name: str, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
-    from botocore.exceptions import ClientError
-
-    try:
-        created = iot.create_policy(
-            policyName=name,
-            policyDocument=json.dumps(document, separators=(",", ":")),
-            tags=ownership.mark_tags(thing_name),  # type: ignore[arg-type]
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in {"ResourceAlreadyExistsException", *DENIED_CODES}:
-            raise
-        found = find_policy(iot, name)  # one that serves also serves whoever may make none
-        if found is None:
-            raise
-        return _match(iot, found, document, thing_name)
-    return Outcome(NOUN, Verb.CREATED, name, value=Policy(name, created["policyArn"], document))
-
-
-def _match(iot: IoTClient, found: Policy, document: Mapping[str, Any], thing_name: str) -> Outcome[Policy]:
-    if judge_policy(found, document, thing_name, partial(find_policy_tags, iot, found.arn)) is Verb.REUSED:
-        return Outcome(NOUN, Verb.REUSED, found.name, value=found)
-    _create_version(iot, found.name, json.dumps(document, separators=(",", ":")))
-    return Outcome(
-        NOUN, Verb.CHANGED, found.name, detail="new default version", value=replace(found, document=document)
-    )
 
 
 def _create_version(iot: IoTClient, name: str, document: str) -> None:
@@ -298,7 +297,7 @@ def _attach(iot: IoTClient, name: str, certificate_arn: str) -> None:
         attached = sorted(_list_attached(iot, certificate_arn))
         if not attached:
             raise
-        raise too_many_policies(iot, name, certificate_arn, attached) from error
+        raise _too_many_policies(iot, name, certificate_arn, attached) from error
 
 
 def _is_deleted(iot: IoTClient, name: str) -> bool:
@@ -339,11 +338,55 @@ def _still_refused(name: str, timeout_s: float) -> WaitTimeout:
     )
 
 
-def _not_ours(found: Policy, document: Mapping[str, Any], thing_name: str) -> NotOurs:
+def _with_tags(
+    iot: IoTClient, policy: Policy | None, wanted: WantedPolicy, attached: Collection[str] = ()
+) -> FoundPolicy:
+    if policy is None or is_same_policy(policy.document or {}, wanted.document):
+        return FoundPolicy(policy, attached=tuple(attached))
+    return FoundPolicy(policy, find_policy_tags(iot, policy.arn), tuple(attached))
+
+
+def _create(iot: IoTClient, change: Change) -> Outcome[Policy]:
+    from botocore.exceptions import ClientError
+
+    name, wanted = change.name, change.wanted
+    try:
+        created = iot.create_policy(
+            policyName=name,
+            policyDocument=json.dumps(wanted.document, separators=(",", ":")),
+            tags=ownership.mark_tags(wanted.thing_name),  # type: ignore[arg-type]
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"ResourceAlreadyExistsException", *DENIED_CODES}:
+            raise
+        # Also where AWS denies it: a policy that exists serves an operator who may make none.
+        policy = find_policy(iot, name)
+        if policy is None:
+            raise
+        return _update(iot, decide_policy(iot, name, _with_tags(iot, policy, wanted), wanted, None, attaches=True))
+    return Outcome(NOUN, Verb.CREATED, name, value=Policy(name, created["policyArn"], wanted.document))
+
+
+def _update(iot: IoTClient, change: Change) -> Outcome[Policy]:
+    """Give the policy the wanted document, where it has another."""
+    change.check()
+    policy, document = change.found.policy, change.wanted.document
+    if is_same_policy(policy.document, document):
+        return Outcome(NOUN, Verb.REUSED, policy.name, value=policy)
+    _create_version(iot, policy.name, json.dumps(document, separators=(",", ":")))
+    return Outcome(NOUN, Verb.CHANGED, policy.name, detail=NEW_VERSION, value=replace(policy, document=document))
+
+
+def _blocked(name: str, found: FoundPolicy, wanted: WantedPolicy, problem: NotOurs | InTheWay) -> Change:
+    return replace(blocked(NOUN, name, problem), found=found, wanted=wanted)
+
+
+def _not_ours(policy: Policy, wanted: WantedPolicy) -> NotOurs:
     return NotOurs(
-        f"The policy {found.name} exists with another document, and its tags do not say that it was made here for "
-        f"the thing {thing_name}, so it is left as it is. Set another policy_name in config.json, or delete that "
-        "policy if nothing needs it, and run the same command again. The difference:\n"
-        + difference(found.document or {}, document, found.name),
+        f"The policy {policy.name} exists with another document, and its tags do not say that this tool made it for "
+        f"the thing {wanted.thing_name}, so it is left as it is. Set another policy_name in config.json, or delete "
+        "that policy if nothing needs it, and run the same command again. The difference:\n"
+        + difference(policy.document or {}, wanted.document, policy.name),
         brief="it exists with another document, and was not made by this tool for this thing",
+        remedy=command("all", policy_name=f"{policy.name}-ota"),
     )

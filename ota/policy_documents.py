@@ -1,22 +1,16 @@
-"""Policy documents for a device, and how two of them compare; all of it pure.
+"""Policy documents of IoT and IAM: the device's document, comparing two, and what a role's documents grant.
 
-The document names no thing. AWS puts in the name of the thing that the connection's certificate hangs on, and refuses
-a connection under any other name, so that one device cannot act as another even with the same policy.
+Nothing here calls AWS. The device's document names no thing: AWS fills in the name of the thing that the certificate
+is attached to, and refuses a connection under any other name, so that no device can act as another with the same
+policy.
+
+A role that somebody else made may grant what is needed in many ways: ``s3:Get*``, a managed policy, ``NotAction``. So
+:func:`missing_needs` evaluates the documents; IAM's simulator would need a permission that few operators have. A
+condition that is not known here grants nothing. It denies nothing either, because AWS itself refuses what it denies.
 
 Source: AWS IoT Core developer guide, thing policy variables; Device Defender's check "IoT policies overly permissive";
-AWS IoT quotas (2,048 characters without whitespace); IAM JSON policy elements (one value and a list of it mean the
-same).
-
-
-Does this role grant what is needed? Pure evaluation of IAM policy documents, no call to AWS.
-
-A role that somebody else made may grant the right things in any of a dozen spellings: ``s3:Get*``, a managed policy,
-``NotAction``. Comparing texts would refuse good roles, and asking IAM's simulator needs a permission that few
-operators have. So the few questions that matter are answered here, on the safe side: a condition that this module
-does not know grants nothing, and it denies nothing either, since AWS itself will say so if it does.
-
-Source: IAM User Guide, "Policy evaluation logic", "IAM JSON policy elements: Action / NotAction / Resource /
-NotResource / Condition operators".
+AWS IoT quotas (2,048 characters without whitespace); IAM User Guide, "Policy evaluation logic" and "IAM JSON policy
+elements: Action / NotAction / Resource / NotResource / Condition operators" (one value and a list of it are the same).
 """
 
 from __future__ import annotations
@@ -68,27 +62,10 @@ def device_policy_document(partition: str, region: str, account_id: str) -> dict
     }
 
 
-def is_same_document(one: Any, other: Any) -> bool:
-    """Whether two parsed documents mean the same to AWS.
-
-    Makes no difference: one value or a list of it, the order of a list, ``true`` or ``"true"``.
-    """
-    return bool(_comparable(one) == _comparable(other))
-
-
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> str:
     """A unified diff from ``found`` to ``wanted``, both laid out the same."""
     lines = unified_diff(_lines(found), _lines(wanted), f"{name} on AWS", f"{name} as wanted", lineterm="")
     return "\n".join(lines)
-
-
-def _comparable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _comparable(member) for key, member in value.items()}
-    if isinstance(value, (list, tuple)):
-        members = sorted((_comparable(member) for member in value), key=lambda one: json.dumps(one, sort_keys=True))
-        return members[0] if len(members) == 1 else members
-    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _lines(document: Mapping[str, Any]) -> list[str]:
@@ -168,7 +145,10 @@ def granting_document(needs: Iterable[Need]) -> dict[str, Any]:
 
 
 def is_same_policy(one: Document, other: Document) -> bool:
-    """Whether two documents say the same: order of keys and lists, and ``"x"`` for ``["x"]``, make no difference."""
+    """Whether two documents mean the same to AWS.
+
+    The order of keys and lists makes no difference, nor one value for a list of it, nor ``true`` for ``"true"``.
+    """
     return bool(_normal(one) == _normal(other))
 
 

@@ -1,7 +1,7 @@
-"""Sets up what an update needs, from the thing to the update itself: who does what in which order.
+"""Sets up what an update needs, from the thing to the update itself, by carrying out the changes of ``plan.py``.
 
-Here the nouns meet: what one needs of another is handed on. Bucket and role need nothing of the thing, so ``update``
-gives them a head start: they run beside it, and their own tasks wait for them and print their lines.
+Each noun gets here what it needs of the others. Bucket and role need nothing of the thing, so ``update`` starts them
+first: they run side by side with it, and their own tasks wait for them and print their lines.
 """
 
 from __future__ import annotations
@@ -13,13 +13,23 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota import buckets, certificates, desired_state, images, policies, roles, things, updates
+from ota import (
+    buckets,
+    certificate_decisions,
+    certificates,
+    desired_state,
+    images,
+    plan,
+    policies,
+    roles,
+    things,
+    updates,
+)
 from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds, headers, signatures, verify
-from ota.firmware.header_notes import Written
 from ota.jobs import Execution, Patience
-from ota.outcomes import Action, Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 from ota.plan_delivery import find_update_with_job
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
@@ -118,92 +128,75 @@ class SetUp:
         return is_new, None if is_new else found.execution
 
     def _check_still_active(self) -> None:
-        """Look at the certificate again, unless nothing took any time since the first look."""
+        """Look at the certificate again, unless the run took no time since the first look."""
         outcomes = [self._run.steps.find(name) for name in ("certificate", "thing", "policy", "update")]
         if self._run.settings.skip_build and all(one.verb is Verb.REUSED for one in outcomes):
             return
-        certificates.check_active(self._run.cloud.iot, outcomes[0].get().id)
+        certificate_decisions.check_active(self._run.cloud.iot, outcomes[0].get().id)
 
-    def _thing_as_found(self) -> tuple[things.Thing | None, certificates.Certificate | None]:
-        """What is there of thing and certificate, and the endpoint for the header, looked up side by side."""
-        settings, cloud = self._run.settings, self._run.cloud
-        arn = desired_state.iot_arn(cloud, f"thing/{settings.thing_name}")
-        found, local, _ = side_by_side(
-            partial(things.find_thing_by_principals, cloud.iot, settings.thing_name, arn),
-            partial(
-                certificates.find_local_certificate,
-                cloud.iot,
-                desired_state.certificate_files(settings),
-                existing_arn=settings.existing_certificate_arn,
-            ),
-            lambda: cloud.data_endpoint,
-        )
-        return found, local
+    @property
+    def _site(self) -> plan.Site:
+        return self._run.site()
+
+    def _identity(self) -> tuple[Change, Change]:
+        """The changes of certificate and thing, and the endpoint for the header, looked up side by side."""
+        certificate, thing = side_by_side(
+            partial(plan.plan_identity, self._site), lambda: self._run.cloud.data_endpoint
+        )[0]
+        return certificate, thing
 
     def _certificate(self) -> Outcome[certificates.Certificate]:
-        found, local = self._run.steps.do("thing as found", self._thing_as_found)
-        return certificates.ensure_certificate(
-            self._run.cloud.iot,
-            desired_state.certificate_files(self._run.settings),
-            found=local,
-            attached=found.principals if found else (),
-            thing_name=self._run.settings.thing_name,
-            existing_arn=self._run.settings.existing_certificate_arn,
-        )
+        change, _ = self._run.steps.do("identity", self._identity)
+        return certificate_decisions.make_certificate(self._run.cloud.iot, change)
 
     def _thing(self) -> Outcome[things.Thing]:
-        found, _ = self._run.steps.do("thing as found", self._thing_as_found)
-        thing = things.ensure_thing(self._run.cloud.iot, self._run.settings.thing_name, found)
+        _, change = self._run.steps.do("identity", self._identity)
         certificate_arn = self._run.steps.do("certificate", self._certificate).get().arn
         is_ours = self._run.settings.existing_certificate_arn is None
-        return things.ensure_attached(self._run.cloud.iot, thing, certificate_arn, is_exclusive=is_ours)
+        return things.make_thing(self._run.cloud.iot, change, certificate_arn, is_exclusive=is_ours)
 
     def _header(self) -> Outcome[headers.Header]:
-        settings = self._run.settings
-        if not settings.target_application:
-            name = settings.profile.header_format.name
-            return Outcome("header", Verb.SKIPPED, name, "target_application is not set")
+        if not self._run.settings.target_application:
+            return self._make_header()
         with self._sole_build():
-            return self._header_as_wanted()
+            return self._make_header()
 
-    def _header_as_wanted(self) -> Outcome[headers.Header]:
-        settings = self._run.settings
-        return headers.ensure_header(
-            settings.firmware_root,
-            settings.target_application,
-            settings.profile.header_format,
-            Written(self._run.cloud.data_endpoint, settings.thing_name, self._run.cloud.account_name),
-            notes_path=self._run.scope.header_notes_path(settings.firmware_root),
-            confirm=self._may_replace_header,
+    def _make_header(self) -> Outcome[headers.Header]:
+        return headers.make_header(
+            plan.plan_header(self._site),
+            self._run.cloud.account_name,
+            notes_path=self._run.scope.header_notes_path(self._run.settings.firmware_root),
+            confirm=self._run.report.ask,
         )
-
-    def _may_replace_header(self, question: str) -> bool:
-        choice = self._run.header_choice(self._run.settings)
-        return self._run.report.ask(question) if choice is None else choice
 
     def _policy(self) -> Outcome[policies.Policy]:
-        cloud, settings = self._run.cloud, self._run.settings
+        iot, settings = self._run.cloud.iot, self._run.settings
         self.thing()
         thing, certificate = (self._run.steps.find(name) for name in ("thing", "certificate"))
-        policy = policies.ensure_policy(
-            cloud.iot,
-            settings.policy_name,
-            desired_state.policy_document(cloud),
-            certificate_arn=certificate.get().arn,
-            thing_name=settings.thing_name,
-            is_new_certificate=certificate.verb is Verb.CREATED,
-            is_likely_absent=certificate.verb is Verb.CREATED and thing.verb is Verb.CREATED,
-        )
+        certificate_arn, is_new = certificate.get().arn, certificate.verb is Verb.CREATED
+        found = self._policy_as_found(None if is_new else certificate_arn, is_likely_absent=thing.verb is Verb.CREATED)
+        policy = policies.make_policy(iot, plan.plan_policy(self._site, found, certificate_arn), certificate_arn)
         is_ours = settings.existing_certificate_arn is None
         if is_ours and policy.verb is not Verb.CREATED and thing.verb is not Verb.REUSED:
             self._check_alone(certificate)
         return policy
 
-    def _check_alone(self, certificate: Outcome[certificates.Certificate]) -> None:
-        """Take the certificate back where another run has attached its own, seconds ago, from another folder.
+    def _policy_as_found(self, certificate_arn: str | None, *, is_likely_absent: bool) -> policies.FoundPolicy:
+        """The policy, and the policies of a certificate that is not new.
 
-        The policy tells: AWS makes it once, and of two runs that set up a thing only the first one makes it, after
-        its certificate is attached. So whoever makes it need not look.
+        Where this run made both thing and certificate, the policy is most likely absent. The look is left out then,
+        because a set-up from nothing has no budget for it; ``make_policy`` looks where AWS says that the policy exists.
+        """
+        if certificate_arn is None and is_likely_absent:
+            return policies.FoundPolicy()
+        wanted = desired_state.wanted_policy(self._run.cloud, self._run.settings)
+        return policies.look_at_policy(self._run.cloud.iot, self._run.settings.policy_name, wanted, certificate_arn)
+
+    def _check_alone(self, certificate: Outcome[certificates.Certificate]) -> None:
+        """Take the certificate back where a run from another folder attached its own at the same time.
+
+        Of two runs that set up a thing, only the first one creates the policy, after its certificate is attached. So a
+        run that created the policy need not look.
 
         Raises:
             CertificateError: another run did.
@@ -213,7 +206,7 @@ class SetUp:
         rivals = certificates.find_rivals(list(things.list_principals(iot, name)), certificate.get().arn)
         if rivals:
             files = desired_state.certificate_files(settings)
-            raise certificates.withdraw_certificate(iot, files, certificate, name, rivals)
+            raise certificate_decisions.withdraw_certificate(iot, files, certificate, name, rivals)
 
     def _bucket(self) -> Outcome[buckets.Bucket]:
         s3, wanted = self._run.cloud.s3, desired_state.wanted_bucket(self._run.cloud, self._run.settings)
@@ -232,7 +225,7 @@ class SetUp:
             return builds.skip_build(settings.image_path, settings.signature_path)
         label = f"building {settings.require_application()}"
         with self._sole_build() as tree_lock:
-            self._header_as_wanted()  # another run may have written its own thing's name since
+            self._make_header()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
                 request = desired_state.build_request(settings, desired_state.find_stale(settings))
                 return builds.ensure_build(

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import buckets, certificates, desired_state, images, ownership, policies, roles, things, updates
+from ota.certificate_files import CertificateFiles
 from ota.cloud import Cloud
 from ota.deletions import Chain
 from ota.errors import NotOurs
@@ -55,9 +56,7 @@ class Teardown:
         keeps_certificate: after it, whether a certificate of the thing stays, so that its key must stay too.
     """
 
-    def __init__(
-        self, cloud: Cloud, settings: Settings, files: certificates.CertificateFiles, *, is_forced: bool
-    ) -> None:
+    def __init__(self, cloud: Cloud, settings: Settings, files: CertificateFiles, *, is_forced: bool) -> None:
         self._cloud = cloud
         self._settings = settings
         self._files = files

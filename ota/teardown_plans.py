@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ota import buckets, desired_state, images, policies
-from ota.certificate_records import other_things
+from ota.certificates import other_things
 from ota.deletions import Chain, not_ours
 from ota.device.rehearsals import Group, find_group, thing_names
 from ota.errors import NotOurs, OtaError, UpdateFailed

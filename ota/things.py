@@ -1,8 +1,8 @@
-"""The thing: the device's entry in the AWS IoT registry, and the certificate that hangs on it.
+"""The thing: the device's entry in the AWS IoT registry, and the certificate attached to it.
 
 A thing has no tags, so it carries the ownership marks as attributes. The certificate that this tool made is attached
-exclusively: AWS then lets it hang on no other thing, and the listing of a thing's principals alone proves that it may
-be deleted with it. Detaching is asynchronous on AWS's side, so a deletion that comes too soon is tried again.
+exclusively: AWS then lets it be attached to no other thing, and the list of the thing's principals alone proves that
+it may be deleted with the thing. AWS detaches asynchronously, so a deletion that comes too soon is retried.
 
 Source: AWS IoT CreateThing, AttachThingPrincipal (thingPrincipalType), ListThingPrincipalsV2, DetachThingPrincipal
 ("this call is asynchronous; it might take several seconds"), DeleteThing.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import InTheWay
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -29,6 +29,7 @@ NON_EXCLUSIVE: ThingPrincipalTypeType = "NON_EXCLUSIVE_THING"
 PAGE_SIZE = 250
 DETACH_TIMEOUT_S = 30.0
 DETACH_POLL_S = 1.0
+ATTACHED = "certificate attached"
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Principal:
 
     Attributes:
         arn: of a certificate, ``arn:aws:iot:REGION:ACCOUNT:cert/ID``; else of a Cognito identity.
-        type: ``EXCLUSIVE_THING`` when it can hang on no other thing, else ``NON_EXCLUSIVE_THING``.
+        type: ``EXCLUSIVE_THING`` when it can be attached to no other thing, else ``NON_EXCLUSIVE_THING``.
     """
 
     arn: str
@@ -45,7 +46,7 @@ class Principal:
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether AWS guarantees that it hangs on no other thing."""
+        """Whether AWS guarantees that it is attached to no other thing."""
         return self.type == EXCLUSIVE
 
 
@@ -67,7 +68,7 @@ class Thing:
         return ownership.is_ours(self.attributes, self.name)
 
     def is_attached(self, certificate_arn: str) -> bool:
-        """Whether that certificate hangs on it."""
+        """Whether that certificate is attached to it."""
         return any(principal.arn == certificate_arn for principal in self.principals)
 
 
@@ -81,10 +82,10 @@ def find_thing(iot: IoTClient, name: str) -> Thing | None:
 
 
 def find_thing_by_principals(iot: IoTClient, name: str, arn: str) -> Thing | None:
-    """As :func:`find_thing`, without attributes and most often with one call less: what hangs on a thing proves it.
+    """As :func:`find_thing`, without attributes and most often with one call less: a principal proves the thing.
 
-    ``arn`` is the one that the thing has if it exists. Where nothing hangs on it, the thing itself is asked for, so
-    that an empty list is never taken for a thing.
+    ``arn`` is the one that the thing has if it exists. Where nothing is attached, the thing itself is looked up,
+    because an empty list does not prove that it exists.
     """
     try:
         principals = tuple(_list_principals(iot, name))
@@ -93,37 +94,32 @@ def find_thing_by_principals(iot: IoTClient, name: str, arn: str) -> Thing | Non
     return Thing(name, arn, principals=principals) if principals else find_thing(iot, name)
 
 
-def ensure_thing(iot: IoTClient, name: str, thing: Thing | None) -> Outcome[Thing]:
-    """Create the thing with the ownership marks, unless ``thing``, what ``find_thing`` said, is there already."""
-    if thing is not None:
-        return Outcome(NOUN, Verb.REUSED, name, value=thing)
-    marks = ownership.marks(name)
-    try:
-        created = iot.create_thing(thingName=name, attributePayload={"attributes": marks})
-    except iot.exceptions.ResourceAlreadyExistsException:
-        found = find_thing(iot, name)
-        if found is None:
-            raise
-        return Outcome(NOUN, Verb.REUSED, name, value=found)
-    return Outcome(NOUN, Verb.CREATED, name, value=Thing(name, created["thingArn"], marks))
+def decide_thing(name: str, found: Thing | None, *, attaches: bool) -> Change:
+    """What has to become of the thing; ``attaches`` says that it does not have its certificate yet."""
+    if found is None:
+        return Change(NOUN, Action.CREATE, name, ATTACHED)
+    if attaches:
+        return Change(NOUN, Action.CHANGE, name, ATTACHED, found=found)
+    return Change(NOUN, Action.REUSE, name, found=found)
 
 
-def ensure_attached(
-    iot: IoTClient, outcome: Outcome[Thing], certificate_arn: str, *, is_exclusive: bool = True
-) -> Outcome[Thing]:
-    """Attach the certificate to the thing of ``outcome``, and return that outcome as it is then.
+def make_thing(iot: IoTClient, change: Change, certificate_arn: str, *, is_exclusive: bool = True) -> Outcome[Thing]:
+    """Carry out the change: create the thing with the ownership marks, and attach the certificate.
 
-    The thing's own line tells of it: its detail says what was attached, and *reused* becomes *changed*. A
-    certificate that hangs there already is left as it is, exclusive or not.
+    A thing that somebody else creates after the look is used as it is. A certificate that is attached already stays
+    attached as it is, exclusive or not.
     """
-    thing = outcome.get()
+    change.check()
+    thing: Thing | None = change.found
+    verb = Verb.CHANGED
+    if thing is None:
+        verb, thing = _create(iot, change.name)
     if thing.is_attached(certificate_arn):
-        return outcome
+        return Outcome(NOUN, Verb.REUSED, thing.name, value=thing)
     principal_type = EXCLUSIVE if is_exclusive else NON_EXCLUSIVE
     iot.attach_thing_principal(thingName=thing.name, principal=certificate_arn, thingPrincipalType=principal_type)
     attached = replace(thing, principals=(*thing.principals, Principal(certificate_arn, principal_type)))
-    verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
-    return replace(outcome, verb=verb, detail="certificate attached", value=attached)
+    return Outcome(NOUN, verb, thing.name, ATTACHED, attached)
 
 
 def detach_principals(iot: IoTClient, thing: Thing) -> Thing:
@@ -142,7 +138,7 @@ def delete_thing(
     poll_s: float = DETACH_POLL_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[None]:
-    """Detach what hangs on the thing and delete it. ``thing`` is what ``find_thing`` said; None is success.
+    """Detach what is attached to the thing and delete it. ``thing`` is what ``find_thing`` said; None is success.
 
     AWS refuses while a detachment is under way, so the deletion is repeated every ``poll_s`` for ``timeout_s``.
 
@@ -172,11 +168,23 @@ def list_things(iot: IoTClient, *, only_ours: bool = False) -> Iterator[Thing]:
 
 
 def list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
-    """Everything that hangs on the thing; nothing where there is no such thing."""
+    """Everything attached to the thing; nothing where there is no such thing."""
     try:
         yield from _list_principals(iot, name)
     except iot.exceptions.ResourceNotFoundException:
         return
+
+
+def _create(iot: IoTClient, name: str) -> tuple[Verb, Thing]:
+    marks = ownership.marks(name)
+    try:
+        created = iot.create_thing(thingName=name, attributePayload={"attributes": marks})
+    except iot.exceptions.ResourceAlreadyExistsException:
+        found = find_thing(iot, name)
+        if found is None:
+            raise
+        return Verb.CHANGED, found
+    return Verb.CREATED, Thing(name, created["thingArn"], marks)
 
 
 def _list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
@@ -210,5 +218,5 @@ def _still_refused(iot: IoTClient, name: str, timeout_s: float, message: str) ->
     arns = ", ".join(principal.arn for principal in _list_principals(iot, name)) or "nothing"
     return InTheWay(
         f"AWS still refuses to delete the thing {name} after {timeout_s:g} s ({message}). Attached to it: {arns}. "
-        "Run the same command again in a minute; it detaches what hangs there and carries on."
+        "Run the same command again in a minute; it detaches what is attached and carries on."
     )

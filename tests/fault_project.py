@@ -72,7 +72,7 @@ REPEAT = numbered(
     GetCallerIdentity
     ListThingPrincipalsV2 DescribeCertificate DescribeEndpoint GetBucketTagging GetRole GetOTAUpdate
     GetBucketVersioning GetPublicAccessBlock GetBucketPolicy GetRolePolicy HeadObject
-    GetPolicy ListAttachedPolicies
+    GetEffectivePolicies
     """
 )
 # A repeat goes on without its answer: the update is set up, whatever its device has made of it.

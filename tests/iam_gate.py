@@ -33,9 +33,10 @@ BUCKET, OBJECT, ROLE = "arn:aws:s3:::{Bucket}", "arn:aws:s3:::{Bucket}/{Key}", f
 RESOURCES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
-            "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:ListAttachedPolicies", "iot:ListThings",
-            "iot:ListPolicies", "iot:ListCertificates", "iot:ListOTAUpdates", "iot:ListJobs", "iam:ListRoles",
-            "iam:ListPolicies", "iam:GetAccountSummary", "s3:ListAllMyBuckets",
+            "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:GetEffectivePolicies",
+            "iot:ListAttachedPolicies", "iot:ListThings", "iot:ListPolicies", "iot:ListCertificates",
+            "iot:ListOTAUpdates", "iot:ListJobs", "iam:ListRoles", "iam:ListPolicies", "iam:GetAccountSummary",
+            "s3:ListAllMyBuckets",
         ),
         ("*",),
     ),

@@ -25,7 +25,7 @@ SET_UP = """
     GetOTAUpdate PutObject CreateOTAUpdate GetOTAUpdate DescribeCertificate
 """
 REPEAT = """
-    GetCallerIdentity DescribeEndpoint ListThingPrincipalsV2 DescribeCertificate GetPolicy ListAttachedPolicies
+    GetCallerIdentity DescribeEndpoint ListThingPrincipalsV2 DescribeCertificate GetEffectivePolicies
     GetBucketTagging GetBucketVersioning GetPublicAccessBlock GetBucketPolicy GetRole GetRolePolicy
     GetOTAUpdate HeadObject DescribeJobExecution
 """

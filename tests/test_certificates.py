@@ -18,10 +18,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from ota import certificate_records, certificates, keys, policies, things
-from ota.certificates import Certificate, CertificateFiles
+from ota import certificate_files, certificates, keys, policies, things
+from ota.certificate_decisions import decide_certificate, make_certificate
+from ota.certificate_files import CertificateFiles
+from ota.certificates import Certificate
 from ota.errors import CertificateError, InTheWay, WaitTimeout
-from ota.outcomes import Outcome, Verb
+from ota.messages import aws_command
+from ota.outcomes import Action, Change, Outcome, Verb
+from ota.policy_documents import device_policy_document
 from tests.conftest import ACCOUNT, REGION, client
 from tests.kept import keeper
 
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 
 THING = "lamp-1"
 POLICY = "lamp-1_policy"
-DOCUMENT = policies.device_policy_document("aws", REGION, ACCOUNT)
+WANTED = policies.WantedPolicy(device_policy_document("aws", REGION, ACCOUNT), THING)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
 UNKNOWN_ID = "0" * 64
 
@@ -60,13 +64,24 @@ def make_files(folder_path: Path) -> CertificateFiles:
     return CertificateFiles(folder_path / "private.pem", folder_path / "public.pem", folder_path / "device.pem")
 
 
-def ensure(
+def set_up(
     iot: IoTClient, files: CertificateFiles, *, thing_name: str = THING, existing_arn: str | None = None
 ) -> Outcome[Certificate]:
-    """What the tool does: look at thing and files, then make the certificate stand."""
+    """What the tool does: look at thing and files, decide, and carry it out."""
     thing = things.find_thing(iot, thing_name)
+    return make_certificate(iot, decide(iot, files, thing, thing_name=thing_name, existing_arn=existing_arn))
+
+
+def decide(
+    iot: IoTClient,
+    files: CertificateFiles,
+    thing: things.Thing | None,
+    *,
+    thing_name: str = THING,
+    existing_arn: str | None = None,
+) -> Change:
     found = certificates.find_local_certificate(iot, files, existing_arn=existing_arn)
-    return certificates.ensure_certificate(
+    state = certificates.look_at_certificate(
         iot,
         files,
         found=found,
@@ -74,11 +89,12 @@ def ensure(
         thing_name=thing_name,
         existing_arn=existing_arn,
     )
+    return decide_certificate(state)
 
 
 def attach(iot: IoTClient, certificate_arn: str, thing_name: str = THING, *, is_exclusive: bool = False) -> None:
-    thing = things.ensure_thing(iot, thing_name, things.find_thing(iot, thing_name))
-    things.ensure_attached(iot, thing, certificate_arn, is_exclusive=is_exclusive)
+    change = things.decide_thing(thing_name, things.find_thing(iot, thing_name), attaches=True)
+    things.make_thing(iot, change, certificate_arn, is_exclusive=is_exclusive)
 
 
 def request_for(iot: IoTClient, key: keys.PrivateKey, *, is_active: bool = True) -> Certificate:
@@ -111,7 +127,7 @@ def mode_of(path: Path) -> int:
 
 
 def id_on_disk(files: CertificateFiles) -> str:
-    return certificates.certificate_id_of(files.certificate_path.read_text())
+    return certificate_files.certificate_id_of(files.certificate_path.read_text())
 
 
 def key_on_disk(files: CertificateFiles) -> bytes:
@@ -124,7 +140,7 @@ def key_on_disk(files: CertificateFiles) -> bytes:
 
 
 def test_from_nothing_a_key_is_made_and_its_certificate_is_active(iot: IoTClient, files: CertificateFiles) -> None:
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert (outcome.noun, outcome.verb) == ("certificate", Verb.CREATED)
     assert outcome.detail == f"written to {files.certificate_path}"
     found = certificates.find_certificate(iot, outcome.name)
@@ -137,13 +153,12 @@ def test_from_nothing_a_key_is_made_and_its_certificate_is_active(iot: IoTClient
 
 
 def test_from_nothing_costs_one_call(iot: IoTClient, control: Control, files: CertificateFiles) -> None:
-    found = certificates.find_local_certificate(iot, files)
-    certificates.ensure_certificate(iot, files, found=found, attached=(), thing_name=THING)
+    make_certificate(iot, decide(iot, files, None))
     assert control.operations() == ["CreateCertificateFromCsr"]
 
 
 def test_the_three_files_have_the_modes_they_need(iot: IoTClient, files: CertificateFiles) -> None:
-    ensure(iot, files)
+    set_up(iot, files)
     paths = (files.private_key_path.parent, files.private_key_path, files.public_key_path, files.certificate_path)
     assert [mode_of(path) for path in paths] == [0o700, 0o600, 0o644, 0o644]
     assert sorted(contents(files)) == ["device.pem", "private.pem", "public.pem"]
@@ -157,7 +172,7 @@ def test_the_key_is_on_disk_before_aws_is_asked(iot: IoTClient, files: Certifica
 
     event = "before-call.iot.CreateCertificateFromCsr"
     iot.meta.events.register(event, note)
-    ensure(iot, files)
+    set_up(iot, files)
     iot.meta.events.unregister(event, note)
     assert seen == [key_on_disk(files)]
 
@@ -166,8 +181,8 @@ def test_the_private_key_is_in_no_log_and_no_outcome(
     iot: IoTClient, files: CertificateFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        outcome = ensure(iot, files)
-        again = ensure(iot, files)
+        outcome = set_up(iot, files)
+        again = set_up(iot, files)
     told = caplog.text + repr(outcome) + repr(again)
     assert "CreateCertificateFromCsr" in told
     secret_lines = files.private_key_path.read_text().splitlines()[1:-1]
@@ -177,25 +192,25 @@ def test_the_private_key_is_in_no_log_and_no_outcome(
 def test_an_attached_certificate_is_reused_with_one_call(
     iot: IoTClient, control: Control, files: CertificateFiles
 ) -> None:
-    arn = ensure(iot, files).get().arn
+    arn = set_up(iot, files).get().arn
     attach(iot, arn, is_exclusive=True)
     before = contents(files)
     control.clear_calls()
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert (outcome.verb, outcome.name, outcome.detail) == (Verb.REUSED, id_on_disk(files), "")
     assert control.operations() == ["DescribeThing", "ListThingPrincipalsV2", "DescribeCertificate"]
     assert contents(files) == before
 
 
 def test_a_certificate_is_reused_beside_others_on_its_thing(iot: IoTClient, files: CertificateFiles) -> None:
-    attach(iot, ensure(iot, files).get().arn)
+    attach(iot, set_up(iot, files).get().arn)
     attach(iot, somebodys(iot))
-    assert ensure(iot, files).verb is Verb.REUSED
+    assert set_up(iot, files).verb is Verb.REUSED
 
 
 def test_a_certificate_that_is_not_attached_yet_is_reused(iot: IoTClient, files: CertificateFiles) -> None:
-    first = ensure(iot, files)
-    assert ensure(iot, files).get().id == first.get().id
+    first = set_up(iot, files)
+    assert set_up(iot, files).get().id == first.get().id
     assert len(all_ids(iot)) == 1
 
 
@@ -203,25 +218,25 @@ def test_a_certificate_that_is_not_attached_yet_is_reused(iot: IoTClient, files:
 def test_a_lost_file_that_can_be_had_again_is_written_again(
     iot: IoTClient, files: CertificateFiles, path_name: str
 ) -> None:
-    attach(iot, ensure(iot, files).get().arn)
+    attach(iot, set_up(iot, files).get().arn)
     before = contents(files)
     getattr(files, path_name).unlink()
-    assert ensure(iot, files).verb is Verb.REUSED
+    assert set_up(iot, files).verb is Verb.REUSED
     assert contents(files) == before
     assert len(all_ids(iot)) == 1
 
 
 def test_a_private_key_that_others_can_read_is_told_with_its_remedy(iot: IoTClient, files: CertificateFiles) -> None:
-    ensure(iot, files)
+    set_up(iot, files)
     files.private_key_path.chmod(0o644)
-    assert ensure(iot, files).detail == f"others can read the private key: chmod 600 {files.private_key_path}"
+    assert set_up(iot, files).detail == f"others can read the private key: chmod 600 {files.private_key_path}"
 
 
 def test_an_ecdsa_key_that_is_there_gets_a_certificate(iot: IoTClient, files: CertificateFiles) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     files.private_key_path.parent.mkdir()
     files.private_key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert outcome.verb is Verb.CREATED
     assert outcome.get().public_key == keys.public_key_bytes(key.public_key())
 
@@ -237,7 +252,7 @@ def key(files: CertificateFiles) -> keys.PrivateKey:
 def test_a_key_alone_gets_a_certificate_for_the_same_key(
     iot: IoTClient, files: CertificateFiles, key: keys.PrivateKey
 ) -> None:
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert outcome.verb is Verb.CREATED
     assert outcome.get().public_key == keys.public_key_bytes(key.public_key())
     assert sorted(contents(files)) == ["device.pem", "private.pem", "public.pem"]
@@ -249,7 +264,7 @@ def test_a_certificate_of_a_cut_off_request_is_adopted(
     somebodys(iot)
     orphan = request_for(iot, key)
     somebodys(iot)
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert (outcome.verb, outcome.name) == (Verb.REUSED, orphan.id)
     assert outcome.detail == f"adopted from a run that was cut off; written to {files.certificate_path}"
     assert id_on_disk(files) == orphan.id
@@ -261,7 +276,7 @@ def test_the_newest_of_several_cut_off_requests_is_adopted(
 ) -> None:
     request_for(iot, key)
     newest = request_for(iot, key)
-    assert ensure(iot, files).name == newest.id
+    assert set_up(iot, files).name == newest.id
 
 
 @pytest.mark.parametrize("state", ["inactive", "on another thing"])
@@ -271,7 +286,7 @@ def test_a_certificate_of_this_key_that_is_no_orphan_is_not_adopted(
     other = request_for(iot, key, is_active=state != "inactive")
     if state == "on another thing":
         attach(iot, other.arn, "lamp-2")
-    outcome = ensure(iot, files)
+    outcome = set_up(iot, files)
     assert outcome.verb is Verb.CREATED
     assert outcome.name != other.id
     # An inactive one is what a deletion that was cut off left; once a file names the new one, nobody looks for it.
@@ -284,7 +299,7 @@ def test_the_things_own_certificate_of_this_key_is_adopted(
     own = request_for(iot, key)
     attach(iot, somebodys(iot))
     attach(iot, own.arn)
-    assert ensure(iot, files).name == own.id
+    assert set_up(iot, files).name == own.id
     assert id_on_disk(files) == own.id
 
 
@@ -304,8 +319,8 @@ def test_a_certificate_of_another_account_is_kept_beside_the_new_one(
     stale = stale_certificate_of(key)
     files.certificate_path.write_text(stale)
     orphan = request_for(iot, key) if is_orphan_there else None
-    outcome = ensure(iot, files)
-    kept_path = files.certificate_path.with_name(f"device.{certificates.certificate_id_of(stale)[:8]}.pem")
+    outcome = set_up(iot, files)
+    kept_path = files.certificate_path.with_name(f"device.{certificate_files.certificate_id_of(stale)[:8]}.pem")
     assert kept_path.read_text() == stale
     assert f"the former one is kept as {kept_path.name}" in outcome.detail
     assert id_on_disk(files) == outcome.name
@@ -333,12 +348,12 @@ def test_the_search_goes_as_far_as_an_orphan_can_be(
     since: timedelta,
     is_found: bool,
 ) -> None:
-    monkeypatch.setattr(certificate_records, "PAGE_SIZE", 10)
+    monkeypatch.setattr(certificates, "PAGE_SIZE", 10)
     orphan = request_for(iot, key)
     other = ec.generate_private_key(ec.SECP256R1())
     for _ in range(newer_count):
         iot.create_certificate_from_csr(certificateSigningRequest=keys.signing_request(other, "x"), setAsActive=True)
-    found = certificate_records.list_by_public_key(
+    found = certificates.list_by_public_key(
         iot,
         keys.public_key_bytes(key.public_key()),
         newer_than=datetime.now(timezone.utc) + since,
@@ -348,25 +363,25 @@ def test_the_search_goes_as_far_as_an_orphan_can_be(
 
 
 def test_the_search_is_bounded(iot: IoTClient, key: keys.PrivateKey, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate_records, "MOST_SEARCHED", 2)
+    monkeypatch.setattr(certificates, "MOST_SEARCHED", 2)
     request_for(iot, key)
     for _ in range(2):
         somebodys(iot)
     public_key = keys.public_key_bytes(key.public_key())
-    found = certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
+    found = certificates.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
     assert not list(found)
 
 
 def test_the_search_stops_at_the_batch_that_matches(
     iot: IoTClient, control: Control, key: keys.PrivateKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certificate_records, "BATCH_SIZE", 2)
+    monkeypatch.setattr(certificates, "BATCH_SIZE", 2)
     for _ in range(4):
         somebodys(iot)
     request_for(iot, key)
     control.clear_calls()
     public_key = keys.public_key_bytes(key.public_key())
-    next(certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING))
+    next(certificates.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING))
     assert control.operations().count("DescribeCertificate") == 2
 
 
@@ -376,7 +391,7 @@ def test_a_certificate_deleted_during_the_search_is_passed_over(
     request_for(iot, key)
     control.fail("DescribeCertificate", code="ResourceNotFoundException", status=404)
     public_key = keys.public_key_bytes(key.public_key())
-    found = certificate_records.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
+    found = certificates.list_by_public_key(iot, public_key, newer_than=LONG_AGO, thing_name=THING)
     assert not list(found)
 
 
@@ -391,7 +406,7 @@ class Case:
     files: CertificateFiles
 
     def certificate_without_key(self) -> list[str]:
-        ensure(self.iot, self.files)
+        set_up(self.iot, self.files)
         self.files.private_key_path.unlink()
         return [str(self.files.private_key_path), "put the key back", f"`mv {self.files.certificate_path} "]
 
@@ -402,13 +417,13 @@ class Case:
         return [str(self.files.private_key_path), "put it back", "credentials_path", arn.rpartition("/")[2], detach]
 
     def key_of_another_certificate(self) -> list[str]:
-        ensure(self.iot, self.files)
+        set_up(self.iot, self.files)
         self.files.private_key_path.unlink()
         keys.create_private_key(self.files.private_key_path)
         return [str(self.files.private_key_path), str(self.files.certificate_path), "does not belong"]
 
     def inactive(self) -> list[str]:
-        certificate_id = ensure(self.iot, self.files).name
+        certificate_id = set_up(self.iot, self.files).name
         certificates.deactivate_certificate(self.iot, certificate_id)
         return [
             f"The certificate {certificate_id} is INACTIVE",
@@ -418,19 +433,19 @@ class Case:
         ]
 
     def revoked(self) -> list[str]:
-        certificate_id = ensure(self.iot, self.files).name
+        certificate_id = set_up(self.iot, self.files).name
         self.iot.update_certificate(certificateId=certificate_id, newStatus="REVOKED")
         return [f"The certificate {certificate_id} is REVOKED", f"`mv {self.files.private_key_path} "]
 
     def attached_but_inactive_and_file_lost(self) -> list[str]:
-        certificate = ensure(self.iot, self.files).get()
+        certificate = set_up(self.iot, self.files).get()
         attach(self.iot, certificate.arn)
         certificates.deactivate_certificate(self.iot, certificate.id)
         self.files.certificate_path.unlink()
         return [f"{certificate.id} is INACTIVE", "detach what the thing has"]
 
     def another_certificate_attached(self) -> list[str]:
-        certificate_id = ensure(self.iot, self.files).name
+        certificate_id = set_up(self.iot, self.files).name
         arn = somebodys(self.iot)
         attach(self.iot, arn)
         return [certificate_id, arn.rpartition("/")[2], "do not belong to the thing", f"--principal {arn}"]
@@ -442,7 +457,7 @@ class Case:
         return ["none that is attached to it", arn.rpartition("/")[2], f"--principal {arn}"]
 
     def files_of_another_thing(self) -> list[str]:
-        certificate = ensure(self.iot, self.files).get()
+        certificate = set_up(self.iot, self.files).get()
         attach(self.iot, certificate.arn, "lamp-2", is_exclusive=True)
         return [f"({certificate.id}) belongs to lamp-2", "credentials_path", "--thing-name lamp-2"]
 
@@ -485,17 +500,36 @@ def test_what_does_not_belong_together_is_refused_with_a_way_out_and_left(
     expected = prepare(Case(iot, files))
     before = (all_ids(iot), {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")})
     with pytest.raises(CertificateError) as caught:
-        ensure(iot, files)
+        set_up(iot, files)
     message = str(caught.value)
     assert [part for part in expected if part not in message] == [], message
     assert "PRIVATE KEY" not in message
     assert (all_ids(iot), {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}) == before
 
 
+def test_a_refusal_is_decided_with_its_brief_and_its_way_out(iot: IoTClient, files: CertificateFiles) -> None:
+    Case(iot, files).inactive()
+    certificate_id = id_on_disk(files)
+    change = decide(iot, files, None)
+    assert (change.noun, change.action, change.name) == ("certificate", Action.BLOCKED, "device.pem")
+    assert str(change.brief) == f"The certificate {certificate_id} is INACTIVE, so no device can connect with it"
+    assert change.command == aws_command(iot, "update-certificate", certificate_id=certificate_id, new_status="ACTIVE")
+
+
+def test_deciding_makes_no_call_and_no_file(iot: IoTClient, control: Control, files: CertificateFiles) -> None:
+    state = certificates.look_at_certificate(iot, files, found=None, attached=(), thing_name=THING)
+    control.clear_calls()
+    change = decide_certificate(state)
+    assert (change.action, change.name) == (Action.CREATE, f"of {THING}")
+    assert change.detail == f"with a new key, into {files.certificate_path}"
+    assert control.operations() == []
+    assert contents(files) == {}
+
+
 def test_a_revoked_certificate_is_not_to_be_activated(iot: IoTClient, files: CertificateFiles) -> None:
     Case(iot, files).revoked()
     with pytest.raises(CertificateError) as caught:
-        ensure(iot, files)
+        set_up(iot, files)
     assert "activate" not in str(caught.value)
 
 
@@ -504,7 +538,7 @@ def test_a_revoked_certificate_is_not_to_be_activated(iot: IoTClient, files: Cer
 
 def test_an_existing_certificate_is_used_and_its_file_written(iot: IoTClient, files: CertificateFiles) -> None:
     arn = somebodys(iot)
-    outcome = ensure(iot, files, existing_arn=arn)
+    outcome = set_up(iot, files, existing_arn=arn)
     assert (outcome.verb, outcome.get().arn) == (Verb.REUSED, arn)
     assert id_on_disk(files) == outcome.name
     assert not files.private_key_path.exists()
@@ -514,25 +548,27 @@ def test_an_existing_certificate_is_used_and_its_file_written(iot: IoTClient, fi
 
 
 def test_an_existing_certificate_with_its_key_needs_nothing_more(iot: IoTClient, files: CertificateFiles) -> None:
-    arn = ensure(iot, files).get().arn
+    arn = set_up(iot, files).get().arn
     attach(iot, arn)
-    outcome = ensure(iot, files, existing_arn=arn)
+    outcome = set_up(iot, files, existing_arn=arn)
     assert (outcome.verb, outcome.get().arn, outcome.detail) == (Verb.REUSED, arn, "")
 
 
 def test_an_existing_certificate_may_hang_on_other_things_too(iot: IoTClient, files: CertificateFiles) -> None:
     arn = somebodys(iot)
     attach(iot, arn, "lamp-2")
-    assert ensure(iot, files, existing_arn=arn).get().arn == arn
+    assert set_up(iot, files, existing_arn=arn).get().arn == arn
 
 
 def test_the_file_of_another_certificate_is_kept_beside_an_existing_ones(
     iot: IoTClient, files: CertificateFiles
 ) -> None:
-    former = ensure(iot, files).get()
+    former = set_up(iot, files).get()
     files.private_key_path.unlink()
-    ensure(iot, files, existing_arn=somebodys(iot))
-    assert certificates.certificate_id_of((files.certificate_path.parent / f"device.{former.id[:8]}.pem").read_text())
+    set_up(iot, files, existing_arn=somebodys(iot))
+    assert certificate_files.certificate_id_of(
+        (files.certificate_path.parent / f"device.{former.id[:8]}.pem").read_text()
+    )
 
 
 def existing_of_other_key(iot: IoTClient, files: CertificateFiles) -> str:
@@ -578,7 +614,7 @@ def test_an_existing_certificate_that_cannot_be_used_is_refused(
 ) -> None:
     arn = existing if isinstance(existing, str) else existing(iot, files)
     with pytest.raises(CertificateError, match=expected):
-        ensure(iot, files, existing_arn=arn)
+        set_up(iot, files, existing_arn=arn)
     assert not files.certificate_path.exists()
 
 
@@ -588,7 +624,7 @@ def test_an_existing_certificate_that_cannot_be_used_is_refused(
 @pytest.mark.parametrize("form", ["arn", "id"])
 def test_deleting_takes_an_active_certificate_with_its_policies(iot: IoTClient, form: str) -> None:
     arn = somebodys(iot)
-    iot.create_policy(policyName=POLICY, policyDocument=json.dumps(DOCUMENT))
+    iot.create_policy(policyName=POLICY, policyDocument=json.dumps(WANTED.document))
     iot.attach_policy(policyName=POLICY, target=arn)
     certificate_id = arn.rpartition("/")[2]
     outcome = certificates.delete_certificate(iot, arn if form == "arn" else certificate_id)
@@ -633,7 +669,7 @@ def test_a_certificate_on_a_thing_is_left_as_it_is(iot: IoTClient, names: list[s
 
 
 def test_force_detaches_a_certificate_from_every_thing(iot: IoTClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificate_records, "PAGE_SIZE", 1)
+    monkeypatch.setattr(certificates, "PAGE_SIZE", 1)
     arn = somebodys(iot)
     for name in ("lamp-2", "lamp-3"):
         attach(iot, arn, name)
@@ -703,7 +739,7 @@ def test_no_files_and_no_targets_cost_no_call(iot: IoTClient, control: Control, 
 def test_the_attached_certificate_is_no_orphan_and_costs_no_call(
     iot: IoTClient, control: Control, files: CertificateFiles
 ) -> None:
-    attach(iot, ensure(iot, files).get().arn)
+    attach(iot, set_up(iot, files).get().arn)
     thing = things.find_thing(iot, THING)
     assert thing is not None
     control.clear_calls()
@@ -712,18 +748,18 @@ def test_the_attached_certificate_is_no_orphan_and_costs_no_call(
 
 
 def test_a_certificate_on_disk_that_hangs_on_nothing_is_an_orphan(iot: IoTClient, files: CertificateFiles) -> None:
-    certificate_id = ensure(iot, files).name
+    certificate_id = set_up(iot, files).name
     assert orphan_ids(iot, files) == [certificate_id]
 
 
 def test_the_certificate_of_another_thing_is_no_orphan(iot: IoTClient, files: CertificateFiles) -> None:
-    attach(iot, ensure(iot, files).get().arn, "lamp-2")
+    attach(iot, set_up(iot, files).get().arn, "lamp-2")
     assert orphan_ids(iot, files) == []
 
 
 def test_the_certificate_that_the_settings_name_is_no_orphan(iot: IoTClient, files: CertificateFiles) -> None:
     arn = somebodys(iot)
-    ensure(iot, files, existing_arn=arn)
+    set_up(iot, files, existing_arn=arn)
     assert orphan_ids(iot, files, existing_arn=arn) == []
 
 
@@ -779,25 +815,25 @@ def test_deleting_local_files_takes_all_that_was_made_here(
     iot: IoTClient, files: CertificateFiles, key: keys.PrivateKey
 ) -> None:
     files.certificate_path.write_text(stale_certificate_of(key))
-    ensure(iot, files)
+    set_up(iot, files)
     folder_path = files.private_key_path.parent
     (folder_path / ".private.pem.abc.part").touch()
-    outcome = certificates.delete_local(files)
+    outcome = certificate_files.delete_local(files)
     assert (outcome.noun, outcome.verb, outcome.name) == ("files", Verb.DELETED, str(folder_path))
     assert outcome.detail.startswith("private.pem, public.pem, device.pem, device.")
     assert not folder_path.exists()
 
 
 def test_deleting_local_files_leaves_what_is_not_ours(iot: IoTClient, files: CertificateFiles) -> None:
-    ensure(iot, files)
+    set_up(iot, files)
     notes_path = files.private_key_path.with_name("device.notes.pem")
     notes_path.write_text("mine")
-    certificates.delete_local(files)
+    certificate_files.delete_local(files)
     assert contents(files) == {"device.notes.pem": b"mine"}
 
 
 def test_deleting_local_files_that_are_not_there_is_success(files: CertificateFiles) -> None:
-    assert certificates.delete_local(files).verb is Verb.ABSENT
+    assert certificate_files.delete_local(files).verb is Verb.ABSENT
 
 
 # --- listing
@@ -806,7 +842,7 @@ def test_deleting_local_files_that_are_not_there_is_success(files: CertificateFi
 def test_list_yields_every_certificate_newest_first_over_several_pages(
     iot: IoTClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certificate_records, "PAGE_SIZE", 2)
+    monkeypatch.setattr(certificates, "PAGE_SIZE", 2)
     arns = [somebodys(iot) for _ in range(5)]
     listed = list(certificates.list_certificates(iot))
     assert [certificate.arn for certificate in listed] == arns[::-1]
@@ -841,16 +877,14 @@ def killed(iot: IoTClient, when: str, nth: int) -> Iterator[None]:
         iot.meta.events.unregister(event, stop)
 
 
-def set_up(iot: IoTClient, files: CertificateFiles) -> None:
+def set_up_all(iot: IoTClient, files: CertificateFiles) -> None:
     thing = things.find_thing(iot, THING)
-    found = certificates.find_local_certificate(iot, files)
-    thing_outcome = things.ensure_thing(iot, THING, thing)
-    principals = thing_outcome.get().principals
-    outcome = certificates.ensure_certificate(iot, files, found=found, attached=principals, thing_name=THING)
-    arn = outcome.get().arn
-    things.ensure_attached(iot, thing_outcome, arn)
-    is_new = outcome.verb is Verb.CREATED
-    policies.ensure_policy(iot, POLICY, DOCUMENT, certificate_arn=arn, thing_name=THING, is_new_certificate=is_new)
+    certificate = make_certificate(iot, decide(iot, files, thing))
+    arn = certificate.get().arn
+    attaches = thing is None or not thing.is_attached(arn)
+    things.make_thing(iot, things.decide_thing(THING, thing, attaches=attaches), arn)
+    found = policies.look_at_policy(iot, POLICY, WANTED, None if certificate.verb is Verb.CREATED else arn)
+    policies.make_policy(iot, policies.decide_policy(iot, POLICY, found, WANTED, arn, attaches=True), arn)
 
 
 def clean(iot: IoTClient, files: CertificateFiles) -> None:
@@ -870,8 +904,8 @@ def clean(iot: IoTClient, files: CertificateFiles) -> None:
 
 SET_UP_CALLS = [
     "DescribeThing",
-    "CreateThing",
     "CreateCertificateFromCsr",
+    "CreateThing",
     "AttachThingPrincipal",
     "GetPolicy",
     "CreatePolicy",
@@ -891,7 +925,7 @@ CLEAN_CALLS = [
 def test_setting_up_and_cleaning_make_the_calls_that_are_cut_off_below(
     iot: IoTClient, control: Control, files: CertificateFiles
 ) -> None:
-    set_up(iot, files)
+    set_up_all(iot, files)
     assert control.operations(clear=True) == SET_UP_CALLS
     clean(iot, files)
     assert control.operations() == CLEAN_CALLS
@@ -903,8 +937,8 @@ def test_a_set_up_killed_at_any_call_ends_the_same_when_repeated(
     iot: IoTClient, files: CertificateFiles, nth: int, when: str
 ) -> None:
     with killed(iot, when, nth):
-        set_up(iot, files)
-    set_up(iot, files)
+        set_up_all(iot, files)
+    set_up_all(iot, files)
     (certificate,) = certificates.list_certificates(iot)
     assert certificate.status == "ACTIVE"
     assert certificate.id == id_on_disk(files)
@@ -922,7 +956,7 @@ def test_a_set_up_killed_at_any_call_ends_the_same_when_repeated(
 @pytest.mark.parametrize("nth", range(1, len(SET_UP_CALLS) + 1), ids=SET_UP_CALLS)
 def test_a_set_up_killed_at_any_call_is_cleaned_away(iot: IoTClient, files: CertificateFiles, nth: int) -> None:
     with killed(iot, "after", nth):
-        set_up(iot, files)
+        set_up_all(iot, files)
     clean(iot, files)
     assert_nothing_left(iot)
 
@@ -933,9 +967,9 @@ def test_a_set_up_killed_at_any_call_is_cleaned_away(iot: IoTClient, files: Cert
 def test_a_clean_killed_at_any_call_ends_clean_when_repeated(
     iot: IoTClient, files: CertificateFiles, nth: int, when: str, has_files: bool
 ) -> None:
-    set_up(iot, files)
+    set_up_all(iot, files)
     if not has_files:
-        certificates.delete_local(files)
+        certificate_files.delete_local(files)
     with killed(iot, when, nth):
         clean(iot, files)
     clean(iot, files)
@@ -955,9 +989,9 @@ def test_a_certificate_whose_file_could_not_be_written_is_adopted_afterwards(
     folder_path.symlink_to(tmp_path / "nowhere")
     files = CertificateFiles(files.private_key_path, files.public_key_path, folder_path / "device.pem")
     with pytest.raises(CertificateError, match=f"{files.certificate_path} cannot be written"):
-        ensure(iot, files)
+        set_up(iot, files)
     folder_path.unlink()
-    assert ensure(iot, files).detail.startswith("adopted")
+    assert set_up(iot, files).detail.startswith("adopted")
     assert all_ids(iot) == {id_on_disk(files)}
 
 
@@ -968,12 +1002,12 @@ def test_throttled_calls_are_repeated_by_the_client(
 
     patient = client("iot", clean_sandbox, config=Config(retries={"mode": "standard", "total_max_attempts": 3}))
     control.fail("*", kind="throttling", times=1)
-    assert ensure(patient, files).verb is Verb.CREATED
+    assert set_up(patient, files).verb is Verb.CREATED
 
 
 def test_the_id_is_what_aws_says(iot: IoTClient) -> None:
     created = iot.create_keys_and_certificate()
-    assert certificates.certificate_id_of(created["certificatePem"]) == created["certificateId"]
+    assert certificate_files.certificate_id_of(created["certificatePem"]) == created["certificateId"]
 
 
 def test_keys_that_are_too_short_never_reach_aws(iot: IoTClient, control: Control, files: CertificateFiles) -> None:
@@ -982,5 +1016,5 @@ def test_keys_that_are_too_short_never_reach_aws(iot: IoTClient, control: Contro
     files.private_key_path.write_bytes(short.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     control.clear_calls()
     with pytest.raises(CertificateError):
-        ensure(iot, files)
+        set_up(iot, files)
     assert "CreateCertificateFromCsr" not in control.operations()

@@ -57,6 +57,7 @@ PERMISSIONS = {
     "GetBucketTagging": "s3:GetBucketTagging",
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "GetCallerIdentity": "sts:GetCallerIdentity",
+    "GetEffectivePolicies": "iot:GetEffectivePolicies",
     "GetOTAUpdate": "iot:GetOTAUpdate",
     "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
     "GetPolicy": "iot:GetPolicy",

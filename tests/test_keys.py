@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ota import keys
 from ota.errors import CertificateError
+from ota.messages import PLAIN
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -94,7 +95,7 @@ def test_a_link_to_nothing_is_named_with_where_it_leads(tmp_path: Path, where: s
         with pytest.raises(CertificateError) as caught:
             call(path)
         assert f"{link} is a symbolic link to {tmp_path / 'gone'}, and nothing is there" in str(caught.value)
-    subprocess.run(["sh", "-c", caught.value.remedy], check=True)
+    subprocess.run(["sh", "-c", PLAIN.remedy(caught.value.remedy)], check=True)
     keys.create_private_key(path)
     assert keys.find_private_key(path) is not None
 
@@ -256,7 +257,7 @@ def test_a_key_with_one_damaged_number_is_refused(tmp_path: Path, rsa_key: rsa.R
 def test_the_public_key_file_holds_the_public_half(tmp_path: Path) -> None:
     key = keys.create_private_key(tmp_path / "private.pem")
     path = tmp_path / "public.pem"
-    keys.ensure_public_key_file(path, key)
+    keys.write_public_key(path, key)
     assert path.read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
     assert mode_of(path) == 0o644
 
@@ -264,10 +265,10 @@ def test_the_public_key_file_holds_the_public_half(tmp_path: Path) -> None:
 def test_a_public_key_file_that_holds_the_key_is_left_byte_for_byte(tmp_path: Path) -> None:
     key = keys.create_private_key(tmp_path / "private.pem")
     path = tmp_path / "public.pem"
-    keys.ensure_public_key_file(path, key)
+    keys.write_public_key(path, key)
     other_line_ends = path.read_bytes().replace(b"\n", b"\r\n")
     path.write_bytes(other_line_ends)
-    keys.ensure_public_key_file(path, key)
+    keys.write_public_key(path, key)
     assert path.read_bytes() == other_line_ends
 
 
@@ -276,7 +277,7 @@ def test_a_public_key_file_without_the_key_is_written_again(tmp_path: Path, cont
     key = keys.create_private_key(tmp_path / "private.pem")
     path = tmp_path / "public.pem"
     path.write_bytes(content)
-    keys.ensure_public_key_file(path, key)
+    keys.write_public_key(path, key)
     assert path.read_text().startswith("-----BEGIN PUBLIC KEY-----\n")
 
 

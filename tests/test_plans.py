@@ -515,7 +515,7 @@ BLOCKS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
         "policy",
         "iot:ListTagsForResource",
     ),
-    "policies that may not be read": (refuse("ListAttachedPolicies"), "policy", "iot:ListAttachedPolicies"),
+    "policies that may not be read": (refuse("GetEffectivePolicies"), "policy", "iot:GetEffectivePolicies"),
     "as many policies as AWS allows": (
         lambda desk: (detach_ours(desk), ten_policies(desk)),
         "policy",

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from ota import keys, ownership, policies
 from ota.errors import InTheWay, NotOurs, WaitTimeout
-from ota.outcomes import Outcome, Verb
-from ota.policy_documents import difference, is_same_document
+from ota.outcomes import Action, Change, Outcome, Verb
+from ota.policy_documents import device_policy_document, difference, is_same_policy
 from tests.conftest import ACCOUNT, REGION
 
 if TYPE_CHECKING:
@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 NAME = "lamp-1_policy"
 THING = "lamp-1"
 GOLDEN_PATH = Path(__file__).parent / "golden" / "device_policy.json"
-DOCUMENT = policies.device_policy_document("aws", REGION, ACCOUNT)
+DOCUMENT = device_policy_document("aws", REGION, ACCOUNT)
 OTHER = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "iot:Connect", "Resource": "arn:aws:iot:eu-west-1:123456789012:*"}],
 }
+
+
+WANTED = policies.WantedPolicy(DOCUMENT, THING)
 
 
 class Sleeps(list[float]):
@@ -54,8 +57,15 @@ def make_policy(iot: IoTClient, document: dict[str, Any], thing_name: str | None
     return iot.create_policy(policyName=name, policyDocument=json.dumps(document), tags=tags)["policyArn"]
 
 
-def ensure(iot: IoTClient, certificate_arn: str, **options: Any) -> Outcome[policies.Policy]:
-    return policies.ensure_policy(iot, NAME, DOCUMENT, certificate_arn=certificate_arn, thing_name=THING, **options)
+def set_up(iot: IoTClient, certificate_arn: str, **options: Any) -> Outcome[policies.Policy]:
+    """What the tool does: look, decide, and carry it out."""
+    change = decide(iot, certificate_arn, **options)
+    return policies.make_policy(iot, change, certificate_arn)
+
+
+def decide(iot: IoTClient, certificate_arn: str, *, is_new_certificate: bool = False) -> Change:
+    found = policies.look_at_policy(iot, NAME, WANTED, None if is_new_certificate else certificate_arn)
+    return policies.decide_policy(iot, NAME, found, WANTED, certificate_arn, attaches=True)
 
 
 def attached_to(iot: IoTClient, certificate_arn: str) -> list[str]:
@@ -91,7 +101,7 @@ def test_the_device_policy_is_the_published_one() -> None:
     [("aws", "eu-west-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1"), ("aws", "ap-southeast-4")],
 )
 def test_the_device_policy_fits_in_every_region(partition: str, region: str) -> None:
-    text = json.dumps(policies.device_policy_document(partition, region, ACCOUNT))
+    text = json.dumps(device_policy_document(partition, region, ACCOUNT))
     assert len(re.sub(r"\s", "", text)) <= 2048
     assert set(re.findall(r"arn:([a-z-]+):iot:([a-z0-9-]+):(\d+):", text)) == {(partition, region, ACCOUNT)}
 
@@ -161,16 +171,16 @@ def variant(**changes: Any) -> dict[str, Any]:
         pytest.param(variant(Effect="Deny"), False, id="effect"),
         pytest.param(variant(Condition={}), False, id="condition"),
         pytest.param({**variant(), "Statement": variant()["Statement"] * 2}, False, id="another-statement"),
-        pytest.param(None, False, id="none"),
+        pytest.param({}, False, id="none"),
     ],
 )
 def test_documents_are_the_same_when_they_mean_the_same(other: Any, same: bool) -> None:
-    assert is_same_document(variant(), other) is same
+    assert is_same_policy(variant(), other) is same
 
 
 def test_statements_may_stand_in_any_order() -> None:
     turned = {**DOCUMENT, "Statement": DOCUMENT["Statement"][::-1]}
-    assert is_same_document(DOCUMENT, turned)
+    assert is_same_policy(DOCUMENT, turned)
 
 
 def test_a_difference_shows_both_sides() -> None:
@@ -204,7 +214,7 @@ def test_a_policys_arn_is_known_from_its_name(iot: IoTClient) -> None:
 
 
 def test_a_new_policy_is_tagged_and_attached(iot: IoTClient, certificate_arn: str) -> None:
-    outcome = ensure(iot, certificate_arn)
+    outcome = set_up(iot, certificate_arn)
     assert (outcome.noun, outcome.verb, outcome.name) == ("policy", Verb.CREATED, NAME)
     assert outcome.detail == "attached to the certificate"
     assert policies.find_policy(iot, NAME) == outcome.get()
@@ -216,21 +226,52 @@ def test_a_new_policy_for_a_new_certificate_costs_three_calls(
     iot: IoTClient, control: Control, certificate_arn: str
 ) -> None:
     control.clear_calls()
-    ensure(iot, certificate_arn, is_new_certificate=True)
+    set_up(iot, certificate_arn, is_new_certificate=True)
     assert control.operations() == ["GetPolicy", "CreatePolicy", "AttachPolicy"]
 
 
-def test_an_unchanged_policy_costs_two_calls(iot: IoTClient, control: Control, certificate_arn: str) -> None:
-    ensure(iot, certificate_arn)
+def test_an_unchanged_policy_costs_one_call(iot: IoTClient, control: Control, certificate_arn: str) -> None:
+    set_up(iot, certificate_arn)
     control.clear_calls()
-    outcome = ensure(iot, certificate_arn)
+    outcome = set_up(iot, certificate_arn)
     assert (outcome.verb, outcome.detail) == (Verb.REUSED, "")
-    assert sorted(control.operations()) == ["GetPolicy", "ListAttachedPolicies"]
+    assert control.operations() == ["GetEffectivePolicies"]
+
+
+def test_a_policy_that_is_not_attached_is_looked_up_by_its_name(
+    iot: IoTClient, control: Control, certificate_arn: str
+) -> None:
+    make_policy(iot, DOCUMENT, THING)
+    make_policy(iot, OTHER, name="another")
+    iot.attach_policy(policyName="another", target=certificate_arn)
+    control.clear_calls()
+    change = decide(iot, certificate_arn)
+    assert control.operations() == ["GetEffectivePolicies", "GetPolicy"]
+    assert (change.action, change.detail) == (Action.CHANGE, "attached to the certificate")
+
+
+def test_the_policies_of_a_certificate_that_is_gone_are_none(iot: IoTClient, certificate_arn: str) -> None:
+    certificate_id = certificate_arn.rpartition("/")[2]
+    iot.update_certificate(certificateId=certificate_id, newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=certificate_id)
+    assert policies.find_effective_policies(iot, certificate_arn) == {}
+
+
+def test_a_decision_shows_the_difference_and_changes_nothing(
+    iot: IoTClient, control: Control, certificate_arn: str
+) -> None:
+    make_policy(iot, OTHER, THING)
+    iot.attach_policy(policyName=NAME, target=certificate_arn)
+    control.clear_calls()
+    change = decide(iot, certificate_arn)
+    assert control.operations() == ["GetEffectivePolicies", "ListTagsForResource"]
+    assert (change.action, change.detail) == (Action.CHANGE, "other document: a new default version")
+    assert change.difference == difference(OTHER, DOCUMENT, NAME)
 
 
 def test_a_policy_of_somebody_with_the_same_document_is_used_and_left(iot: IoTClient, certificate_arn: str) -> None:
     arn = make_policy(iot, {**DOCUMENT, "Statement": DOCUMENT["Statement"][::-1]})
-    outcome = ensure(iot, certificate_arn)
+    outcome = set_up(iot, certificate_arn)
     assert (outcome.verb, outcome.detail) == (Verb.CHANGED, "attached to the certificate")
     assert versions(iot) == ["1"]
     assert policies.find_policy_tags(iot, arn) == {}
@@ -240,7 +281,7 @@ def test_a_policy_of_somebody_with_the_same_document_is_used_and_left(iot: IoTCl
 def test_our_policy_with_another_document_gets_a_new_default_version(iot: IoTClient, certificate_arn: str) -> None:
     make_policy(iot, OTHER, THING)
     iot.attach_policy(policyName=NAME, target=certificate_arn)
-    outcome = ensure(iot, certificate_arn)
+    outcome = set_up(iot, certificate_arn)
     assert (outcome.verb, outcome.detail) == (Verb.CHANGED, "new default version")
     assert outcome.get().document == DOCUMENT
     assert default_document(iot) == DOCUMENT
@@ -248,7 +289,7 @@ def test_our_policy_with_another_document_gets_a_new_default_version(iot: IoTCli
 
 def test_a_changed_policy_that_was_not_attached_tells_both(iot: IoTClient, certificate_arn: str) -> None:
     make_policy(iot, OTHER, THING)
-    assert ensure(iot, certificate_arn).detail == "new default version, attached to the certificate"
+    assert set_up(iot, certificate_arn).detail == "new default version, attached to the certificate"
 
 
 def test_the_oldest_version_goes_when_there_are_five(iot: IoTClient, certificate_arn: str) -> None:
@@ -256,7 +297,7 @@ def test_the_oldest_version_goes_when_there_are_five(iot: IoTClient, certificate
     for _ in range(4):
         iot.create_policy_version(policyName=NAME, policyDocument=json.dumps(OTHER), setAsDefault=False)
     iot.set_default_policy_version(policyName=NAME, policyVersionId="1")
-    ensure(iot, certificate_arn)
+    set_up(iot, certificate_arn)
     assert default_document(iot) == DOCUMENT
     assert versions(iot) == ["1", "3", "4", "5", "6"]
 
@@ -269,7 +310,7 @@ def test_a_version_that_somebody_deleted_in_between_is_no_trouble(
         iot.create_policy_version(policyName=NAME, policyDocument=json.dumps(OTHER), setAsDefault=False)
     control.fail("CreatePolicyVersion", code="VersionsLimitExceededException", status=409)
     control.fail("DeletePolicyVersion", code="ResourceNotFoundException", status=404)
-    assert ensure(iot, certificate_arn).verb is Verb.CHANGED
+    assert set_up(iot, certificate_arn).verb is Verb.CHANGED
     assert default_document(iot) == DOCUMENT
 
 
@@ -279,7 +320,7 @@ def test_a_policy_that_is_not_ours_is_left_and_the_difference_shown(
 ) -> None:
     make_policy(iot, OTHER, owner)
     with pytest.raises(NotOurs, match=f"policy {NAME} exists with another document") as caught:
-        ensure(iot, certificate_arn)
+        set_up(iot, certificate_arn)
     message = str(caught.value)
     assert "Set another policy_name" in message
     assert f"--- {NAME} on AWS\n+++ {NAME} as wanted\n" in message
@@ -293,7 +334,7 @@ def test_a_policy_that_somebody_made_in_between_is_found(
 ) -> None:
     make_policy(iot, DOCUMENT, THING)
     control.fail("GetPolicy", code="ResourceNotFoundException", status=404)
-    assert ensure(iot, certificate_arn).verb is Verb.CHANGED
+    assert set_up(iot, certificate_arn).verb is Verb.CHANGED
     assert attached_to(iot, certificate_arn) == [NAME]
 
 
@@ -302,7 +343,7 @@ def test_a_policy_that_is_said_to_exist_and_does_not_is_an_error(
 ) -> None:
     control.fail("CreatePolicy", code="ResourceAlreadyExistsException", status=409)
     with pytest.raises(ClientError, match="ResourceAlreadyExists"):
-        ensure(iot, certificate_arn)
+        set_up(iot, certificate_arn)
 
 
 def test_an_eleventh_policy_names_the_ten_and_a_way_out(iot: IoTClient, certificate_arn: str) -> None:
@@ -311,7 +352,7 @@ def test_an_eleventh_policy_names_the_ten_and_a_way_out(iot: IoTClient, certific
         make_policy(iot, OTHER, name=name)
         iot.attach_policy(policyName=name, target=certificate_arn)
     with pytest.raises(InTheWay, match="has 10 policies, as many as AWS allows") as caught:
-        ensure(iot, certificate_arn)
+        set_up(iot, certificate_arn)
     assert all(name in str(caught.value) for name in names)
     assert f"aws iot detach-policy --policy-name policy-0 --target {certificate_arn}" in str(caught.value)
 
@@ -321,7 +362,7 @@ def test_a_limit_that_is_not_the_certificates_keeps_awss_words(
 ) -> None:
     control.fail("AttachPolicy", code="LimitExceededException", status=410, message="something else")
     with pytest.raises(ClientError, match="something else"):
-        ensure(iot, certificate_arn)
+        set_up(iot, certificate_arn)
 
 
 # --- deleting
@@ -449,7 +490,7 @@ def test_an_attached_policy_is_seen_beyond_the_first_page(
     for name in ("a", "b"):
         make_policy(iot, OTHER, name=name)
         iot.attach_policy(policyName=name, target=certificate_arn)
-    ensure(iot, certificate_arn)
+    set_up(iot, certificate_arn)
     control.clear_calls()
-    assert ensure(iot, certificate_arn).verb is Verb.REUSED
+    assert set_up(iot, certificate_arn).verb is Verb.REUSED
     assert "AttachPolicy" not in control.operations()

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from ota import ownership, things
 from ota.errors import InTheWay
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Outcome, Verb
 from ota.things import EXCLUSIVE, NON_EXCLUSIVE, Principal, Thing
 
 if TYPE_CHECKING:
@@ -32,8 +32,21 @@ def make_certificate(iot: IoTClient) -> str:
     return iot.create_keys_and_certificate(setAsActive=True)["certificateArn"]
 
 
-def make_thing(iot: IoTClient, name: str = NAME) -> Outcome[Thing]:
-    return things.ensure_thing(iot, name, None)
+def make_thing(iot: IoTClient, name: str = NAME) -> Thing:
+    """A thing with our marks and nothing attached."""
+    iot.create_thing(thingName=name, attributePayload={"attributes": ownership.marks(name)})
+    found = things.find_thing(iot, name)
+    assert found
+    return found
+
+
+def attach(
+    iot: IoTClient, certificate_arn: str, name: str = NAME, found: Thing | None = None, *, is_exclusive: bool = True
+) -> Outcome[Thing]:
+    """What the tool does with what was found: decide, and carry it out."""
+    attaches = found is None or not found.is_attached(certificate_arn)
+    change = things.decide_thing(name, found, attaches=attaches)
+    return things.make_thing(iot, change, certificate_arn, is_exclusive=is_exclusive)
 
 
 def test_a_missing_thing_is_not_found(iot: IoTClient) -> None:
@@ -49,9 +62,7 @@ ARN = f"arn:aws:iot:eu-west-1:123456789012:thing/{NAME}"
 
 
 def test_a_thing_with_a_certificate_is_found_by_it_alone_in_one_call(iot: IoTClient, control: Control) -> None:
-    made = make_thing(iot)
-    certificate_arn = make_certificate(iot)
-    attached = things.ensure_attached(iot, made, certificate_arn).get()
+    attached = attach(iot, make_certificate(iot)).get()
     control.clear_calls()
     found = things.find_thing_by_principals(iot, NAME, ARN)
     assert control.operations() == ["ListThingPrincipalsV2"]
@@ -59,7 +70,7 @@ def test_a_thing_with_a_certificate_is_found_by_it_alone_in_one_call(iot: IoTCli
 
 
 def test_a_thing_without_a_certificate_is_asked_for_itself(iot: IoTClient, control: Control) -> None:
-    made = make_thing(iot).get()
+    made = make_thing(iot)
     control.clear_calls()
     assert things.find_thing_by_principals(iot, NAME, ARN) == made
     assert control.operations()[:2] == ["ListThingPrincipalsV2", "DescribeThing"]
@@ -70,8 +81,15 @@ def test_a_missing_thing_is_not_found_by_principals(iot: IoTClient, control: Con
     assert control.operations() == ["ListThingPrincipalsV2"]
 
 
-def test_a_new_thing_carries_our_marks(iot: IoTClient) -> None:
-    outcome = make_thing(iot)
+def test_a_new_thing_carries_our_marks_and_its_certificate(iot: IoTClient) -> None:
+    change = things.decide_thing(NAME, None, attaches=True)
+    assert (change.noun, change.action, change.name, change.detail) == (
+        "thing",
+        Action.CREATE,
+        NAME,
+        "certificate attached",
+    )
+    outcome = attach(iot, make_certificate(iot))
     assert (outcome.noun, outcome.verb, outcome.name) == ("thing", Verb.CREATED, NAME)
     found = things.find_thing(iot, NAME)
     assert found == outcome.get()
@@ -79,27 +97,20 @@ def test_a_new_thing_carries_our_marks(iot: IoTClient) -> None:
     assert iot.describe_thing(thingName=NAME)["attributes"] == ownership.marks(NAME)
 
 
-def test_a_thing_that_is_there_is_reused_without_a_call(iot: IoTClient, control: Control) -> None:
-    make_thing(iot)
-    found = things.find_thing(iot, NAME)
-    control.clear_calls()
-    outcome = things.ensure_thing(iot, NAME, found)
-    assert outcome == Outcome("thing", Verb.REUSED, NAME, value=found)
-    assert control.operations() == []
-
-
-def test_a_thing_that_somebody_made_in_between_is_reused_as_it_is(iot: IoTClient) -> None:
+def test_a_thing_that_somebody_made_in_between_is_used_as_it_is(iot: IoTClient) -> None:
     iot.create_thing(thingName=NAME, attributePayload={"attributes": {"colour": "red"}})
-    outcome = make_thing(iot)
-    assert outcome.verb is Verb.REUSED
+    arn = make_certificate(iot)
+    outcome = attach(iot, arn)
+    assert outcome.verb is Verb.CHANGED
     assert outcome.get().attributes == {"colour": "red"}
+    assert outcome.get().is_attached(arn)
     assert not outcome.get().is_ours
 
 
 def test_a_thing_that_is_said_to_exist_and_does_not_is_an_error(iot: IoTClient, control: Control) -> None:
     control.fail("CreateThing", code="ResourceAlreadyExistsException", status=409)
     with pytest.raises(ClientError, match="ResourceAlreadyExists"):
-        make_thing(iot)
+        attach(iot, make_certificate(iot))
 
 
 @pytest.mark.parametrize(
@@ -127,16 +138,16 @@ def test_find_tells_of_every_principal_over_several_pages(iot: IoTClient, monkey
 @pytest.mark.parametrize("is_exclusive", [True, False])
 def test_attaching_a_certificate_shows_in_the_things_line(iot: IoTClient, is_exclusive: bool) -> None:
     arn = make_certificate(iot)
-    outcome = things.ensure_attached(iot, make_thing(iot), arn, is_exclusive=is_exclusive)
+    outcome = attach(iot, arn, is_exclusive=is_exclusive)
     assert (outcome.verb, outcome.detail) == (Verb.CREATED, "certificate attached")
     assert outcome.get().principals == (Principal(arn, EXCLUSIVE if is_exclusive else NON_EXCLUSIVE),)
     assert things.find_thing(iot, NAME) == outcome.get()
 
 
 def test_attaching_to_a_reused_thing_is_a_change(iot: IoTClient) -> None:
-    make_thing(iot)
-    reused = things.ensure_thing(iot, NAME, things.find_thing(iot, NAME))
-    assert things.ensure_attached(iot, reused, make_certificate(iot)).verb is Verb.CHANGED
+    found = make_thing(iot)
+    assert things.decide_thing(NAME, found, attaches=True).action is Action.CHANGE
+    assert attach(iot, make_certificate(iot), found=found).verb is Verb.CHANGED
 
 
 @pytest.mark.parametrize("principal_type", [EXCLUSIVE, NON_EXCLUSIVE])
@@ -144,17 +155,18 @@ def test_what_is_attached_already_stays_as_it_is(iot: IoTClient, control: Contro
     arn = make_certificate(iot)
     make_thing(iot)
     iot.attach_thing_principal(thingName=NAME, principal=arn, thingPrincipalType=principal_type)
-    reused = things.ensure_thing(iot, NAME, things.find_thing(iot, NAME))
+    found = things.find_thing(iot, NAME)
+    assert things.decide_thing(NAME, found, attaches=False).action is Action.REUSE
     control.clear_calls()
-    assert things.ensure_attached(iot, reused, arn) is reused
+    assert attach(iot, arn, found=found) == Outcome("thing", Verb.REUSED, NAME, value=found)
     assert control.operations() == []
 
 
 def test_our_certificate_can_hang_on_no_other_thing(iot: IoTClient) -> None:
     arn = make_certificate(iot)
-    things.ensure_attached(iot, make_thing(iot), arn)
+    attach(iot, arn)
     with pytest.raises(ClientError, match="InvalidRequest"):
-        things.ensure_attached(iot, make_thing(iot, "lamp:2"), arn)
+        attach(iot, arn, "lamp:2")
 
 
 def test_deleting_a_missing_thing_is_success(iot: IoTClient) -> None:
@@ -173,7 +185,7 @@ def test_deleting_detaches_everything_first(iot: IoTClient) -> None:
 
 
 def test_what_was_detached_before_is_not_detached_again(iot: IoTClient, control: Control) -> None:
-    thing = things.ensure_attached(iot, make_thing(iot), make_certificate(iot)).get()
+    thing = attach(iot, make_certificate(iot)).get()
     detached = things.detach_principals(iot, thing)
     assert detached.principals == ()
     control.clear_calls()
@@ -182,13 +194,13 @@ def test_what_was_detached_before_is_not_detached_again(iot: IoTClient, control:
 
 
 def test_a_principal_that_is_gone_counts_as_detached(iot: IoTClient) -> None:
-    thing = things.ensure_attached(iot, make_thing(iot), make_certificate(iot)).get()
+    thing = attach(iot, make_certificate(iot)).get()
     things.detach_principals(iot, thing)
     assert things.delete_thing(iot, NAME, thing).verb is Verb.DELETED
 
 
 def test_deletion_waits_for_the_detachment_to_end(iot: IoTClient, control: Control) -> None:
-    thing = make_thing(iot).get()
+    thing = make_thing(iot)
     control.fail("DeleteThing", code="InvalidRequestException", times=3)
     sleeps = Sleeps()
     assert things.delete_thing(iot, NAME, thing, poll_s=2, sleep=sleeps).verb is Verb.DELETED
@@ -196,7 +208,7 @@ def test_deletion_waits_for_the_detachment_to_end(iot: IoTClient, control: Contr
 
 
 def test_deletion_that_stays_refused_says_what_is_attached_and_what_aws_said(iot: IoTClient) -> None:
-    thing = make_thing(iot).get()
+    thing = make_thing(iot)
     arn = make_certificate(iot)
     iot.attach_thing_principal(thingName=NAME, principal=arn)
     sleeps = Sleeps()
@@ -207,14 +219,14 @@ def test_deletion_that_stays_refused_says_what_is_attached_and_what_aws_said(iot
 
 
 def test_a_refusal_without_words_is_told_by_its_code(iot: IoTClient, control: Control) -> None:
-    thing = make_thing(iot).get()
+    thing = make_thing(iot)
     control.fail("DeleteThing", code="InvalidRequestException", times=9, message="")
     with pytest.raises(InTheWay, match=r"InvalidRequestException.*Attached to it: nothing"):
         things.delete_thing(iot, NAME, thing, timeout_s=0, sleep=Sleeps())
 
 
 def test_a_thing_that_somebody_deleted_in_between_is_deleted(iot: IoTClient, control: Control) -> None:
-    thing = make_thing(iot).get()
+    thing = make_thing(iot)
     control.fail("DeleteThing", code="ResourceNotFoundException", status=404)
     assert things.delete_thing(iot, NAME, thing).verb is Verb.DELETED
 

@@ -20,6 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import certificates, desired_state, ownership, policies, things, updates
+from ota.certificate_decisions import decide_certificate, make_certificate
+from ota.certificate_files import delete_local
 from ota.deletions import Chain
 from ota.identity_teardown import IdentityTeardown
 from ota.jobs import Patience
@@ -144,22 +146,20 @@ def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> bool:
     """One more thing, with key, certificate and the shared policy; whether it or its certificate is new."""
     iot, files = cloud.iot, desired_state.certificate_files(settings.with_values({"thing_name": thing_name}))
     found = things.find_thing(iot, thing_name)
-    certificate = certificates.ensure_certificate(
+    state = certificates.look_at_certificate(
         iot,
         files,
         found=certificates.find_local_certificate(iot, files),
         attached=found.principals if found else (),
         thing_name=thing_name,
     )
-    things.ensure_attached(iot, things.ensure_thing(iot, thing_name, found), certificate.get().arn)
-    policies.ensure_policy(
-        iot,
-        settings.policy_name,
-        desired_state.policy_document(cloud),
-        certificate_arn=certificate.get().arn,
-        thing_name=settings.thing_name,
-        is_new_certificate=certificate.verb is Verb.CREATED,
-    )
+    certificate = make_certificate(iot, decide_certificate(state))
+    arn = certificate.get().arn
+    attaches = found is None or not found.is_attached(arn)
+    things.make_thing(iot, things.decide_thing(thing_name, found, attaches=attaches), arn)
+    name, wanted = settings.policy_name, desired_state.wanted_policy(cloud, settings)
+    policy = policies.look_at_policy(iot, name, wanted, None if certificate.verb is Verb.CREATED else arn)
+    policies.make_policy(iot, policies.decide_policy(iot, name, policy, wanted, arn, attaches=True), arn)
     return found is None or certificate.verb is Verb.CREATED
 
 
@@ -169,7 +169,7 @@ def _delete_device(iot: IoTClient, settings: Settings, thing_name: str) -> list[
     files, chain = desired_state.certificate_files(own), Chain()
     IdentityTeardown(iot, own, files, things.find_thing(iot, thing_name), None, is_forced=False).take(chain)
     if not chain.remains:
-        certificates.delete_local(files)
+        delete_local(files)
     return chain.remains
 
 

@@ -9,7 +9,7 @@ Source: FreeRTOS/iot-reference-arm-corstone3xx, whose applications include this 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,17 @@ from ota.firmware.header_notes import (
     Note,
     Written,
     changing_notes,
-    find_note,
     read_notes,
     replace_file,
     write_notes,
 )
 from ota.firmware.header_texts import read_bytes, read_values, restore_bytes, set_values
-from ota.firmware.tree import check_application, has_firmware_tree, missing_tree_text
+from ota.firmware.tree import check_application, has_firmware_tree
 from ota.messages import Message, command, joined, message, shell
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.profiles import HeaderFormat, header_format_of
+
+NOUN = "header"
 
 
 @dataclass(frozen=True)
@@ -53,44 +54,54 @@ def find_header(firmware_root: Path, target_application: str, header_format: Hea
     return _parse(path, header_format, _read(path))
 
 
-def ensure_header(
-    firmware_root: Path,
-    target_application: str,
-    header_format: HeaderFormat,
-    wanted: Written,
-    *,
-    notes_path: Path,
-    confirm: Callable[[str], bool],
-) -> Outcome[Header]:
-    """Make the header name this endpoint and this thing.
+def decide_header(found: Header, wanted: Header, note: Note, *, may_replace: bool | None) -> Change:
+    """What has to become of the header.
 
-    The file's dummy values are replaced without asking, and so are those that this tool wrote by its notes. For other
-    values ``confirm`` is asked with a text that shows the old and the new ones; where nobody can answer, it returns
-    False. Without a firmware tree the outcome is *skipped* and says which folder is missing.
+    The file's dummy values are replaced without asking, and so are those that this tool wrote by its note. For other
+    values ``may_replace`` decides; None where somebody at a terminal is asked.
+    """
+    name = found.path.name
+    if found == wanted:
+        return Change(NOUN, Action.REUSE, name, _values(found), found=found, wanted=wanted)
+    is_theirs = is_by_hand(found, wanted, note)
+    if is_theirs and may_replace is False:
+        return replace(blocked(NOUN, name, kept_by_hand(found, wanted)), found=found, wanted=wanted)
+    asks = is_theirs and may_replace is None
+    detail = "was set by hand: all asks before it replaces these values" if asks else _values(wanted)
+    action = Action.ASK if asks else Action.CHANGE
+    return Change(NOUN, action, name, detail, difference(found, wanted), found=found, wanted=wanted)
+
+
+def make_header(change: Change, account: str, *, notes_path: Path, confirm: Callable[[str], bool]) -> Outcome[Header]:
+    """Carry out the change: the header names this endpoint and this thing.
+
+    ``account`` is whose endpoint that is, for the note (see ``Written``). ``confirm`` is asked with a text that shows
+    the old and the new values, where the change says so. A header that somebody changes after the look keeps values
+    that were set by hand.
 
     Raises:
-        FirmwareError: as :func:`find_header`; the answer was no; the file or its note could not be written.
+        FirmwareError: the change is blocked; the answer was no; a value cannot stand in the header; the file or its
+            note could not be written.
     """
-    if not has_firmware_tree(firmware_root):
-        return Outcome("header", Verb.SKIPPED, header_format.name, missing_tree_text(firmware_root))
-    path = check_application(firmware_root, target_application, header_format)
-    values = (wanted.endpoint, wanted.thing_name)
-    header, detail = Header(path, header_format, *values), f"{wanted.thing_name} at {wanted.endpoint}"
-    asked = _parse(path, header_format, _read(path))
-    if asked == header:
-        return Outcome("header", Verb.REUSED, path.name, detail, asked)
-    set_values(_read(path), header_format, values)  # refuses what cannot be written, before anybody is asked
-    question = f"{path} was set by hand. Replace {changes(asked, header)}?"
-    if is_by_hand(asked, header, find_note(notes_path, path)) and not confirm(question):
-        raise kept_by_hand(asked, header)
+    change.check()
+    found, wanted = change.found, change.wanted
+    if change.action is Action.SKIP:
+        return Outcome(NOUN, Verb.SKIPPED, change.name, change.detail)
+    if change.action is Action.REUSE:
+        return Outcome(NOUN, Verb.REUSED, change.name, change.detail, found)
+    path = wanted.path
+    set_values(_read(path), wanted.format, (wanted.endpoint, wanted.thing_name))  # fails before anybody is asked
+    if change.action is Action.ASK and not confirm(f"{path} was set by hand. Replace {changes(found, wanted)}?"):
+        raise kept_by_hand(found, wanted)
     with changing_notes(notes_path) as notes:
         data, note = _read(path), notes.get(path.resolve(), NOTHING)
-        found = _parse(path, header_format, data)
-        if found != asked and is_by_hand(found, header, note):
-            raise kept_by_hand(found, header)
-        write_notes(notes_path, {**notes, path.resolve(): _note_of(data, found, note, wanted)})
-        _write(path, set_values(data, header_format, values))
-    return Outcome("header", Verb.CHANGED, path.name, detail, header)
+        now = _parse(path, wanted.format, data)
+        if now != found and is_by_hand(now, wanted, note):
+            raise kept_by_hand(now, wanted)
+        written = Written(wanted.endpoint, wanted.thing_name, account)
+        write_notes(notes_path, {**notes, path.resolve(): _note_of(data, now, note, written)})
+        _write(path, set_values(data, wanted.format, (wanted.endpoint, wanted.thing_name)))
+    return Outcome(NOUN, Verb.CHANGED, path.name, _values(wanted), wanted)
 
 
 def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
@@ -156,6 +167,10 @@ def is_by_hand(found: Header, wanted: Header, note: Note) -> bool:
             _rows(found, wanted), note.has_written(found.endpoint, found.thing_name), strict=True
         )
     )
+
+
+def _values(header: Header) -> str:
+    return f"{header.thing_name} at {header.endpoint}"
 
 
 def changes(found: Header, wanted: Header) -> str:

@@ -30,8 +30,7 @@ from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
 from ota.outcomes import Action, Change
-from ota.plan import Plan, Site, attempt
-from ota.planning import make_plan
+from ota.plan import Plan, Site, attempt, make_plan
 from ota.settings.settings import Settings
 from ota.settings.table import FIELDS, Field
 from ota.threads import side_by_side

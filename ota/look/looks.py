@@ -2,7 +2,7 @@
 
 None of them changes anything, in AWS or on this machine.
 
-Source: ``ota/planning.py``, ``teardown_plans.py``, ``statuses.py``, ``watching.py``, ``checkups.py`` for what is seen;
+Source: ``ota/plan.py``, ``teardown_plans.py``, ``statuses.py``, ``watching.py``, ``checkups.py`` for what is seen;
 ``ota/look/screens.py`` for how it is shown.
 """
 
@@ -23,8 +23,7 @@ from ota.look import screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
 from ota.look.statuses import Verdict, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
-from ota.plan import Site, attempt
-from ota.planning import make_plan
+from ota.plan import Site, attempt, make_plan
 from ota.teardown_plans import TeardownPlanner
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 

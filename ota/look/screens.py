@@ -20,8 +20,7 @@ from ota.jobs import Execution, Rollout
 from ota.look.statuses import ObjectState, State, Status, Verdict
 from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
 from ota.outcomes import Action
-from ota.plan import Plan, Site
-from ota.planning import make_plan
+from ota.plan import Plan, Site, make_plan
 from ota.report import printable
 from ota.update_requests import Update
 

@@ -3,7 +3,7 @@
 The objects are the steps of the plan, read as states: what ``all`` would make is missing, what it would change
 differs. So status and plan cannot disagree.
 
-Source: ``ota/planning.py``; AWS IoT OTAUpdateStatus, JobExecutionStatus.
+Source: ``ota/plan.py``; AWS IoT OTAUpdateStatus, JobExecutionStatus.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import Any
 from ota.errors import OtaError
 from ota.jobs import Rollout, find_rollout, job_id_of
 from ota.outcomes import Action, Change
-from ota.plan import Plan, Site, attempt
-from ota.planning import make_plan
+from ota.plan import Plan, Site, attempt, make_plan
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 from ota.updates import find_update

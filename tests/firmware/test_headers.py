@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.errors import FirmwareError
-from ota.firmware.header_notes import Written, read_notes
+from ota.firmware.header_notes import NOTHING, Written, find_note, read_notes
 from ota.firmware.header_texts import read_values, set_values
-from ota.firmware.headers import Header, difference, ensure_header, find_header, put_back
+from ota.firmware.headers import Header, decide_header, difference, find_header, make_header, put_back
 from ota.messages import Shell
-from ota.outcomes import Verb
+from ota.outcomes import Action, Outcome, Verb
 from ota.profiles import AWS_CLIENT_CREDENTIAL as FORMAT
 from ota.profiles import HeaderFormat, HeaderValue
 
@@ -49,6 +49,23 @@ def tree(tmp_path: Path) -> Path:
 
 def nobody(question: str) -> bool:
     raise AssertionError(f"asked: {question}")
+
+
+def ensure_header(
+    root: Path,
+    application: str,
+    header_format: HeaderFormat,
+    wanted: Written,
+    *,
+    notes_path: Path,
+    confirm: Callable[[str], bool],
+) -> Outcome[Header]:
+    """What the tool does on a terminal: look, decide, and carry it out."""
+    found = find_header(root, application, header_format)
+    assert found is not None
+    header = Header(found.path, header_format, wanted.endpoint, wanted.thing_name)
+    change = decide_header(found, header, find_note(notes_path, found.path), may_replace=None)
+    return make_header(change, wanted.account, notes_path=notes_path, confirm=confirm)
 
 
 def ensure(  # type: ignore[no-untyped-def]
@@ -385,12 +402,18 @@ def test_another_name_is_not_offered_where_only_the_endpoint_differs(tree: Path)
     assert "set thing_name" not in str(error.value)
 
 
-def test_without_a_tree_it_is_skipped_and_says_where_it_looked(tmp_path: Path) -> None:
-    outcome = ensure(tmp_path)
-    assert outcome.verb is Verb.SKIPPED
-    assert outcome.value is None
-    assert str(tmp_path / "applications") in outcome.detail
-    assert "firmware_root" in outcome.detail
+@pytest.mark.parametrize(
+    ("may_replace", "action"), [(True, Action.CHANGE), (None, Action.ASK), (False, Action.BLOCKED)]
+)
+def test_values_set_by_hand_are_changed_asked_about_or_kept(
+    tree: Path, may_replace: bool | None, action: Action
+) -> None:
+    (tree / HEADER).write_text(text(thing_name="mine"))
+    found = find_header(tree, "keyword-detection", FORMAT)
+    assert found is not None
+    change = decide_header(found, Header(found.path, FORMAT, ENDPOINT, "lamp-1"), NOTHING, may_replace=may_replace)
+    assert change.action is action
+    assert (change.problem is not None) is (action is Action.BLOCKED)
 
 
 def test_an_unknown_application_is_refused(tree: Path) -> None:

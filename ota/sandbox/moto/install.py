@@ -122,6 +122,7 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
 def additions() -> Iterator[tuple[type, str, Method]]:
     """What ``install`` sets that moto does not have."""
     yield IamResponse, "simulate_principal_policy", iam.simulate_principal_policy
+    yield IoTResponse, "get_effective_policies", iot_policies.get_effective_policies
 
 
 def _iot_methods(directory: Path | None) -> dict[str, Method]:

@@ -172,6 +172,25 @@ def test_what_does_not_exist_cannot_be_attached(iot: IoTClient) -> None:
     assert refused(iot.detach_policy, policyName="p", target=nobody) == ("InvalidRequestException", 400)
 
 
+def test_the_effective_policies_of_a_certificate_come_with_their_documents(iot: IoTClient) -> None:
+    principal = new_principal(iot)
+    assert iot.get_effective_policies(principal=principal)["effectivePolicies"] == []
+    made = iot.create_policy(policyName="p", policyDocument=statement())
+    newer = statement(Sid="newer")
+    iot.create_policy_version(policyName="p", policyDocument=newer, setAsDefault=True)
+    iot.create_policy(policyName="unattached", policyDocument=statement())
+    iot.attach_policy(policyName="p", target=principal)
+    assert iot.get_effective_policies(principal=principal)["effectivePolicies"] == [
+        {"policyName": "p", "policyArn": made["policyArn"], "policyDocument": newer}
+    ]
+
+
+def test_effective_policies_are_asked_for_a_principal_that_exists(iot: IoTClient) -> None:
+    nobody = f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{'0' * 64}"
+    assert refused(iot.get_effective_policies, principal=nobody) == ("ResourceNotFoundException", 404)
+    assert refused(iot.get_effective_policies) == ("InvalidRequestException", 400)
+
+
 def test_the_old_operations_see_the_same_attachments(iot: IoTClient) -> None:
     principal = new_principal(iot)
     iot.create_policy(policyName="p", policyDocument=statement())

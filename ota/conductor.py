@@ -16,11 +16,11 @@ from ota import certificates, desired_state
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
 from ota.firmware import headers, verify
+from ota.jobs import Patience
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 from ota.run import Run
 from ota.set_up import SetUp
-from ota.update_waits import Patience
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings

@@ -110,6 +110,11 @@ def update_request(
     )
 
 
+def wanted_image(place: Place, settings: Settings, image: builds.Image) -> images.WantedImage:
+    """The image as an object in the bucket."""
+    return images.WantedImage(settings.bucket_name, image_key(settings, image), place.account_id, image.file)
+
+
 def image_key(settings: Settings, image: builds.Image) -> str:
     """The image's key in the bucket."""
     return images.image_key(settings.thing_name, image.sha256, image.path.name)

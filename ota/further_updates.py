@@ -15,11 +15,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.errors import DENIED_CODES
-from ota.jobs import list_job_ids
+from ota.jobs import job_id_of, list_job_ids
 from ota.threads import side_by_side_map
-from ota.update_requests import Update, job_id_of
-from ota.update_waits import find_update
-from ota.updates import list_updates
+from ota.update_requests import Update
+from ota.updates import find_update, list_updates
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -1,9 +1,8 @@
-"""One reading of a signed image's file: everything that is ever asked of its content.
+"""Reads a signed image's file once, for all that is told of its content.
 
-The file may change at any moment: another build runs, or somebody copies another image over it. So its content is read
-once, and all that is said of the image (its size, its version, whose signature it has) is said of that one reading. An
-upload reads it again, and S3 gets the last byte only where the bytes before it and this one have the hash that was
-proven. Nothing here holds more of the file in memory than one chunk.
+The file may change at any moment: another build runs, or somebody copies another image over it. So one read gives all
+that is told of the image: its size, its version, whose signature it has. The upload reads it again, and S3 gets the
+last byte only where all bytes have the hash of this read (``images``). No more than one chunk is held in memory.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from pathlib import Path
 from ota.errors import FirmwareError
 
 CHUNK_BYTES = 1 << 20
-# More than any header that is read here.
+# Longer than every header that is parsed.
 FRONT_BYTES = 64
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What one reading gave.
+    """The result of one read.
 
     Attributes:
         path: the file.
         size_bytes: how many bytes were read.
         sha256: their SHA-256, in hexadecimal.
-        sha1: their SHA-1, in hexadecimal; it tells a signature that was made with the wrong hash.
-        front: the first 64 of them, or fewer where there are no more.
-        modified_ns: when the file was written last, in nanoseconds.
+        sha1: their SHA-1, in hexadecimal; it shows that a signature was made with the wrong hash.
+        front: the first 64 of them, or all where there are fewer.
+        modified_ns: when the file was last written, in nanoseconds.
     """
 
     path: Path

@@ -1,10 +1,11 @@
 """The signed firmware image as an object in S3: uploaded once for each content, and pinned to one version.
 
-The key carries the content's SHA-256, because a stream refuses the device when the newest version under its key
-changes (ETagMismatch): the same key must never hold other content. The upload asks S3 to refuse it where the key
-exists (``If-None-Match``), so that looking first costs nothing and a run cut off after its upload leaves one
-version, not two. The bytes are hashed while they are sent, and the last one is held back unless they are the proven
-ones; S3 checks the SHA-256 on arrival, too.
+The key has the content's SHA-256 in it. A stream fails with ETagMismatch when the newest version under its key changes,
+so the same key must never hold other content. The upload asks S3 to refuse it where the key exists (``If-None-Match``):
+that needs no look first, and a run that is cut off after its upload leaves one version, not two. The bytes are hashed
+while they are sent, and the last one is sent only where they are the proven ones. S3 checks the SHA-256, too.
+
+The image is one noun in two files: ``image_files`` reads it on this machine.
 
 Source: S3 PutObject (ChecksumSHA256, If-None-Match), HeadObject (ChecksumMode); AWS IoT MQTT file delivery errors;
 OTA file limit of the FreeRTOS quotas.
@@ -19,11 +20,14 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ota.aws_calls import answer_or_none, code_of
 from ota.errors import FirmwareError
 from ota.image_files import ImageFile
-from ota.outcomes import Outcome, Verb
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,12 +37,34 @@ KEY_FOLDER = "ota-tasks"
 
 
 @dataclass(frozen=True)
+class WantedImage:
+    """The object that is wanted.
+
+    Attributes:
+        bucket: the bucket's name; it must be this account's.
+        key: from :func:`image_key`.
+        account_id: twelve digits.
+        file: the signed image as it was proven.
+    """
+
+    bucket: str
+    key: str
+    account_id: str
+    file: ImageFile
+
+    @property
+    def where(self) -> dict[str, str]:
+        """The parameters of every call about the object."""
+        return {"Bucket": self.bucket, "Key": self.key, "ExpectedBucketOwner": self.account_id}
+
+
+@dataclass(frozen=True)
 class ImageLocation:
     """One version of one object.
 
     Attributes:
         bucket: the bucket's name.
-        key: the object's key; it carries the SHA-256 of the content.
+        key: the object's key; it has the SHA-256 of the content in it.
         version_id: the version in a versioned bucket; None in a bucket without versions.
         size_bytes: the object's length.
     """
@@ -50,7 +76,7 @@ class ImageLocation:
 
 
 def image_prefix(thing_name: str) -> str:
-    """What the keys of all images of a thing begin with, and no other keys do."""
+    """The beginning of the keys of all images of a thing, and of no other keys."""
     return f"{KEY_FOLDER}/{thing_name}/"
 
 
@@ -65,104 +91,100 @@ def image_key(thing_name: str, sha256: str, file_name: str) -> str:
     return f"{image_prefix(thing_name)}{sha256.lower()}/{re.sub(r'[^A-Za-z0-9._-]+', '-', file_name)}"
 
 
-def upload_image(
-    s3: S3Client,
-    bucket: str,
-    image: ImageFile,
-    key: str,
-    on_progress: Callable[[int], None],
-    *,
-    account_id: str,
-) -> Outcome[ImageLocation]:
-    """Make the image an object in the bucket, unless it is there already.
+def decide_image(wanted: WantedImage, *, is_uploaded: bool) -> Change:
+    """What has to become of the object. Calls nothing and reads no file.
+
+    ``is_uploaded`` is from :func:`is_uploaded`. The set-up passes False: its upload is refused by S3 where the object
+    exists, so a look first would cost a call and prove nothing about the moment of the upload.
+    """
+    file = wanted.file
+    change = partial(Change, "object", name=file.path.name, wanted=wanted)
+    problem = _size_problem(file)
+    if problem:
+        return blocked("object", file.path.name, problem)
+    if is_uploaded:
+        return change(Action.REUSE, detail=f"in s3://{wanted.bucket}")
+    return change(Action.UPLOAD, detail=f"{file.size_bytes:,} bytes, to s3://{wanted.bucket}")
+
+
+def make_image(s3: S3Client, change: Change, on_progress: Callable[[int], None]) -> Outcome[ImageLocation]:
+    """Carry the change out: the image as an object in the bucket.
 
     Args:
         s3: the client.
-        bucket: the bucket's name; it must be this account's.
-        image: the signed image as it was proven.
-        key: from :func:`image_key`.
-        on_progress: is told how many bytes are read so far, counted from the file's start; the count goes back
+        change: from :func:`decide_image`.
+        on_progress: is called with the bytes read so far, counted from the file's start; the count goes back
             when botocore rewinds (to sign, or to send again).
-        account_id: twelve digits.
 
     Returns:
         created: it was uploaded; reused: the same content was there.
 
     Raises:
-        FirmwareError: the image is empty, too big, or its file no longer holds what was proven; then nothing is stored.
+        FirmwareError: the image is empty, too big, or its file no longer has the proven content; nothing is stored.
     """
-    _check_size(image)
-    request = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": account_id}
-    version_id, is_new = _put(s3, request, image, on_progress)
-    location = ImageLocation(bucket, key, version_id, image.size_bytes)
+    change.check()
+    wanted: WantedImage = change.wanted
+    version_id, is_new = _put(s3, wanted, on_progress)
+    location = ImageLocation(wanted.bucket, wanted.key, version_id, wanted.file.size_bytes)
     verb = Verb.CREATED if is_new else Verb.REUSED
-    return Outcome("object", verb, image.path.name, f"in s3://{bucket}", location)
+    return Outcome("object", verb, wanted.file.path.name, f"in s3://{wanted.bucket}", location)
 
 
-def is_uploaded(s3: S3Client, bucket: str, key: str, sha256: str, *, account_id: str) -> bool:
-    """Whether the object is there with this content, so that :func:`upload_image` reuses it."""
-    there = _head(s3, Bucket=bucket, Key=key, ExpectedBucketOwner=account_id, ChecksumMode="ENABLED")
-    return there is not None and there.get("ChecksumSHA256") == _checksum(sha256)
+def is_uploaded(s3: S3Client, wanted: WantedImage) -> bool:
+    """Whether the object exists with the wanted content, so that :func:`make_image` reuses it."""
+    there = _head(s3, **wanted.where, ChecksumMode="ENABLED")
+    return there is not None and there.get("ChecksumSHA256") == _checksum(wanted.file.sha256)
 
 
 def is_there(s3: S3Client, bucket: str, key: str, version_id: str | None, *, account_id: str) -> bool:
-    """Whether the object is there, and still in this version: a stream of another refuses every block."""
+    """Whether the object exists, in this version: a stream delivers no block of another one."""
     there = _head(s3, Bucket=bucket, Key=key, ExpectedBucketOwner=account_id)
     return there is not None and version_id in (None, there.get("VersionId"))
 
 
-def _check_size(image: ImageFile) -> None:
+def _size_problem(image: ImageFile) -> FirmwareError | None:
+    build = command("build")
     if not image.size_bytes:
-        raise FirmwareError(f"The image {image.path} is empty: build it again (`invoke build`).")
-    if image.size_bytes > MAX_IMAGE_BYTES:
-        raise FirmwareError(
-            f"The image {image.path} has {image.size_bytes:,} bytes, and an AWS IoT OTA update carries at most "
-            f"{MAX_IMAGE_BYTES:,} (16 MB): build a smaller one, or check that ota_binary names the update image."
-        )
+        return FirmwareError(f"The image {image.path} is empty: build it again (", build, ").", remedy=build)
+    if image.size_bytes <= MAX_IMAGE_BYTES:
+        return None
+    return FirmwareError(
+        f"The image {image.path} has {image.size_bytes:,} bytes, and an AWS IoT OTA update carries at most "
+        f"{MAX_IMAGE_BYTES:,} (16 MB): build a smaller one, or check that ota_binary names the update image."
+    )
 
 
 def _head(s3: S3Client, **where: Any) -> Any:
-    """What S3 tells of an object; None where it is not there."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return s3.head_object(**where)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchBucket"}:
-            return None
-        raise
+    """What S3 tells of an object; None where there is none."""
+    return answer_or_none(s3.head_object, {"404", "NoSuchKey", "NoSuchBucket"}, **where)
 
 
-def _put(
-    s3: S3Client, request: dict[str, str], image: ImageFile, on_progress: Callable[[int], None]
-) -> tuple[str | None, bool]:
+def _put(s3: S3Client, wanted: WantedImage, on_progress: Callable[[int], None]) -> tuple[str | None, bool]:
     """Upload if the key is free; the version, and whether it is new."""
     from botocore.exceptions import ClientError
 
     try:
-        return _send(s3, request, image, on_progress, IfNoneMatch="*"), True
+        return _send(s3, wanted, on_progress, IfNoneMatch="*"), True
     except ClientError as error:
-        if error.response["Error"]["Code"] != "PreconditionFailed":
+        if code_of(error) != "PreconditionFailed":
             raise
-    there = s3.head_object(**request, ChecksumMode="ENABLED")  # type: ignore[arg-type]
-    if there.get("ChecksumSHA256") == _checksum(image.sha256):
+    there = s3.head_object(**wanted.where, ChecksumMode="ENABLED")  # type: ignore[arg-type]
+    if there.get("ChecksumSHA256") == _checksum(wanted.file.sha256):
         return _version(there), False
     # Something else wrote to our key: AWS IoT would deliver that to the device. Ours becomes the newest version.
-    return _send(s3, request, image, on_progress), True
+    return _send(s3, wanted, on_progress), True
 
 
-def _send(
-    s3: S3Client, request: dict[str, str], image: ImageFile, on_progress: Callable[[int], None], **condition: str
-) -> str | None:
+def _send(s3: S3Client, wanted: WantedImage, on_progress: Callable[[int], None], **condition: str) -> str | None:
     from botocore.exceptions import BotoCoreError
 
-    checksum = _checksum(image.sha256)
-    with _open(image, on_progress) as body:
+    checksum = _checksum(wanted.file.sha256)
+    with _open(wanted.file, on_progress) as body:
         try:
-            answer = s3.put_object(**request, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
+            answer = s3.put_object(**wanted.where, Body=body, ChecksumSHA256=checksum, **condition)  # type: ignore[arg-type]
         except BotoCoreError as error:
-            if body.is_changed:  # what the reader raised, wrapped
-                raise _changed(image) from error
+            if body.is_changed:  # botocore has wrapped the reader's error
+                raise _changed(wanted.file) from error
             raise
     return _version(answer)
 
@@ -182,22 +204,21 @@ def _changed(image: ImageFile) -> FirmwareError:
 
 
 def _checksum(sha256: str) -> str:
-    """Hex digits in the form in which S3 has a checksum."""
+    """The hash in base64, as S3 writes it."""
     return base64.b64encode(bytes.fromhex(sha256)).decode("ascii")
 
 
 def _version(answer: Any) -> str | None:
-    """The version id; S3 says ``null`` for one that was written while versioning was suspended."""
+    """The version id; S3 returns ``null`` for one that was written while versioning was suspended."""
     found: str | None = answer.get("VersionId")
     return None if found == "null" else found
 
 
 class _ProvenReader(io.BufferedReader):
-    """The image's file, whose last byte is handed out only where all of them have the hash that was proven.
+    """The image's file; its last byte is returned only where all bytes have the proven hash.
 
-    So whoever takes the body takes the proven image or never gets it whole, whatever happens to the file meanwhile.
-    After each read it tells how far it has come; that is asked of the file and not added up, so that seeking back, as
-    botocore does to sign and to send again, needs no attention.
+    So whoever reads the body gets the proven image or an incomplete one, whatever happens to the file meanwhile. After
+    each read it reports the file's position, not a sum, because botocore seeks back to sign and to send again.
     """
 
     def __init__(self, image: ImageFile, on_progress: Callable[[int], None]) -> None:
@@ -223,8 +244,8 @@ class _ProvenReader(io.BufferedReader):
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        if self.is_changed:  # an upload that is sent again would fail again
+        if self.is_changed:  # sending the upload again would fail again
             raise _changed(self._image)
-        if whence == os.SEEK_END:  # of what was proven, for the file may have grown
+        if whence == os.SEEK_END:  # of the proven image: the file may have grown
             return super().seek(self._image.size_bytes + offset)
         return super().seek(offset, whence)

@@ -1,103 +1,41 @@
-"""A job by itself: what is left of an update, or what somebody made without one; and who is at work on one.
+"""AWS IoT jobs: the job that delivers an update, one that somebody made without an update, and their executions.
 
-The job of an update goes with its update, which is ``updates``' matter. Here is the job that somebody names. AWS lets
-no more than ten be deleted at a time, so a deletion returns only when the job is gone.
+A job has one execution for each thing. A listing tells the status of each; what a device reported is in the description
+of each. Those are read side by side, for as many as fit a screen: the unfinished ones and the failed ones.
 
-Source: AWS IoT DeleteJob, DescribeJob, ListJobExecutionsForThing; AWS IoT quotas (concurrent DeleteJob).
+An update is deleted together with its job, in ``updates``. Here is the job that somebody names. AWS runs at most ten
+deletions of jobs at a time, so a deletion returns only when the job is gone.
 
+An update and its job are one noun in three files: ``update_requests``, ``updates`` and this one.
 
-What devices have made of a job so far: one execution for each thing.
-
-AWS lists executions with their status only; what a device said stands in the description of each. Those are asked for
-side by side, for as many as fit a screen: the ones that are not over yet, and the ones that failed.
-
-Source: AWS IoT DescribeJob, ListJobExecutionsForJob, DescribeJobExecution (statusDetails.detailsMap).
-
-
-How long the message is in which a device gets its job; exact to the byte, before there is a job.
-
-Firmware copies that message into a buffer of fixed size, and some of it does so unchecked. Everything that decides
-its length is known beforehand: the names from settings, the signature's text, and the service's own parts, which
-have fixed lengths; over MQTT, that is. For HTTP the message also has a presigned URL, and in it a session token, of
-which AWS says that its length may change: then the length without the token is the least that it can be.
-
-Source: AWS IoT Developer Guide, "StartNextPendingJobExecution"; captured job documents of the OTA service; Amazon S3
-API Reference, "Authenticating requests: using query parameters"; logs in
-``docs/applications`` of FreeRTOS/iot-reference-arm-corstone3xx (1046 bytes at first, 1080 after the reboot).
+Source: AWS IoT DescribeJob, DeleteJob, ListJobs, ListJobExecutionsForJob, ListJobExecutionsForThing,
+DescribeJobExecution (statusDetails.detailsMap); AWS IoT quotas (concurrent DeleteJob).
 """
 
 from __future__ import annotations
 
-import json
 import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ota.errors import InTheWay
+from ota.aws_calls import answer_or_none, pages, wait_until
+from ota.errors import InTheWay, WaitTimeout
 from ota.outcomes import Outcome, Verb
-from ota.profiles import HTTP, MQTT
 from ota.threads import side_by_side, side_by_side_map
-from ota.update_requests import job_id_of
-from ota.update_waits import JOB_BEING_DELETED, UNFINISHED_JOB, Patience, find_job, wait_job_deleted
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
+T = TypeVar("T")
 
-PAGE_SIZE = 250
-
-
-def delete_job(iot: IoTClient, job_id: str, *, force: bool = False, patience: Patience | None = None) -> Outcome[None]:
-    """Delete the job with its executions, and wait until it is gone; absent is success.
-
-    ``force``: though its devices have not finished.
-
-    Raises:
-        InTheWay: its devices have not finished, and ``force`` is not given.
-        WaitTimeout: it took longer than the bounds.
-    """
-    job = find_job(iot, job_id)
-    if job is None:
-        return Outcome("job", Verb.ABSENT, job_id)
-    if job.status in UNFINISHED_JOB and not force:
-        raise InTheWay(f"The job {job_id} is {job.status}: its devices have not finished.")
-    if job.status != JOB_BEING_DELETED:
-        _request_deletion(iot, job_id, force=force)
-    wait_job_deleted(iot, job_id, patience or Patience())
-    return Outcome("job", Verb.DELETED, job_id)
-
-
-def list_jobs_at_work(iot: IoTClient, thing_name: str) -> list[str]:
-    """Ids of the jobs that the thing's device is at work on right now."""
-    return _list_ids(iot, thingName=thing_name, status="IN_PROGRESS")
-
-
-def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
-    """Ids of the jobs that the thing has or had, as far back as AWS keeps their executions."""
-    return _list_ids(iot, thingName=thing_name)
-
-
-def _list_ids(iot: IoTClient, **query: Any) -> list[str]:
-    paginator = iot.get_paginator("list_job_executions_for_thing")
-    pages = paginator.paginate(**query, PaginationConfig={"PageSize": PAGE_SIZE})
-    try:
-        return [one["jobId"] for page in pages for one in page.get("executionSummaries", [])]
-    except iot.exceptions.ResourceNotFoundException:
-        return []
-
-
-def _request_deletion(iot: IoTClient, job_id: str, *, force: bool) -> None:
-    try:
-        iot.delete_job(jobId=job_id, force=force)
-    except iot.exceptions.ResourceNotFoundException:
-        return
-
-
+JOB_ID_PREFIX = "AFR_OTA-"  # of the jobs that the OTA service makes
+JOB_BEING_DELETED = "DELETION_IN_PROGRESS"
+UNFINISHED_JOB = frozenset({"IN_PROGRESS", "SCHEDULED"})
 QUEUED = "QUEUED"
 IN_PROGRESS = "IN_PROGRESS"
 SUCCEEDED = "SUCCEEDED"
@@ -105,11 +43,69 @@ UNFINISHED = frozenset({QUEUED, IN_PROGRESS})
 ENDED_JOB = frozenset({"COMPLETED", "CANCELED"})
 MOST_DESCRIBED = 25
 RECEIVED = re.compile(r"(\d+)/(\d+)")
+PAGE_SIZE = 250
+LONGEST_POLL_S = 4.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what.
+
+    Attributes:
+        timeout_s: until AWS has made an update.
+        delete_timeout_s: until update and job are gone.
+        settle_timeout_s: for how long a failure that may come from a new role is retried; 0 when the role is old.
+        poll_s: the first pause between two looks; each is twice the one before, up to four seconds.
+        sleep: waits so many seconds.
+        clock: a count of seconds that never goes back.
+    """
+
+    timeout_s: float = 60.0
+    delete_timeout_s: float = 120.0
+    settle_timeout_s: float = 0.0
+    poll_s: float = 0.5
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
+        """The first answer of ``look`` that is not None; ``what`` is waited for, in words."""
+        late = WaitTimeout(
+            f"Waited {timeout_s:g} seconds for {what}, and it is not done. Run the same command again to go on "
+            "waiting, or raise update_timeout_s and delete_timeout_s in config.json."
+        )
+        return wait_until(
+            look, late, timeout_s=timeout_s, poll_s=self.poll_s, longest_poll_s=LONGEST_POLL_S, sleep=self.sleep
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job that delivers an update.
+
+    Attributes:
+        job_id: its id.
+        status: IN_PROGRESS, SCHEDULED, CANCELED, COMPLETED or DELETION_IN_PROGRESS.
+        targets: ARNs of things and thing groups.
+    """
+
+    job_id: str
+    status: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ListedJob:
+    """What a listing tells of a job."""
+
+    job_id: str
+    arn: str
+    status: str
+    created_at: datetime
 
 
 @dataclass(frozen=True)
 class Execution:
-    """One thing's part of a job.
+    """One thing's execution of a job.
 
     Attributes:
         thing_name: the device's thing.
@@ -117,8 +113,8 @@ class Execution:
         queued_at: when AWS offered it.
         started_at: when the device took it; None before.
         updated_at: when its status or details last changed, to the second.
-        version: counts the changes; 0 where only a listing told of it.
-        details: what the device wrote with its status.
+        version: counts the changes; 0 where it comes from a listing.
+        details: what the device reported with its status.
     """
 
     thing_name: str
@@ -136,18 +132,18 @@ class Execution:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether the device says that it runs the update."""
+        """Whether the device reports that it runs the update."""
         return self.status == SUCCEEDED
 
     @property
     def received(self) -> tuple[int, int] | None:
-        """Blocks that the device has, and how many there are, where it tells."""
+        """Blocks that the device has, and how many there are, where it reports them."""
         found = RECEIVED.fullmatch(self.details.get("receive", ""))
         return (int(found[1]), int(found[2])) if found and int(found[2]) else None
 
     @property
     def words(self) -> str:
-        """Everything that the device wrote, but for its progress: ``reason: 0x…, updatedBy: 0``."""
+        """Everything that the device reported except its progress: ``reason: 0x…, updatedBy: 0``."""
         return ", ".join(f"{key}: {value}" for key, value in self.details.items() if key != "receive")
 
     def as_json(self) -> dict[str, Any]:
@@ -172,7 +168,7 @@ class Rollout:
 
     @property
     def is_over(self) -> bool:
-        """Whether every device has finished; a job that has reached none yet is over only when AWS ended it."""
+        """Whether every device has finished; a job without executions is over only when AWS has ended it."""
         return all(one.is_over for one in self.executions) and bool(self.executions or self.status in ENDED_JOB)
 
     @property
@@ -182,7 +178,7 @@ class Rollout:
 
     @property
     def has_succeeded(self) -> bool:
-        """Whether every device runs the update, and there is one at least."""
+        """Whether every device runs the update, and there is at least one."""
         return bool(self.executions) and all(one.has_succeeded for one in self.executions)
 
     def counts(self) -> dict[str, int]:
@@ -199,10 +195,75 @@ class Rollout:
         }
 
 
+def job_id_of(update_id: str) -> str:
+    """The id that AWS gives the job of an update."""
+    return f"{JOB_ID_PREFIX}{update_id}"
+
+
+def find_job(iot: IoTClient, job_id: str) -> Job | None:
+    """The job by this id, in one call."""
+    answer = answer_or_none(iot.describe_job, jobId=job_id)
+    if answer is None:
+        return None
+    return Job(job_id, answer["job"]["status"], tuple(answer["job"].get("targets", [])))
+
+
+def delete_job(iot: IoTClient, job_id: str, *, force: bool = False, patience: Patience | None = None) -> Outcome[None]:
+    """Delete the job with its executions, and wait until it is gone; absent is success.
+
+    ``force``: though its devices have not finished.
+
+    Raises:
+        InTheWay: its devices have not finished, and ``force`` is not given.
+        WaitTimeout: it took longer than the bounds.
+    """
+    patience = patience or Patience()
+    job = find_job(iot, job_id)
+    if job is None:
+        return Outcome("job", Verb.ABSENT, job_id)
+    if job.status in UNFINISHED_JOB and not force:
+        raise InTheWay(f"The job {job_id} is {job.status}: its devices have not finished.")
+    if job.status != JOB_BEING_DELETED:
+        request_job_deletion(iot, job_id, force=force)
+    patience.wait_until(
+        lambda: True if find_job(iot, job_id) is None else None,
+        patience.delete_timeout_s,
+        f"AWS to delete the job {job_id}",
+    )
+    return Outcome("job", Verb.DELETED, job_id)
+
+
+def request_job_deletion(iot: IoTClient, job_id: str, *, force: bool = True) -> None:
+    """Ask AWS to delete the job, and do not wait; absent is success."""
+    answer_or_none(iot.delete_job, jobId=job_id, force=force)
+
+
+def list_jobs(iot: IoTClient) -> Iterator[ListedJob]:
+    """All jobs of the account in this region, of updates or not, page by page."""
+    for one in pages(iot, "list_jobs", "jobs", page_size=PAGE_SIZE):
+        yield ListedJob(one["jobId"], one["jobArn"], one["status"], one["createdAt"])
+
+
+def list_jobs_at_work(iot: IoTClient, thing_name: str) -> list[str]:
+    """Ids of the jobs that the thing's device is executing."""
+    return [one["jobId"] for one in _list_if_there(iot, "thing", thingName=thing_name, status=IN_PROGRESS)]
+
+
+def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
+    """Ids of the jobs that the thing has or had, as far back as AWS keeps their executions."""
+    return [one["jobId"] for one in _list_if_there(iot, "thing", thingName=thing_name)]
+
+
+def list_things_at_work(iot: IoTClient, job_id: str) -> list[str]:
+    """Names of the things whose devices are executing the job."""
+    found = _list_if_there(iot, "job", jobId=job_id, status=IN_PROGRESS)
+    return [one["thingArn"].rpartition("/")[2] for one in found]
+
+
 def find_rollout(iot: IoTClient, job_id: str, before: Rollout | None = None) -> Rollout | None:
     """The job with its executions; None where there is no such job.
 
-    ``before`` is what was found the last time: what was over then is not described again.
+    ``before`` is the result of the last look: executions that were over then are not described again.
     """
     job, listed = side_by_side(partial(find_job, iot, job_id), partial(_list_executions, iot, job_id))
     if job is None:
@@ -216,21 +277,21 @@ def find_rollout(iot: IoTClient, job_id: str, before: Rollout | None = None) -> 
 
 
 def find_execution(iot: IoTClient, job_id: str, thing_name: str) -> Execution | None:
-    """One thing's part of a job, in one call; None where there is none."""
-    try:
-        return _from_description(
-            iot.describe_job_execution(jobId=job_id, thingName=thing_name)["execution"], thing_name
-        )
-    except iot.exceptions.ResourceNotFoundException:
-        return None
+    """One thing's execution of a job, in one call; None where there is none."""
+    answer = answer_or_none(iot.describe_job_execution, jobId=job_id, thingName=thing_name)
+    return _from_description(answer["execution"], thing_name) if answer else None
+
+
+def _list_if_there(iot: IoTClient, of: str, **request: Any) -> list[Any]:
+    """The executions of a thing or of a job; none where that does not exist."""
+    config = {"page_size": PAGE_SIZE} if of == "thing" else {}
+    operation = f"list_job_executions_for_{of}"
+    found = answer_or_none(lambda: list(pages(iot, operation, "executionSummaries", **config, **request)))
+    return found or []
 
 
 def _list_executions(iot: IoTClient, job_id: str) -> list[Execution]:
-    try:
-        pages = list(iot.get_paginator("list_job_executions_for_job").paginate(jobId=job_id))
-    except iot.exceptions.ResourceNotFoundException:
-        return []
-    found = [_from_listing(one) for page in pages for one in page.get("executionSummaries", [])]
+    found = [_from_listing(one) for one in _list_if_there(iot, "job", jobId=job_id)]
     return sorted(found, key=lambda one: one.thing_name)
 
 
@@ -246,7 +307,7 @@ def _from_listing(listed: Any) -> Execution:
 
 
 def _worth_describing(listed: Iterable[Execution], known: Mapping[str, Execution]) -> list[Execution]:
-    """Failures first: they are what somebody wants to read."""
+    """The executions to describe: failures first, because a user wants to read them."""
     news = [one for one in listed if not _is_known(one, known.get(one.thing_name))]
     return sorted(news, key=lambda one: (not one.is_over or one.has_succeeded, one.has_succeeded))[:MOST_DESCRIBED]
 
@@ -256,7 +317,7 @@ def _is_known(one: Execution, before: Execution | None) -> bool:
 
 
 def _describe(iot: IoTClient, job_id: str, listed: Execution) -> Execution:
-    """The execution with its details; as it was listed where it was deleted between the two looks."""
+    """The execution with its details; as listed where it was deleted between the two looks."""
     return find_execution(iot, job_id, listed.thing_name) or listed
 
 
@@ -270,78 +331,3 @@ def _from_description(told: Any, thing_name: str) -> Execution:
         told.get("versionNumber", 0),
         dict(told.get("statusDetails", {}).get("detailsMap", {})),
     )
-
-
-STREAM_NAME = "AFR_OTA-00000000-0000-0000-0000-000000000000"
-# Ten digits until the year 2286.
-TIMESTAMP_S = 1_700_000_000
-LARGEST_UPDATED_BY = str(0xFFFFFFFF)
-AUTH_SCHEME = "aws.s3.presigned"
-ACCESS_KEY_CHARS = 20
-VERSION_CHARS = 32
-
-
-@dataclass(frozen=True)
-class JobFile:
-    """The one file of an update, as its job document tells it."""
-
-    file_path: str
-    size_bytes: int
-    certificate_file: str
-    signature_key: str
-    signature: str
-    protocols: tuple[str, ...] = (MQTT,)
-    url: str = ""
-
-
-def job_document(file: JobFile) -> dict[str, Any]:
-    """The job document as a device gets it; keys in the service's order."""
-    location = {"update_data_url": file.url, "auth_scheme": AUTH_SCHEME} if HTTP in file.protocols else {}
-    entry = {
-        "filepath": file.file_path,
-        "filesize": file.size_bytes,
-        "fileid": 0,
-        "certfile": file.certificate_file,
-        **location,
-        file.signature_key: file.signature,
-    }
-    stream = {"streamname": STREAM_NAME} if MQTT in file.protocols else {}
-    return {"afr_ota": {"protocols": list(file.protocols), **stream, "files": [entry]}}
-
-
-def least_url(bucket: str, region: str, key: str) -> str:
-    """A presigned URL of this object, but for the session token in it."""
-    scope = f"{'A' * ACCESS_KEY_CHARS}%2F20300101%2F{region}%2Fs3%2Faws4_request"
-    signing = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=20300101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Expires=1800"
-    secret = f"X-Amz-Security-Token=&X-Amz-Credential={scope}&X-Amz-Signature={'0' * 64}"
-    return f"https://{bucket}.s3.{region}.amazonaws.com/{quote(key)}?{secret}&{signing}&versionId={'v' * VERSION_CHARS}"
-
-
-def message_bytes(thing_name: str, update_name: str, file: JobFile, updated_by: str | None = None) -> int:
-    """The length of ``start-next/accepted``.
-
-    Args:
-        thing_name: the device's thing, which it sends as its client token.
-        update_name: the OTA update.
-        file: what is offered.
-        updated_by: what the device has reported before it rebooted; None the first time.
-    """
-    details = {"statusDetails": {"updatedBy": updated_by}} if updated_by is not None else {}
-    execution = {
-        "jobId": job_id_of(update_name),
-        "status": "IN_PROGRESS",
-        **details,
-        "queuedAt": TIMESTAMP_S,
-        "startedAt": TIMESTAMP_S,
-        "lastUpdatedAt": TIMESTAMP_S,
-        "versionNumber": 2,
-        "executionNumber": 1,
-        "jobDocument": job_document(file),
-    }
-    message = {"clientToken": thing_name, "timestamp": TIMESTAMP_S, "execution": execution}
-    return len(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode())
-
-
-def largest_message_bytes(thing_name: str, update_name: str, file: JobFile) -> int:
-    """The length of the longest message that brings this job: the one after the reboot."""
-    return message_bytes(thing_name, update_name, file, LARGEST_UPDATED_BY)

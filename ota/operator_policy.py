@@ -22,12 +22,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ota.jobs import job_id_of
 from ota.operator_actions import EXTRAS, GRANTS, Grant, uses_of
 from ota.policy_documents import POLICY_VERSION
 from ota.role_policies import OTA_SERVICE, role_arn, role_permissions_document
 from ota.settings.formatter import format_text
 from ota.settings.table import FIELD_BY_NAME
-from ota.update_requests import job_id_of
 
 BOUNDARY_NAME = "ota-tasks-boundary"
 NAMED_SETTINGS = ("policy_name", "bucket_name", "iam_role_name", "update_name")

@@ -1,10 +1,9 @@
-"""What would become of bucket, role, image and update.
+"""What would become of bucket, role, image and update: looks, and lets the nouns decide.
 
-Without ``skip_build`` nobody knows what image the build makes. Then the image that is there is taken for it, and the
-steps that hang on this say that they are not certain.
+Without ``skip_build`` nobody knows the image that the build makes. Then the image on this machine is taken for it, and
+the steps that depend on it say that they are not certain.
 
-Source: ``buckets.judge_bucket``, ``roles.needed_repairs``, ``updates.judge_update``, ``verification.verify``: the
-decisions of ``all``.
+Source: ``decide_bucket``, ``decide_role``, ``decide_image``, ``decide_update`` and ``verify``, as in ``set_up``.
 """
 
 from __future__ import annotations
@@ -20,33 +19,32 @@ from ota.firmware import builds
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_application
 from ota.firmware.verify import verify
-from ota.outcomes import Action, Change, Verb, blocked
+from ota.jobs import find_execution, find_job, job_id_of
+from ota.messages import command
+from ota.outcomes import Action, Change, blocked
 from ota.plan import Site, attempt
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
-from ota.update_requests import Update, UpdateRequest, job_id_of
-from ota.update_waits import BEING_CREATED, BEING_DELETED, Job, find_job, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
+from ota.updates import FoundUpdate
 
 if TYPE_CHECKING:
+    from ota.cloud import Cloud
     from ota.settings.settings import Settings
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The update and what it would carry, as they are.
+    """The update and the image that it would deliver, as they are.
 
     Attributes:
-        image: the image that is on this machine, with its signature; None where one of them is not there.
-        update: by the settings' name, or why it could not be looked for.
-        has_image: whether the image that the update brings still is in its bucket.
-        job: by the id that its job has or would have.
+        image: the image on this machine, with its signature; None where one of them is missing.
+        update: the update by the settings' name, or why nobody could look for it.
         is_uploaded: whether this image is in the bucket.
     """
 
     image: builds.Image | None
-    update: Update | OtaError | None
-    has_image: bool | OtaError
-    job: Job | OtaError | None
+    update: FoundUpdate | OtaError
     is_uploaded: bool | OtaError = False
 
 
@@ -65,35 +63,43 @@ def plan_role(site: Site) -> Change:
 
 
 def look_at_delivery(site: Site) -> Delivery:
-    """The image on this machine; update, job and object, side by side."""
-    iot, settings = site.cloud.iot, site.settings
+    """The image on this machine; the update and the object, side by side."""
     image = _image_here(site)
-    (update, has_image), job, uploaded = side_by_side(
-        partial(_look_at_update, site),
-        partial(attempt, partial(find_job, iot, job_id_of(settings.update_name))),
+    update, uploaded = side_by_side(
+        partial(attempt, partial(find_update_with_job, site.cloud, site.settings, looks_for_job=True)),
         partial(attempt, partial(_is_uploaded, site, image)),
     )
-    return Delivery(image, update, has_image, job, uploaded)
+    return Delivery(image, update, uploaded)
 
 
-def _look_at_update(site: Site) -> tuple[Update | OtaError | None, bool | OtaError]:
-    """The update, and whether the image that it brings still is in its bucket."""
-    cloud = site.cloud
-    update = attempt(partial(find_update, cloud.iot, site.settings.update_name))
-    if not isinstance(update, Update) or not update.key:
-        return update, False
+def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: bool) -> FoundUpdate:
+    """The update by the settings' name with all that decides what becomes of it, in two round trips.
+
+    ``looks_for_job``: where there is no update, look for a job that has the id of its job.
+    """
+    iot, job_id = cloud.iot, job_id_of(settings.update_name)
+    update = updates.find_update(iot, settings.update_name)
+    if update is None:
+        return FoundUpdate(job=attempt(partial(find_job, iot, job_id)) if looks_for_job else None)
     where = (update.bucket, update.key, update.version_id)
-    return update, attempt(partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id))
+    look_at_image = partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id)
+    is_at_rest = update.status not in {*BEING_CREATED, BEING_DELETED}
+    has_image, execution, job = side_by_side(
+        lambda: attempt(look_at_image) if update.key else False,
+        lambda: attempt(partial(find_execution, iot, job_id, settings.thing_name)) if is_at_rest else None,
+        lambda: attempt(partial(find_job, iot, job_id)) if update.status == CREATE_FAILED else None,
+    )
+    return FoundUpdate(update, has_image, execution, job)
 
 
 def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
-    """The step of the build. ``changes_…``: what an image of before could not know."""
+    """The step of the build. ``changes_…``: what an older image does not have in it."""
     settings = site.settings
     name = settings.ota_binary if settings.target_application else "image"
     if settings.skip_build:
         outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
         if isinstance(outcome, OtaError):
-            return blocked("image", name, outcome, "invoke with --skip-build false build")
+            return blocked("image", name, outcome, command("build", skip_build="false"))
         return Change("image", Action.SKIP, outcome.name, outcome.detail)
     refusal = attempt(partial(_check_build, site))
     if isinstance(refusal, OtaError):
@@ -122,11 +128,9 @@ def _image_here(site: Site) -> builds.Image | None:
 
 
 def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
-    cloud, settings = site.cloud, site.settings
     if image is None:
         return False
-    key = desired_state.image_key(settings, image)
-    return images.is_uploaded(cloud.s3, settings.bucket_name, key, image.sha256, account_id=cloud.account_id)
+    return images.is_uploaded(site.cloud.s3, desired_state.wanted_image(site.cloud, site.settings, image))
 
 
 def _check_build(site: Site) -> None:
@@ -147,19 +151,19 @@ def _build_detail(site: Site, delivery: Delivery, changes_header: bool, changes_
 
 
 def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) -> str | None:
-    """Why the image would be old by the time of the build."""
+    """Why the image on this machine would be out of date at the time of the build."""
     if changes_header:
         return "the header changes"
     return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
 
 
 def _request(site: Site, image: builds.Image) -> UpdateRequest:
-    """The update that would be asked for; refused for the reasons for which the task refuses it."""
+    """The request for the update; refused for the reasons for which ``all`` refuses it."""
     cloud, settings = site.cloud, site.settings
     mistakes = of_severity(verify(settings, image), Severity.FATAL)
     if mistakes:
-        command = next((mistake.command for mistake in mistakes if mistake.command), "")
-        raise SignatureError(failure_text(mistakes), remedy=command)
+        remedy = next((mistake.command for mistake in mistakes if mistake.command), "")
+        raise SignatureError(failure_text(mistakes), remedy=remedy)
     return desired_state.update_request(
         settings,
         image,
@@ -170,90 +174,25 @@ def _request(site: Site, image: builds.Image) -> UpdateRequest:
 
 
 def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Change, ...]:
-    """Where no image is there that could be compared."""
-    name, update = site.settings.update_name, delivery.update
-    if isinstance(update, OtaError):
-        return (blocked("update", name, update),)
-    action = Action.CREATE if update is None else Action.REPLACE
+    """Where there is no image to compare with."""
+    name, found = site.settings.update_name, delivery.update
+    if isinstance(found, OtaError):
+        return (blocked("update", name, found),)
+    action = Action.CREATE if found.update is None else Action.REPLACE
     upload = Change("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
-    return upload, Change("update", action, name, is_certain=update is None), _wait(site)
+    return upload, Change("update", action, name, is_certain=found.update is None), _wait(site)
 
 
 def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
-    update, name = delivery.update, site.settings.update_name
-    if isinstance(update, OtaError):
-        return (blocked("update", name, update),)
-    expected = _at_rest(update)
-    try:
-        verb = _judge(delivery, expected, request)
-        if verb is Verb.CHANGED and update and not site.settings.replace_running_update:
-            _check_not_running(site, update)
-        has_own_job = expected.status != updates.CREATE_FAILED if expected else update is not None
-        if not has_own_job and isinstance(delivery.job, Job):
-            updates.check_job(delivery.job, request)
-    except OtaError as error:
-        return (blocked("update", name, error, f"invoke with --update-name {name}-2 all"),)
-    if verb is Verb.REUSED:
-        waits = (_wait(site),) if update and update.status in BEING_CREATED else ()
-        return Change("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
-    step = Change("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
-    return _plan_object(delivery, request), step, _wait(site)
-
-
-def _check_not_running(site: Site, update: Update) -> None:
-    """Refuse as the task does, and where AWS does not tell whether a device is at work.
-
-    Raises:
-        OtaError: a device is, or nobody knows.
-    """
-    refusal = attempt(partial(updates.check_not_running, site.cloud.iot, update))
-    if isinstance(refusal, OtaError):
-        raise refusal
-
-
-def _judge(delivery: Delivery, expected: Update | None, request: UpdateRequest) -> Verb:
-    """What becomes of the update; one whose image is gone is replaced, whatever it brings.
-
-    Raises:
-        OtaError: nothing can, or nobody knows.
-    """
-    verb = updates.judge_update(expected, request)
-    if verb is not Verb.REUSED or expected != delivery.update:
-        return verb
-    if isinstance(delivery.has_image, OtaError):
-        raise delivery.has_image
-    return verb if delivery.has_image else Verb.CHANGED
-
-
-def _plan_object(delivery: Delivery, request: UpdateRequest) -> Change:
-    image, bucket = delivery.image, request.bucket
-    name = image.path.name if image else ""
-    if delivery.is_uploaded is True:
-        return Change("object", Action.REUSE, name, f"in s3://{bucket}")
-    size = f"{image.size_bytes:,} bytes, " if image else ""
-    return Change("object", Action.UPLOAD, name, f"{size}to s3://{bucket}")
-
-
-def _at_rest(update: Update | None) -> Update | None:
-    """The update as it most likely is once AWS has done with it."""
-    if update is None or update.status == BEING_DELETED:
-        return None
-    return replace(update, status=updates.COMPLETE) if update.status in BEING_CREATED else update
-
-
-def _why(delivery: Delivery, update: Update | None) -> str:
-    if update is None:
-        return "once its leftover job is deleted" if isinstance(delivery.job, Job) else ""
-    if update.status == BEING_DELETED:
-        return "once the old one is gone"
-    if update.status != updates.COMPLETE:
-        return ": ".join(filter(None, [f"it is {update.status}", update.error_message]))
-    old, new = update.image_sha256[:12] or "unknown", delivery.image.sha256[:12] if delivery.image else "unknown"
-    if old != new:
-        return f"image sha256 {old}, wanted {new}"
-    if delivery.has_image is False:
-        return "its image is no longer in the bucket"
-    return "same image, other signature, name, target or protocol"
+    settings, found = site.settings, delivery.update
+    change = updates.decide_update(site.cloud.iot, found, request, may_replace_running=settings.replace_running_update)
+    if change.action is Action.BLOCKED or delivery.image is None:
+        return (change,)
+    if change.action is Action.REUSE:
+        is_being_created = isinstance(found, FoundUpdate) and found.update and found.update.status in BEING_CREATED
+        return (change, _wait(site)) if is_being_created else (change,)
+    wanted = desired_state.wanted_image(site.cloud, settings, delivery.image)
+    return images.decide_image(wanted, is_uploaded=delivery.is_uploaded is True), change, _wait(site)
 
 
 def _wait(site: Site) -> Change:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ota import ownership, updates
 from ota.further_updates import find_all
-from ota.update_waits import find_update
+from ota.updates import find_update
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

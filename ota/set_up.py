@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,33 +18,18 @@ from ota.errors import OtaError, SignatureError
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds, headers, signatures, verify
 from ota.firmware.header_notes import Written
-from ota.jobs import Execution, find_execution
-from ota.outcomes import Outcome, Verb
-from ota.plan import attempt
+from ota.jobs import Execution, Patience
+from ota.outcomes import Action, Outcome, Verb
+from ota.plan_delivery import find_update_with_job
 from ota.threads import side_by_side
-from ota.update_requests import Update, has_same_content, job_id_of
-from ota.update_waits import Patience, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
+from ota.updates import FoundUpdate
 
 if TYPE_CHECKING:
     from ota.run import Run
 
 BUILD_LOG = "build.log"
 SETTLED_ROLE_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class FoundUpdate:
-    """The update that is there by the settings' name, before anything is made.
-
-    Attributes:
-        update: None where there is none.
-        has_image: whether the image that it brings still is in its bucket.
-        execution: the device's part of its job, or why AWS did not tell; None where there is none.
-    """
-
-    update: Update | None
-    has_image: bool = False
-    execution: Execution | OtaError | None = None
 
 
 class SetUp:
@@ -98,7 +83,7 @@ class SetUp:
         if not settings.skip_build:
             settings.require_application()
         self._run.take_turn()
-        self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._update_as_found})
+        self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._find_update})
 
     def summary(self) -> None:
         """What stands now, and what comes next; where a virtual device runs already, how it takes the update."""
@@ -127,8 +112,9 @@ class SetUp:
     def _execution_as_found(self) -> tuple[bool, Execution | OtaError | None]:
         """Whether the update is new, and else what its device had made of it."""
         is_reused = self._run.steps.do("update", self._update).verb is Verb.REUSED
-        found = self._run.steps.do("update as found", self._update_as_found)
-        is_new = not (is_reused and found.has_image)  # one that AWS was still making has no image to look at yet
+        found = self._run.steps.do("update as found", self._find_update)
+        was_complete = found.update is not None and found.update.status == COMPLETE
+        is_new = not (is_reused and was_complete)
         return is_new, None if is_new else found.execution
 
     def _check_still_active(self) -> None:
@@ -267,64 +253,54 @@ class SetUp:
         )
 
     def _signature(self, image: builds.Image) -> str:
-        """The signature's text, once all that can be known here says that the device will take the update.
+        """The signature's text, once image, signature and key are proven to belong together.
 
         Raises:
-            SignatureError: it would not, with what mends it.
+            SignatureError: they do not; the message has what to do.
         """
         findings = verify.verify(self._run.settings, image)
         for finding in of_severity(findings, Severity.WARNING):
             self._run.report.note(f"note: {failure_text([finding])}")
         if mistakes := of_severity(findings, Severity.FATAL):
-            raise SignatureError(f"{failure_text(mistakes)}\nNothing was uploaded.")
+            raise SignatureError(failure_text(mistakes), "\nNothing was uploaded.")
         return signatures.signature_text(image.signature)
 
     def _upload(self, image: builds.Image) -> Outcome[images.ImageLocation]:
-        key = desired_state.image_key(self._run.settings, image)
+        wanted = desired_state.wanted_image(self._run.cloud, self._run.settings, image)
+        change = images.decide_image(wanted, is_uploaded=False)
         with self._run.report.bytes_bar(f"uploading {image.path.name}", image.size_bytes) as on_progress:
-            return images.upload_image(
-                self._run.cloud.s3,
-                self._run.settings.bucket_name,
-                image.file,
-                key,
-                on_progress,
-                account_id=self._run.cloud.account_id,
-            )
+            return images.make_image(self._run.cloud.s3, change, on_progress)
 
-    def _update_as_found(self) -> FoundUpdate:
-        """The update that is there by the name; where it is complete, its image and its device's part of the job."""
-        cloud, settings = self._run.cloud, self._run.settings
-        update = find_update(cloud.iot, settings.update_name)
-        if update is None or update.status != updates.COMPLETE or not update.key:
-            return FoundUpdate(update)
-        where = (update.bucket, update.key, update.version_id)
-        has_image, execution = side_by_side(
-            partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id),
-            partial(attempt, partial(find_execution, cloud.iot, job_id_of(update.update_id), settings.thing_name)),
-        )
-        return FoundUpdate(update, has_image, execution)
+    def _find_update(self) -> FoundUpdate:
+        return find_update_with_job(self._run.cloud, self._run.settings, looks_for_job=False)
 
     def _update(self) -> Outcome[Update]:
-        settings = self._run.settings
+        iot, settings = self._run.cloud.iot, self._run.settings
         thing, image = self.thing(), self.build()
         builds.check_unchanged(image)
         request = desired_state.update_request(
             settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
         )
         self.bucket()
-        found = self._run.steps.do("update as found", self._update_as_found)
-        existing = found.update
-        if existing is None or not found.has_image or not has_same_content(existing, request):
+        patience = self.patience()
+        with self._run.report.live_line(f"waiting for AWS to be done with {request.update_id}"):
+            found = self._update_at_rest(patience)
+        may_replace_running = settings.replace_running_update
+        change = updates.decide_update(iot, found, request, may_replace_running=may_replace_running)
+        change.check()
+        if change.action is not Action.REUSE:
             location = self._run.steps.do("image object", partial(self._upload, image)).get()
-            request = replace(request, version_id=location.version_id)
+            change = replace(change, wanted=replace(request, version_id=location.version_id))
         with self._run.report.live_line(f"waiting for AWS to create {request.update_id}"):
-            return updates.ensure_update(
-                self._run.cloud.iot,
-                request,
-                existing=existing,
-                may_replace_running=settings.replace_running_update,
-                patience=self.patience(),
-            )
+            return updates.make_update(iot, change, may_replace_running=may_replace_running, patience=patience)
+
+    def _update_at_rest(self, patience: Patience) -> FoundUpdate:
+        """The update as it was found; where AWS was still making or deleting it, as it is after that."""
+        found = self._run.steps.do("update as found", self._find_update)
+        if found.update is None or found.update.status not in {*BEING_CREATED, BEING_DELETED}:
+            return found
+        updates.wait_at_rest(self._run.cloud.iot, found.update, patience)
+        return self._find_update()
 
     def patience(self) -> Patience:
         """The bounds of waiting; a young role, whichever run made it, gets the rest of the time that IAM needs."""

@@ -22,10 +22,11 @@ from ota.deletions import Chain
 from ota.errors import NotOurs
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
+from ota.jobs import Patience
 from ota.outcomes import Outcome, Verb
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.threads import side_by_side, side_by_side_map
-from ota.update_waits import Patience, find_update
+from ota.updates import find_update
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings

@@ -22,14 +22,14 @@ from ota.firmware.header_notes import read_notes
 from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
+from ota.jobs import JOB_BEING_DELETED, Job, find_job, job_id_of
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.plan import Plan, Site, aimed, attempt
 from ota.role_policies import OTA_SERVICE, holds_foreign, list_foreign, trust_shortcomings
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.teardown import Found, Teardown
 from ota.threads import side_by_side
-from ota.update_requests import Update, job_id_of
-from ota.update_waits import JOB_BEING_DELETED, Job, find_job
+from ota.update_requests import Update
 
 RETURNED = {Verb.CHANGED: Action.CHANGE, Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}
 SKIPPED = {Verb.SKIPPED: Action.KEEP, Verb.ABSENT: Action.ABSENT}

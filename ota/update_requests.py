@@ -1,30 +1,45 @@
-"""What an OTA update is: the request that makes one, and what AWS tells of one that exists.
+"""What an OTA update is: the request that makes one, AWS's description of one, and what AWS's failures mean.
 
-Pure: nothing here calls AWS. The request is exactly what the firmware can take: one file, a custom signature passed as
-its base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in the one
-spelling that gives the key the device looks for. ``additionalParameters`` are never sent to the device and come back
-with GetOTAUpdate, so they hold our marks, the image's SHA-256 and the role's name: one call tells whose an update is,
-whether it is still the one that is wanted, and which role it cannot be deleted without.
+Nothing here calls AWS. The request is exactly what the firmware accepts: one file, a custom signature passed as its
+base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in the one spelling
+that gives the key that the device looks for. The service never sends ``additionalParameters`` to the device and returns
+them with GetOTAUpdate. So they hold our marks, the image's SHA-256 and the role's name: one call tells whose an update
+is, whether it has the wanted image, and with which role AWS deletes it.
+
+The service goes on working after it has answered the call, with the role of the request, and leaves a code and a
+sentence in ``errorInfo``. Some failures come only from IAM: a new role is not known everywhere at once, and the same
+request succeeds a little later. All others need a human, who gets AWS's own words and what to do.
+
+An update and its job are one noun in three files: this one, ``updates`` and ``jobs``.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate; boto/boto3#3121 (algorithm names); the job document parser of
-Jobs-for-AWS-IoT-embedded-sdk.
+Jobs-for-AWS-IoT-embedded-sdk; FreeRTOS User Guide, "Troubleshooting OTA updates" and "CreateOTAUpdate failures";
+awsdocs/aws-freertos-docs#2 (PassRole); IAM User Guide, "Changes that I make are not always immediately visible".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
+from ota.errors import UpdateFailed
+from ota.messages import Text, command, message
 from ota.profiles import MQTT
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from mypy_boto3_iot.type_defs import OTAUpdateInfoTypeDef
 
 IMAGE_SHA256_KEY = "ota-image-sha256"
 ROLE_NAME_KEY = "ota-role"
-JOB_ID_PREFIX = "AFR_OTA-"  # the service's own
+FAILURE_SOURCE = "FreeRTOS User Guide, CreateOTAUpdate failures; awsdocs/aws-freertos-docs#2; ota/update_requests.py"
+COMPLETE = "CREATE_COMPLETE"
+CREATE_FAILED = "CREATE_FAILED"
+BEING_CREATED = frozenset({"CREATE_PENDING", "CREATE_IN_PROGRESS"})
+BEING_DELETED = "DELETE_IN_PROGRESS"
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class UpdateRequest:
         update_id: the update's name.
         thing_name: the device's thing.
         thing_arn: its ARN, the update's only target.
-        role_arn: the role that AWS IoT assumes. AWS never tells which one an update has; the marks do.
+        role_arn: the role that AWS IoT assumes. AWS does not tell the role of an update; our marks do.
         bucket: where the image is.
         key: its key.
         version_id: its version; None before it is uploaded, and in a bucket without versions.
@@ -44,10 +59,10 @@ class UpdateRequest:
         signature: the base64 text of the image's signature.
         hash_algorithm: ``SHA256``.
         signature_algorithm: ``RSA`` or ``ECDSA``.
-        certificate_name: what the job document says as ``certfile``; most firmware ignores it, none takes it empty.
+        certificate_name: the job document's ``certfile``; most firmware ignores it, none accepts an empty one.
         protocols: how the device may load the image: MQTT, HTTP or both.
-        in_progress_timeout_min: after how many minutes AWS gives up on a device that took the update and went
-            silent; None for never.
+        in_progress_timeout_min: minutes after which AWS gives up on a device that has begun the update and
+            reports nothing more; None for never.
     """
 
     update_id: str
@@ -69,7 +84,7 @@ class UpdateRequest:
 
 @dataclass(frozen=True)
 class Update:
-    """An update as AWS describes it; its one file laid flat.
+    """An update as AWS describes it; the fields of its one file are its own.
 
     Attributes:
         update_id: its name.
@@ -77,8 +92,8 @@ class Update:
         status: CREATE_PENDING, CREATE_IN_PROGRESS, CREATE_COMPLETE, CREATE_FAILED, DELETE_IN_PROGRESS or
             DELETE_FAILED. CREATE_COMPLETE says only that the job exists.
         job_id: the job that delivers it; empty before there is one.
-        error_code: AWS's code when making or deleting it failed.
-        error_message: AWS's words then.
+        error_code: AWS's code where making or deleting it failed.
+        error_message: AWS's message then.
         marks: our marks of ownership, the image's hash and the role's name.
         targets: ARNs of things and thing groups.
         bucket: where the image is; empty for an image that is not in S3, as the next two.
@@ -135,8 +150,25 @@ class Update:
         return ownership.is_ours(self.marks or {}, thing_name)
 
 
+@dataclass(frozen=True)
+class Failure:
+    """One kind of failure.
+
+    Attributes:
+        pattern: matches AWS's code and message, joined by a space.
+        advice: what to do.
+        is_settling: whether it may come from a new role and go away by itself.
+        is_job_left: whether a job by the same id exists.
+    """
+
+    pattern: re.Pattern[str]
+    advice: Text
+    is_settling: bool = False
+    is_job_left: bool = False
+
+
 def create_update_request(request: UpdateRequest) -> dict[str, Any]:
-    """What CreateOTAUpdate is sent."""
+    """The parameters of CreateOTAUpdate."""
     location = {"bucket": request.bucket, "key": request.key}
     if request.version_id:
         location["version"] = request.version_id
@@ -173,7 +205,7 @@ def create_update_request(request: UpdateRequest) -> dict[str, Any]:
 
 
 def update_from(info: OTAUpdateInfoTypeDef) -> Update:
-    """GetOTAUpdate's ``otaUpdateInfo``. AWS leaves empty structures in it, so nothing of it is taken for granted."""
+    """The update from GetOTAUpdate's ``otaUpdateInfo``, in which any structure may be missing or empty."""
     file: Any = next(iter(info.get("otaUpdateFiles", [])), {})
     location = file.get("fileLocation", {}).get("s3Location", {})
     signing = file.get("codeSigning", {}).get("customCodeSigning", {})
@@ -200,10 +232,10 @@ def update_from(info: OTAUpdateInfoTypeDef) -> Update:
 
 
 def has_same_content(update: Update, request: UpdateRequest) -> bool:
-    """Whether the update brings the device what is wanted: image, signature, name, thing and protocols are the same.
+    """Whether the update delivers what is wanted: image, signature, name, thing and protocols are the same.
 
-    The role is not compared, since AWS does not tell it; the version is, once the request has one, and the name of
-    the certificate where AWS tells it.
+    The role is not compared, because AWS does not tell it. The version is compared where the request has one, the name
+    of the certificate where AWS tells it.
     """
     return (
         (update.image_sha256, update.bucket, update.key) == (request.image_sha256, request.bucket, request.key)
@@ -211,15 +243,92 @@ def has_same_content(update: Update, request: UpdateRequest) -> bool:
         and (update.file_name, update.signature) == (request.file_name, request.signature)
         and (update.hash_algorithm, update.signature_algorithm) == (request.hash_algorithm, request.signature_algorithm)
         and update.certificate_name in ("", request.certificate_name)
-        and set(update.protocols) == set(request.protocols)  # AWS may tell them in another order
+        and set(update.protocols) == set(request.protocols)  # AWS may return them in another order
         and update.targets == (request.thing_arn,)
     )
 
 
-def job_id_of(update_id: str) -> str:
-    """The id that AWS gives the job of an update."""
-    return f"{JOB_ID_PREFIX}{update_id}"
+def failure_of(update: Update) -> Failure:
+    """What AWS's code and message mean, of an update that it could not make or delete."""
+    text = f"{update.error_code} {update.error_message}"
+    return next((failure for failure in FAILURES if failure.pattern.search(text)), UNKNOWN)
+
+
+def failed(what: str, update: Update) -> UpdateFailed:
+    """The error for an update that AWS could not ``create`` or ``delete``, in AWS's words and with our advice."""
+    advice = failure_of(update).advice
+    if what == "delete":
+        advice = message(
+            "AWS deletes an update with the update's own role: if that role is gone or has changed, make it again (",
+            command("role"),
+            "), then run the same command.",
+        )
+    return UpdateFailed(
+        f"AWS could not {what} the OTA update {update.update_id}: "
+        f"{update.error_message or 'it gave no reason'} ({update.error_code or update.status}). ",
+        advice,
+    )
+
+
+def refused(update_id: str, error: ClientError) -> Update:
+    """A refusal of CreateOTAUpdate as the failed update that AWS makes of other refusals."""
+    answer = error.response["Error"]
+    return Update(update_id, "", CREATE_FAILED, error_code=answer["Code"], error_message=answer.get("Message", ""))
 
 
 def _text(document: Any) -> str:
     return document.decode("utf-8", "replace") if isinstance(document, bytes) else str(document)
+
+
+RUN_ROLE = (command("role"), " checks it and prints what is missing.")
+
+
+def _failure(pattern: str, advice: Text, *, is_settling: bool = False, is_job_left: bool = False) -> Failure:
+    return Failure(re.compile(pattern, re.IGNORECASE | re.DOTALL), advice, is_settling, is_job_left)
+
+
+# The first that matches counts.
+FAILURES = (
+    _failure(
+        r"job.*already exist|already exist.*job|ResourceAlreadyExists",
+        "A job of that name is still there: wait a minute, then run the same command again.",
+        is_job_left=True,
+    ),
+    _failure(
+        r"PassRole",
+        message("The role must be allowed to pass itself on (iam:PassRole on its own ARN): ", *RUN_ROLE),
+        is_settling=True,
+    ),
+    _failure(
+        r"(not|un)[ -]?(able to )?assume|AssumeRole|cannot be assumed|role \S+ (does not exist|was not found)",
+        message("AWS IoT cannot assume the role: it must exist and trust iot.amazonaws.com; ", *RUN_ROLE),
+        is_settling=True,
+    ),
+    _failure(
+        r"NoSuchBucket|bucket.*(does not exist|not found)",
+        message("The bucket is gone: ", command("bucket"), ", then ", command("update"), "."),
+    ),
+    _failure(
+        r"NoSuchKey|NoSuchVersion|has no object|(key|object|version).*(does not exist|not found)",
+        message("The image is gone from the bucket: ", command("update"), " uploads it again."),
+    ),
+    _failure(
+        r"S3.*(not accessible|access ?denied|forbidden|403)|s3:\w+",
+        message(
+            "The role may not read the image (s3:GetObject, s3:GetObjectVersion): ",
+            *RUN_ROLE,
+            " If the bucket is encrypted with a KMS key, the role needs kms:Decrypt on it too.",
+        ),
+        is_settling=True,
+    ),
+    _failure(
+        r"not authorized to perform|AccessDenied",
+        message("The role lacks a permission, or its permissions boundary does not allow it: ", *RUN_ROLE),
+        is_settling=True,
+    ),
+    _failure(
+        r"LimitExceeded|quota",
+        "A limit of the account is reached (jobs, streams): delete what nobody needs, or have it raised.",
+    ),
+)
+UNKNOWN = _failure(r"", "Remove the cause, then run the same command again: the failed update is replaced.")

@@ -1,46 +1,64 @@
-"""The OTA update: made once for each content, waited for, replaced with care, and deleted together with its job.
+"""The OTA update: found, decided, made once for each content, waited for, and deleted together with its job.
 
-CreateOTAUpdate answers before the work is done; what counts is that the update reaches CREATE_COMPLETE, which says
-that its job exists. Deleting is the same the other way round, and the job outlives the update by up to a minute;
-until it is gone its id cannot be used again. All waiting is bounded and goes through one clock that is passed in.
+CreateOTAUpdate answers before the work is done. What counts is that the update becomes CREATE_COMPLETE, which says that
+its job exists. Deletion is the same the other way round: the job outlives the update by up to a minute, and its id
+cannot be used again before it is gone. Every wait has a limit.
 
-An update that a device is downloading right now is not replaced unless that is asked for: the device would be left
-with half an image, and on some firmware with no way to say so.
+An update that a device is downloading is replaced only where the settings say so: the device would be left with half an
+image, and some firmware does not report that.
 
-Source: AWS IoT CreateOTAUpdate, GetOTAUpdate, DeleteOTAUpdate, DescribeJob, DeleteJob, ListJobExecutionsForJob.
+An update and its job are one noun in three files: this one, ``update_requests`` and ``jobs``.
+
+Source: AWS IoT CreateOTAUpdate, GetOTAUpdate (OTAUpdateStatus), DeleteOTAUpdate, DescribeJob (JobStatus), DeleteJob,
+ListJobExecutionsForJob.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota.errors import InTheWay, NotOurs, UpdateFailed
-from ota.outcomes import Outcome, Verb
-from ota.update_failures import Failure, failure_of
-from ota.update_requests import Update, UpdateRequest, create_update_request, has_same_content, job_id_of
-from ota.update_waits import (
+from ota.aws_calls import answer_or_none, pages
+from ota.errors import InTheWay, NotOurs, OtaError
+from ota.jobs import (
+    IN_PROGRESS,
     JOB_BEING_DELETED,
     UNFINISHED_JOB,
-    Find,
+    Execution,
     Job,
     Patience,
     find_job,
-    find_update,
-    wait_at_rest,
-    wait_created,
-    wait_deleted,
+    job_id_of,
+    list_things_at_work,
+    request_job_deletion,
+)
+from ota.messages import Message, aws_command, command, message
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.threads import side_by_side
+from ota.update_requests import (
+    BEING_CREATED,
+    BEING_DELETED,
+    COMPLETE,
+    CREATE_FAILED,
+    Failure,
+    Update,
+    UpdateRequest,
+    create_update_request,
+    failed,
+    failure_of,
+    has_same_content,
+    refused,
+    update_from,
 )
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
     from mypy_boto3_iot import IoTClient
 
-COMPLETE = "CREATE_COMPLETE"
-CREATE_FAILED = "CREATE_FAILED"
+Find = Callable[[str], "Update | None"]
+
 FIRST_SETTLE_PAUSE_S = 1.0
 LONGEST_SETTLE_PAUSE_S = 8.0
 PAGE_SIZE = 250
@@ -48,7 +66,7 @@ PAGE_SIZE = 250
 
 @dataclass(frozen=True)
 class ListedUpdate:
-    """What a listing says of an update."""
+    """What a listing tells of an update."""
 
     update_id: str
     arn: str
@@ -56,106 +74,107 @@ class ListedUpdate:
 
 
 @dataclass(frozen=True)
-class ListedJob:
-    """What a listing says of a job."""
+class FoundUpdate:
+    """The update by the wanted name, with all that decides what becomes of it. An error says why a look failed.
 
-    job_id: str
-    arn: str
-    status: str
-    created_at: datetime
+    Attributes:
+        update: None where there is none.
+        has_image: whether the image that it delivers is still in its bucket.
+        execution: the device's execution of its job; None where there is none.
+        job: a job that has the id of the wanted update's job, where the update itself has none. The set-up does not
+            look for it where there is no update: that saves a call, and :func:`make_update` looks for it where AWS
+            cannot make the update.
+    """
+
+    update: Update | None = None
+    has_image: bool | OtaError = False
+    execution: Execution | OtaError | None = None
+    job: Job | OtaError | None = None
 
 
-def ensure_update(
-    iot: IoTClient,
-    request: UpdateRequest,
-    *,
-    existing: Update | None,
-    may_replace_running: bool = False,
-    may_replace_foreign: bool = False,
-    patience: Patience | None = None,
-) -> Outcome[Update]:
-    """The wanted update, complete, in place of whatever is there by its name.
+def find_update(iot: IoTClient, update_id: str) -> Update | None:
+    """The update by this name, in one call."""
+    answer = answer_or_none(iot.get_ota_update, otaUpdateId=update_id)
+    return update_from(answer["otaUpdateInfo"]) if answer else None
+
+
+def decide_update(
+    iot: IoTClient, found: FoundUpdate | OtaError, request: UpdateRequest, *, may_replace_running: bool = False
+) -> Change:
+    """What has to become of the update. Calls nothing; commands in messages need the client's region.
+
+    An update that AWS is making counts as made, and one that AWS is deleting as deleted.
 
     Args:
         iot: the client.
-        request: the update that is wanted; with the image's version, unless ``existing`` has the same content.
-        existing: from :func:`find_update`.
+        found: what is there, or why nobody could look.
+        request: the update that is wanted; its version is not needed.
         may_replace_running: replace one that a device is downloading.
-        may_replace_foreign: replace one that this tool did not make for this thing.
+    """
+    name, another = request.update_id, command("all", update_name=f"{request.update_id}-2")
+    if isinstance(found, OtaError):
+        return blocked("update", name, found)
+    change = partial(Change, "update", name=name, found=found, wanted=request)
+    update = found.update
+    is_made = update is not None and update.status in {COMPLETE, *BEING_CREATED}
+    if update is not None and is_made and has_same_content(update, request) and found.has_image:
+        if isinstance(found.has_image, OtaError):
+            return blocked("update", name, found.has_image, another)
+        return change(Action.REUSE, detail=f"job {job_id_of(name)}")
+    problem = _problem(iot, found, request, may_replace_running=may_replace_running)
+    if problem:
+        return blocked("update", name, problem, another)
+    if update is None:
+        return change(Action.CREATE, detail="once its leftover job is deleted" if isinstance(found.job, Job) else "")
+    if update.status == BEING_DELETED:
+        return change(Action.CREATE, detail="once the old one is gone")
+    return change(Action.REPLACE, detail=_difference(found, update, request))
+
+
+def make_update(
+    iot: IoTClient, change: Change, *, may_replace_running: bool = False, patience: Patience | None = None
+) -> Outcome[Update]:
+    """Carry the change out: the wanted update, complete, in place of the one by its name.
+
+    Args:
+        iot: the client.
+        change: from :func:`decide_update`, of an update at rest (:func:`wait_at_rest`). Where it creates one, the
+            request in ``wanted`` must have the image's version, unless the bucket has none.
+        may_replace_running: replace one that a device is downloading; looked at again right before.
         patience: the bounds of all waiting.
 
     Raises:
-        NotOurs: somebody else's update has the name.
+        OtaError: the change is blocked.
         InTheWay: a device is downloading the one that is to be replaced, or a job has the id.
         UpdateFailed: AWS could not make it, or could not delete the old one.
         WaitTimeout: it took longer than the bounds.
     """
-    patience = patience or Patience()
-    found = wait_at_rest(iot, existing, patience) if existing else None
-    verb = judge_update(found, request, may_replace_foreign=may_replace_foreign)
-    if found is None:
+    change.check()
+    patience, request, update = patience or Patience(), change.wanted, change.found.update
+    if change.action is Action.REUSE:
+        return Outcome("update", Verb.REUSED, update.update_id, f"job {update.job_id}", update)
+    if change.action is Action.CREATE:
         made = _create(iot, request, patience)
-        return Outcome("update", verb, made.update_id, f"job {made.job_id}", made)
-    if verb is Verb.REUSED:
-        return Outcome("update", verb, found.update_id, f"job {found.job_id}", found)
+        return Outcome("update", Verb.CREATED, made.update_id, f"job {made.job_id}", made)
     if not may_replace_running:
-        check_not_running(iot, found)
-    if found.status == CREATE_FAILED:  # it has no job of its own
+        running = list_things_at_work(iot, update.job_id or job_id_of(update.update_id))
+        if running:
+            raise _is_running(update, ", ".join(running))
+    if update.status == CREATE_FAILED:  # it has no job of its own
         _find_job_left(iot, request)
-    _delete(iot, found.update_id, patience)
+    _delete(iot, update.update_id, patience)
     made = _create(iot, request, patience)
-    return Outcome("update", verb, made.update_id, f"job {made.job_id}, in place of {_spoken(found, request)}", made)
+    detail = f"job {made.job_id}, in place of {_replaced(update, request)}"
+    return Outcome("update", Verb.CHANGED, made.update_id, detail, made)
 
 
-def judge_update(found: Update | None, request: UpdateRequest, *, may_replace_foreign: bool = False) -> Verb:
-    """What becomes of the update that is at rest: created, reused, or changed for another one. Calls nothing.
-
-    Raises:
-        NotOurs: somebody else's update has the name.
-    """
-    if found is None:
-        return Verb.CREATED
-    if found.status == COMPLETE and has_same_content(found, request):
-        return Verb.REUSED
-    if not (may_replace_foreign or found.is_ours(request.thing_name)):
-        raise _not_ours(found, request.thing_name)
-    return Verb.CHANGED
-
-
-def check_not_running(iot: IoTClient, update: Update) -> None:
-    """Refuse while a device is downloading the update; only looks.
-
-    Raises:
-        InTheWay: one is.
-    """
-    try:
-        pages = iot.get_paginator("list_job_executions_for_job").paginate(
-            jobId=update.job_id or job_id_of(update.update_id), status="IN_PROGRESS"
-        )
-        running = [one["thingArn"].rpartition("/")[2] for page in pages for one in page.get("executionSummaries", [])]
-    except iot.exceptions.ResourceNotFoundException:
-        return
-    if running:
-        raise InTheWay(
-            f"{', '.join(running)} is downloading {update.update_id} right now, and that has other content than is "
-            "wanted. Let the device finish, or replace it all the same: replace_running_update true in config.json, "
-            "or OTA_REPLACE_RUNNING_UPDATE=true.",
-            remedy="invoke with --replace-running-update true update",
-        )
-
-
-def check_job(job: Job, request: UpdateRequest) -> None:
-    """Refuse a job that has the id which the update needs, and was made for something else. Calls nothing.
-
-    Raises:
-        InTheWay: it was.
-    """
-    if job.targets != (request.thing_arn,):
-        raise InTheWay(
-            f"The job {job.job_id} was not made for the thing {request.thing_name}, and the update "
-            f"{request.update_id} needs its id: delete it (`aws iot delete-job --job-id {job.job_id} --force`), or "
-            "write another update_name in config.json."
-        )
+def wait_at_rest(iot: IoTClient, update: Update, patience: Patience) -> Update | None:
+    """The update once AWS neither makes nor deletes it; None when it is gone by then."""
+    if update.status == BEING_DELETED:
+        return _wait_deleted(iot, update.update_id, patience, may_delete_job=update.is_ours())
+    if update.status in BEING_CREATED:
+        return wait_at_rest(iot, _wait_created(iot, update.update_id, patience), patience)
+    return update
 
 
 def delete_update(
@@ -202,24 +221,106 @@ def delete_update(
 
 def list_updates(iot: IoTClient) -> Iterator[ListedUpdate]:
     """All updates of the account in this region, page by page."""
-    for page in iot.get_paginator("list_ota_updates").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
-        for one in page.get("otaUpdates", []):
-            yield ListedUpdate(one["otaUpdateId"], one["otaUpdateArn"], one["creationDate"])
+    for one in pages(iot, "list_ota_updates", "otaUpdates", page_size=PAGE_SIZE):
+        yield ListedUpdate(one["otaUpdateId"], one["otaUpdateArn"], one["creationDate"])
 
 
-def list_jobs(iot: IoTClient) -> Iterator[ListedJob]:
-    """All jobs of the account in this region, of updates or not, page by page."""
-    for page in iot.get_paginator("list_jobs").paginate(PaginationConfig={"PageSize": PAGE_SIZE}):
-        for one in page.get("jobs", []):
-            yield ListedJob(one["jobId"], one["jobArn"], one["status"], one["createdAt"])
+def _problem(
+    iot: IoTClient, found: FoundUpdate, request: UpdateRequest, *, may_replace_running: bool
+) -> OtaError | None:
+    """Why the wanted update cannot be made, or the one by its name not be replaced."""
+    update = found.update if found.update and found.update.status != BEING_DELETED else None
+    if update and not update.is_ours(request.thing_name):
+        return _not_ours(update, request.thing_name)
+    if update and not may_replace_running:
+        if isinstance(found.execution, OtaError):
+            return found.execution
+        if found.execution and found.execution.status == IN_PROGRESS:
+            return _is_running(update, found.execution.thing_name)
+    has_own_job = found.update is not None and found.update.status != CREATE_FAILED
+    return _job_problem(iot, found.job, request) if isinstance(found.job, Job) and not has_own_job else None
 
 
-def _spoken(found: Update, request: UpdateRequest) -> str:
-    """What was wrong with the update that was there."""
-    if found.status != COMPLETE:
-        return f"the one with {found.status}"
-    is_image_gone = has_same_content(found, replace(request, version_id=None))
+def _job_problem(iot: IoTClient, job: Job, request: UpdateRequest) -> InTheWay | None:
+    """Why the update cannot be made beside this job, which has the id that it needs."""
+    if job.targets == (request.thing_arn,):
+        return None
+    return InTheWay(
+        f"The job {job.job_id} was not made for the thing {request.thing_name}, and the update {request.update_id} "
+        "needs its id: delete it (",
+        aws_command(iot, "delete-job", job_id=job.job_id, force=""),
+        "), or write another update_name in config.json.",
+    )
+
+
+def _is_running(update: Update, things: str) -> InTheWay:
+    return InTheWay(
+        f"{things} is downloading {update.update_id} right now, and that has other content than is wanted. Let the "
+        "device finish, or replace it anyway: replace_running_update true in config.json, or "
+        "OTA_REPLACE_RUNNING_UPDATE=true.",
+        remedy=command("update", replace_running_update="true"),
+    )
+
+
+def _difference(found: FoundUpdate, update: Update, request: UpdateRequest) -> str:
+    """Why the update has to be replaced, for a plan."""
+    if update.status not in {COMPLETE, *BEING_CREATED}:
+        return ": ".join(filter(None, [f"it is {update.status}", update.error_message]))
+    if update.image_sha256 != request.image_sha256:
+        return f"image sha256 {update.image_sha256[:12] or 'unknown'}, wanted {request.image_sha256[:12]}"
+    if not found.has_image:
+        return "its image is no longer in the bucket"
+    return "same image, other signature, name, target or protocol"
+
+
+def _replaced(update: Update, request: UpdateRequest) -> str:
+    """The update that was replaced, in words."""
+    if update.status != COMPLETE:
+        return f"the one with {update.status}"
+    is_image_gone = has_same_content(update, replace(request, version_id=None))
     return "the one whose image was gone" if is_image_gone else "the one with other content"
+
+
+def _wait_created(iot: IoTClient, update_id: str, patience: Patience) -> Update:
+    """The update once AWS has made it, or failed to. IoT may not show it at first: that is waited for, too."""
+
+    def look() -> Update | None:
+        found = find_update(iot, update_id)
+        return None if found is None or found.status in BEING_CREATED else found
+
+    return patience.wait_until(look, patience.timeout_s, f"AWS to make the OTA update {update_id}")
+
+
+def _wait_deleted(
+    iot: IoTClient, update_id: str, patience: Patience, *, may_delete_job: bool, find: Find | None = None
+) -> Update | None:
+    """Wait until update and job are gone; the update, when its deletion failed.
+
+    Args:
+        iot: the client.
+        update_id: the update's name.
+        patience: the bounds.
+        may_delete_job: delete a job that outlives its update. When not, such a job is left, and not waited for.
+        find: finds an update by its name, in place of :func:`find_update`.
+    """
+    find = find or partial(find_update, iot)
+    job_id = job_id_of(update_id)
+    is_requested = False
+
+    def look() -> tuple[Update | None] | None:
+        nonlocal is_requested
+        update, job = side_by_side(partial(find, update_id), partial(find_job, iot, job_id))
+        if update is not None:
+            return (update,) if update.status != BEING_DELETED else None
+        if job is None or not (may_delete_job or job.status == JOB_BEING_DELETED):
+            return (None,)
+        if job.status != JOB_BEING_DELETED and not is_requested:
+            request_job_deletion(iot, job_id)
+            is_requested = True
+        return None
+
+    what = f"AWS to delete the OTA update {update_id} and its job {job_id}"
+    return patience.wait_until(look, patience.delete_timeout_s, what)[0]
 
 
 def _create(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Update:
@@ -231,11 +332,11 @@ def _create(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Updat
         update = _attempt(iot, request, patience)
         if update.status == COMPLETE:
             return update
-        failure = failure_of(update.error_code, update.error_message)
+        failure = failure_of(update)
         may_settle = failure.is_settling and patience.clock() + pause_s <= settled_at
         if not may_settle:
             if has_cleared_job or not _is_job_in_the_way(iot, request, failure):
-                raise _failed("create", update)
+                raise failed("create", update)
             has_cleared_job = True
         _delete(iot, request.update_id, patience)
         if may_settle:
@@ -244,7 +345,7 @@ def _create(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Updat
 
 
 def _attempt(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Update:
-    """One CreateOTAUpdate and what came of it; a refusal of the call itself looks like a failed update."""
+    """One CreateOTAUpdate and its result; a refusal of the call itself is returned as a failed update."""
     try:
         iot.create_ota_update(**create_update_request(request))
     except iot.exceptions.ResourceAlreadyExistsException as error:
@@ -255,15 +356,8 @@ def _attempt(iot: IoTClient, request: UpdateRequest, patience: Patience) -> Upda
                 "Let it finish, then run the same command again."
             ) from error
     except iot.exceptions.InvalidRequestException as error:
-        return _refused(request, error)
-    return wait_created(iot, request.update_id, patience)
-
-
-def _refused(request: UpdateRequest, error: ClientError) -> Update:
-    answer = error.response["Error"]
-    return Update(
-        request.update_id, "", CREATE_FAILED, error_code=answer["Code"], error_message=answer.get("Message", "")
-    )
+        return refused(request.update_id, error)
+    return _wait_created(iot, request.update_id, patience)
 
 
 def _delete(iot: IoTClient, update_id: str, patience: Patience, find: Find | None = None) -> None:
@@ -272,21 +366,19 @@ def _delete(iot: IoTClient, update_id: str, patience: Patience, find: Find | Non
     pause_s = FIRST_SETTLE_PAUSE_S
     while True:
         _request_deletion(iot, update_id)
-        left = wait_deleted(iot, update_id, patience, may_delete_job=True, find=find)
+        left = _wait_deleted(iot, update_id, patience, may_delete_job=True, find=find)
         if left is None:
             return
-        failure = failure_of(left.error_code, left.error_message)
+        failure = failure_of(left)
         if not failure.is_settling or patience.clock() + pause_s > settled_at:
-            raise _failed("delete", left)
+            raise failed("delete", left)
         patience.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_SETTLE_PAUSE_S)
 
 
 def _request_deletion(iot: IoTClient, update_id: str) -> None:
-    try:
-        iot.delete_ota_update(otaUpdateId=update_id, deleteStream=True, forceDeleteAWSJob=True)
-    except iot.exceptions.ResourceNotFoundException:
-        return  # never made, or gone already; its job may not be
+    """Absent is success: the update was never made, or is gone already. Its job may still exist."""
+    answer_or_none(iot.delete_ota_update, otaUpdateId=update_id, deleteStream=True, forceDeleteAWSJob=True)
 
 
 def _delete_job_left(iot: IoTClient, update_id: str, thing_name: str | None, patience: Patience) -> Outcome[None]:
@@ -296,27 +388,28 @@ def _delete_job_left(iot: IoTClient, update_id: str, thing_name: str | None, pat
         return Outcome("update", Verb.ABSENT, update_id)
     if job.status != JOB_BEING_DELETED and not _is_for(job, thing_name):
         return Outcome("update", Verb.ABSENT, update_id, f"the job {job.job_id} is not for {thing_name} and stays")
-    wait_deleted(iot, update_id, patience, may_delete_job=True)
+    _wait_deleted(iot, update_id, patience, may_delete_job=True)
     return Outcome("update", Verb.DELETED, update_id, "only its job was left")
 
 
 def _is_job_in_the_way(iot: IoTClient, request: UpdateRequest, failure: Failure) -> bool:
-    """Whether a job by the new one's id made the creation fail.
+    """Whether a job with the new job's id made the creation fail.
 
-    AWS's words for this are not documented, so the job itself is asked for.
+    AWS's message for this is not documented, so the job itself is looked for.
     """
     return _find_job_left(iot, request) is not None or failure.is_job_left
 
 
 def _find_job_left(iot: IoTClient, request: UpdateRequest) -> Job | None:
-    """A job that has the id which the update needs; what a deletion that was cut off leaves for a while.
+    """A job that has the id which the update needs: a deletion that was cut off leaves one for a while.
 
     Raises:
         InTheWay: it was made for something else.
     """
     job = find_job(iot, job_id_of(request.update_id))
-    if job is not None:
-        check_job(job, request)
+    problem = _job_problem(iot, job, request) if job else None
+    if problem:
+        raise problem
     return job
 
 
@@ -336,25 +429,18 @@ def _check_finished(iot: IoTClient, update: Update) -> None:
 
 
 def _not_ours(update: Update, thing_name: str) -> NotOurs:
-    delete = f"`invoke delete.update --name {update.update_id} --force`"
-    way_out = f"delete that one ({delete}) and run the same command again"
-    if update.thing_name:  # its device may be about to take it
-        way_out = f"take that thing down first (`invoke with --thing-name {update.thing_name} clean`)"
     made_for = f", but for {update.thing_name}" if update.thing_name else ""
     return NotOurs(
         f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}{made_for}, so it "
-        f"stays. Write another update_name in config.json, or {way_out}."
+        "stays. Write another update_name in config.json, or ",
+        _way_out(update),
+        ".",
     )
 
 
-def _failed(what: str, update: Update) -> UpdateFailed:
-    advice = failure_of(update.error_code, update.error_message).advice
-    if what == "delete":
-        advice = (
-            "AWS deletes an update with the update's own role: if that role is gone or has changed, make it again "
-            "(`invoke role`), then run the same command."
-        )
-    return UpdateFailed(
-        f"AWS could not {what} the OTA update {update.update_id}: "
-        f"{update.error_message or 'it gave no reason'} ({update.error_code or update.status}). {advice}"
-    )
+def _way_out(update: Update) -> Message:
+    """How an update that is not ours is deleted."""
+    if update.thing_name:  # its device may be about to begin it
+        return message("delete what that thing has first (", command("clean", thing_name=update.thing_name), ")")
+    delete = command("delete.update", "--name", update.update_id, "--force")
+    return message("delete that one (", delete, ") and run the same command again")

@@ -21,7 +21,7 @@ from ota.sandbox.process import Address
 from ota.set_up import SetUp
 from ota.things import find_thing
 from ota.threads import side_by_side
-from ota.update_waits import find_update
+from ota.updates import find_update
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.project import THING, Project, aws_project, built_tree
 from tests.sandbox_control import Control

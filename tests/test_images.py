@@ -12,9 +12,18 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota.errors import FirmwareError
-from ota.image_files import read_image
-from ota.images import MAX_IMAGE_BYTES, ImageLocation, image_key, image_prefix, upload_image
-from ota.outcomes import Outcome, Verb
+from ota.image_files import ImageFile, read_image
+from ota.images import (
+    MAX_IMAGE_BYTES,
+    ImageLocation,
+    WantedImage,
+    decide_image,
+    image_key,
+    image_prefix,
+    is_uploaded,
+    make_image,
+)
+from ota.outcomes import Action, Outcome, Verb
 from tests.interruptions import repeated_after_every_kill
 from tests.sandbox_control import Control
 
@@ -49,7 +58,15 @@ def make_bucket(s3: S3Client, *, status: Any = "Enabled") -> None:
 
 def upload(s3: S3Client, path: Path, progress: list[int] | None = None) -> Outcome[ImageLocation]:
     told = progress if progress is not None else []
-    return upload_image(s3, BUCKET, read_image(path), KEY, told.append, account_id=ACCOUNT)
+    return upload_file(s3, read_image(path), told.append)
+
+
+def upload_file(
+    s3: S3Client, file: ImageFile, on_progress: Callable[[int], None], account_id: str = ACCOUNT
+) -> Outcome[ImageLocation]:
+    """What a run does: decide and make, without a look."""
+    change = decide_image(WantedImage(BUCKET, KEY, account_id, file), is_uploaded=False)
+    return make_image(s3, change, on_progress)
 
 
 def versions(s3: S3Client) -> list[str]:
@@ -81,6 +98,17 @@ def test_the_same_content_is_not_uploaded_twice(s3: S3Client, image_path: Path) 
     assert again.verb is Verb.REUSED
     assert again.get() == first.get()
     assert len(versions(s3)) == 1
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_object_is_reused_only_where_it_has_the_wanted_content(s3: S3Client, image_path: Path) -> None:
+    wanted = WantedImage(BUCKET, KEY, ACCOUNT, read_image(image_path))
+    decided = [decide_image(wanted, is_uploaded=is_uploaded(s3, wanted))]
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"other", ChecksumAlgorithm="SHA256")
+    decided.append(decide_image(wanted, is_uploaded=is_uploaded(s3, wanted)))
+    upload(s3, image_path)
+    decided.append(decide_image(wanted, is_uploaded=is_uploaded(s3, wanted)))
+    assert [change.action for change in decided] == [Action.UPLOAD, Action.UPLOAD, Action.REUSE]
 
 
 @pytest.mark.usefixtures("bucket")
@@ -149,7 +177,7 @@ def test_an_image_that_changed_since_it_was_proven_is_not_stored(
     image = read_image(image_path)
     change(image_path)
     with pytest.raises(FirmwareError, match=r"changed after it was proven, and nothing was uploaded"):
-        upload_image(s3, BUCKET, image, KEY, lambda _: None, account_id=ACCOUNT)
+        upload_file(s3, image, lambda _: None)
     assert versions(s3) == []
 
 
@@ -174,7 +202,7 @@ def test_an_image_that_changes_during_its_upload_is_not_stored(
 
     retrying = client("s3", control.address, config=None)
     with pytest.raises(FirmwareError, match=r"changed after it was proven"):
-        upload_image(retrying, BUCKET, image, KEY, on_progress, account_id=ACCOUNT)
+        upload_file(retrying, image, on_progress)
     assert len(changes) == 1
     assert versions(s3) == []
 
@@ -184,7 +212,7 @@ def test_a_file_that_grows_and_an_image_that_comes_back_are_the_proven_one(s3: S
     image = read_image(image_path)
     flip(image_path)
     image_path.write_bytes(CONTENT + b"more")
-    location = upload_image(s3, BUCKET, image, KEY, lambda _: None, account_id=ACCOUNT).get()
+    location = upload_file(s3, image, lambda _: None).get()
     assert location.size_bytes == len(CONTENT)
     assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CONTENT
 
@@ -204,7 +232,7 @@ def test_an_image_of_a_size_that_cannot_be_delivered_is_refused_before_any_call(
 @pytest.mark.usefixtures("bucket")
 def test_another_account_s_bucket_gets_nothing(s3: S3Client, image_path: Path) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
-        upload_image(s3, BUCKET, read_image(image_path), KEY, lambda _: None, account_id="999999999999")
+        upload_file(s3, read_image(image_path), lambda _: None, account_id="999999999999")
     assert versions(s3) == []
 
 

@@ -9,22 +9,31 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.errors import InTheWay, NotOurs, UpdateFailed, WaitTimeout
+from ota.errors import InTheWay, NotOurs, OtaError, PermissionDenied, UpdateFailed, WaitTimeout
 from ota.images import image_key
-from ota.outcomes import Outcome, Verb
+from ota.jobs import Execution, Job, Patience, find_job, list_jobs
+from ota.outcomes import Action, Outcome, Verb
 from ota.ownership import marks
 from ota.role_policies import role_arn, role_permissions_document, role_trust_document
 from ota.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
-from ota.update_failures import failure_of
 from ota.update_requests import (
+    COMPLETE,
     Update,
     UpdateRequest,
     create_update_request,
+    failure_of,
     has_same_content,
     update_from,
 )
-from ota.update_waits import Patience, find_job, find_update
-from ota.updates import delete_update, ensure_update, list_jobs, list_updates
+from ota.updates import (
+    FoundUpdate,
+    decide_update,
+    delete_update,
+    find_update,
+    list_updates,
+    make_update,
+    wait_at_rest,
+)
 from tests.interruptions import repeated_after_every_kill
 from tests.sandbox_control import Control
 
@@ -100,9 +109,21 @@ class World:
         delete_role(self.iam, ROLE, thing_name=THING)
 
     def ensure(self, request: UpdateRequest = REQUEST, **options: Any) -> Outcome[Update]:
-        """What a run does: look, then ensure."""
-        options = {"patience": Time(self.control).patience(), **options}
-        return ensure_update(self.iot, request, existing=find_update(self.iot, NAME), **options)
+        """What a run does: look, wait, decide, make."""
+        return self.ensure_beside(find_update(self.iot, NAME), request, **options)
+
+    def ensure_beside(
+        self,
+        existing: Update | None,
+        request: UpdateRequest = REQUEST,
+        patience: Patience | None = None,
+        **options: Any,
+    ) -> Outcome[Update]:
+        """What a run does that found ``existing``."""
+        patience = patience or Time(self.control).patience()
+        update = wait_at_rest(self.iot, existing, patience) if existing else None
+        change = decide_update(self.iot, FoundUpdate(update, has_image=True), request, **options)
+        return make_update(self.iot, change, **options, patience=patience)
 
     def delete(self, **options: Any) -> Outcome[None]:
         options = {"thing_name": THING, "force": True, "patience": Time(self.control).patience(), **options}
@@ -177,6 +198,79 @@ def test_a_signature_comes_back_as_text_however_it_is_held() -> None:
         update_from({"otaUpdateId": "x", "otaUpdateStatus": "y", "otaUpdateFiles": [signing]}).signature  # type: ignore[list-item,typeddict-item]
         == "dGV4dA=="
     )
+
+
+def described(status: str = COMPLETE, request: UpdateRequest = REQUEST, *, is_ours: bool = True) -> Update:
+    """The update of this request as AWS describes it."""
+    body = create_update_request(request)
+    parameters = body["additionalParameters"] if is_ours else {}
+    info = {"otaUpdateId": NAME, "otaUpdateStatus": status, "otaUpdateFiles": body["files"]}
+    return update_from({**info, "targets": body["targets"], "additionalParameters": parameters})  # type: ignore[typeddict-item]
+
+
+FAILED_LOOK = PermissionDenied("no")
+OTHERS_JOB = Job(JOB, "IN_PROGRESS", (f"{THING_ARN}-2",))
+LEFT_JOB = Job(JOB, "IN_PROGRESS", (THING_ARN,))
+RUNNING = Execution(THING, "IN_PROGRESS")
+DECISIONS: dict[str, tuple[FoundUpdate | OtaError, Action, str]] = {
+    "nothing there": (FoundUpdate(), Action.CREATE, ""),
+    "its job left": (FoundUpdate(job=LEFT_JOB), Action.CREATE, "once its leftover job is deleted"),
+    "another thing's job": (FoundUpdate(job=OTHERS_JOB), Action.BLOCKED, "aws iot delete-job"),
+    "a failed look": (FAILED_LOOK, Action.BLOCKED, "no"),
+    "the same": (FoundUpdate(described(), has_image=True), Action.REUSE, f"job {JOB}"),
+    "the same, downloading": (FoundUpdate(described(), True, RUNNING), Action.REUSE, f"job {JOB}"),
+    "the same without our marks": (
+        FoundUpdate(described(is_ours=False), True),
+        Action.BLOCKED,
+        "was not made by this tool",
+    ),
+    "the same, being made": (FoundUpdate(described("CREATE_PENDING"), has_image=True), Action.REUSE, f"job {JOB}"),
+    "the same, image not seen": (FoundUpdate(described(), has_image=FAILED_LOOK), Action.BLOCKED, "no"),
+    "the same, image gone": (FoundUpdate(described()), Action.REPLACE, "its image is no longer in the bucket"),
+    "other content": (FoundUpdate(described(request=OTHER), True), Action.REPLACE, "same image, other signature"),
+    "other content, downloading": (
+        FoundUpdate(described(request=OTHER), True, RUNNING),
+        Action.BLOCKED,
+        "downloading",
+    ),
+    "other content, device not seen": (FoundUpdate(described(request=OTHER), True, FAILED_LOOK), Action.BLOCKED, "no"),
+    "other content of somebody else": (
+        FoundUpdate(described(request=OTHER, is_ours=False), has_image=True),
+        Action.BLOCKED,
+        "was not made by this tool",
+    ),
+    "failed": (FoundUpdate(described("CREATE_FAILED")), Action.REPLACE, "it is CREATE_FAILED"),
+    "failed beside another thing's job": (
+        FoundUpdate(described("CREATE_FAILED"), job=OTHERS_JOB),
+        Action.BLOCKED,
+        "was not made for the thing lamp",
+    ),
+    "being deleted": (FoundUpdate(described("DELETE_IN_PROGRESS")), Action.CREATE, "once the old one is gone"),
+    "somebody else's, being deleted": (
+        FoundUpdate(described("DELETE_IN_PROGRESS", is_ours=False)),
+        Action.CREATE,
+        "once the old one is gone",
+    ),
+}
+
+
+@pytest.mark.parametrize(("found", "action", "words"), DECISIONS.values(), ids=DECISIONS)
+def test_what_becomes_of_an_update_is_decided_from_what_is_there(
+    iot: Any, control: Control, found: FoundUpdate | OtaError, action: Action, words: str
+) -> None:
+    control.clear_calls()
+    change = decide_update(iot, found, REQUEST)
+    assert (change.action, bool(change.problem)) == (action, action is Action.BLOCKED)
+    assert str(change.detail) == words if not words else words in str(change.detail)
+    assert control.operations() == []
+
+
+def test_a_blocked_update_is_not_carried_out(iot: Any, control: Control) -> None:
+    change = decide_update(iot, FoundUpdate(job=OTHERS_JOB), REQUEST)
+    control.clear_calls()
+    with pytest.raises(InTheWay, match="was not made for the thing lamp"):
+        make_update(iot, change)
+    assert control.operations() == []
 
 
 def test_an_update_is_made_in_two_calls_after_the_look(world: World) -> None:
@@ -260,7 +354,7 @@ def test_somebody_else_s_update_is_not_replaced_unasked(world: World) -> None:
     world.make_foreign()
     with pytest.raises(NotOurs, match=r"lamp-update was not made by this tool for the thing lamp"):
         world.ensure()
-    assert world.ensure(may_replace_foreign=True).verb is Verb.CHANGED
+    assert len(world.left()) == 3
 
 
 def test_an_update_that_failed_is_replaced(world: World) -> None:
@@ -448,13 +542,13 @@ class failing_creation:  # noqa: N801 - reads as a sentence in a with statement
 
 def test_a_name_that_another_run_takes_with_the_same_content_is_shared(world: World) -> None:
     world.ensure()
-    assert ensure_update(world.iot, REQUEST, existing=None, patience=Time().patience()).verb is Verb.CREATED
+    assert world.ensure_beside(None).verb is Verb.CREATED
 
 
 def test_a_name_that_another_run_takes_with_other_content_is_reported(world: World) -> None:
     world.ensure()
     with pytest.raises(InTheWay, match="another run is at work"):
-        ensure_update(world.iot, OTHER, existing=None)
+        world.ensure_beside(None, OTHER)
 
 
 def test_a_missing_permission_is_left_to_the_command_line(world: World) -> None:
@@ -542,7 +636,7 @@ def test_somebody_else_s_job_is_not_deleted_with_an_update_that_is_going_already
     other = world.iot.create_thing(thingName="other")["thingArn"]
     world.iot.create_job(jobId=JOB, targets=[other], document="{}")
     with pytest.raises(InTheWay, match="was not made for the thing lamp"):
-        ensure_update(world.iot, REQUEST, existing=existing, patience=Time(world.control).patience())
+        world.ensure_beside(existing)
     assert find_job(world.iot, JOB) is not None
 
 
@@ -613,8 +707,8 @@ FAILURES = {
 
 @pytest.mark.parametrize(("code", "message", "advice", "is_settling"), FAILURES.values(), ids=FAILURES)
 def test_aws_s_words_are_understood(code: str, message: str, advice: str, is_settling: bool) -> None:
-    failure = failure_of(code, message)
-    assert advice in failure.advice
+    failure = failure_of(Update(NAME, "", "CREATE_FAILED", error_code=code, error_message=message))
+    assert advice in str(failure.advice)
     assert failure.is_settling is is_settling
 
 

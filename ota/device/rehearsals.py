@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from ota import certificates, desired_state, ownership, policies, things, updates
 from ota.deletions import Chain
 from ota.identity_teardown import IdentityTeardown
+from ota.jobs import Patience
 from ota.outcomes import Outcome, Verb
 from ota.settings.names import UPDATE_NAME_CHARS
 from ota.threads import side_by_side_map
 from ota.update_requests import UpdateRequest
-from ota.update_waits import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -75,7 +75,8 @@ def prepare(
     _fill_group(cloud.iot, group.name, names)
     request = _request(settings, update, group, desired_state.role_arn(cloud, settings))
     _delete_update(cloud.iot, settings, patience)
-    report.outcome(updates.ensure_update(cloud.iot, request, existing=None, patience=patience))
+    change = updates.decide_update(cloud.iot, updates.FoundUpdate(), request)
+    report.outcome(updates.make_update(cloud.iot, change, patience=patience))
 
 
 def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], None]) -> list[str]:

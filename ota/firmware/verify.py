@@ -23,12 +23,12 @@ from ota.firmware.image_versions import (
     read_version,
     version_problem,
 )
+from ota.firmware.job_messages import JobFile, largest_message_bytes, least_url
 from ota.firmware.signature_findings import Mending, find_signature, key_findings, proof_findings
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import has_model, image_kind
 from ota.image_files import ImageFile, read_image
 from ota.images import MAX_IMAGE_BYTES, image_key
-from ota.jobs import JobFile, largest_message_bytes, least_url
 from ota.profiles import APPLICATION_FILE_NAME, HTTP, MODEL_FILE_NAME, MQTT, VersionRule
 
 if TYPE_CHECKING:

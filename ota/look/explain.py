@@ -4,7 +4,7 @@ Takes what people have at hand: a reason from a job execution's status details, 
 of a device's log, what the AWS CLI printed, or only a name.
 
 Source: named in each table of ``ota/firmware/codes.py`` and ``ota/firmware/service_codes.py``; for errorInfo
-``ota/update_failures.py``.
+``ota/update_requests.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ota.errors import OtaError
 from ota.firmware import codes, service_codes
 from ota.firmware.codes import Code, Table
-from ota.update_failures import FAILURES, SOURCE
+from ota.update_requests import FAILURE_SOURCE, FAILURES
 
 if TYPE_CHECKING:
     from ota.report import Report
@@ -191,7 +191,7 @@ def _by_error_info(text: str) -> Iterator[Explanation]:
     if failure:
         patience = "; seconds after a role was made it may go away by itself" if failure.is_settling else ""
         cause = f"AWS could not make or delete the OTA update{patience}"
-        yield Explanation("errorInfo", "OTA update service", cause, failure.advice.rstrip("."), SOURCE)
+        yield Explanation("errorInfo", "OTA update service", cause, str(failure.advice).rstrip("."), FAILURE_SOURCE)
 
 
 def _by_aws_code(text: str) -> Iterator[Explanation]:

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ota.device.images import is_in_use
-from ota.jobs import find_rollout
+from ota.jobs import find_rollout, job_id_of
 from ota.look import screens
 from ota.look.watching import follow
-from ota.update_requests import job_id_of
 
 if TYPE_CHECKING:
     from ota.plan import Site

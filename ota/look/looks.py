@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ota.cloud import Cloud
 from ota.errors import Answered, CredentialsError, InTheWay, OtaError, SettingsError, WaitTimeout
 from ota.findings import Finding, Severity, of_severity, ok
-from ota.jobs import find_rollout
+from ota.jobs import find_rollout, job_id_of
 from ota.look import screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
 from ota.look.statuses import Verdict, find_status
@@ -26,8 +26,7 @@ from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 from ota.plan import Site, attempt
 from ota.planning import make_plan
 from ota.teardown_plans import TeardownPlanner
-from ota.update_requests import Update, job_id_of
-from ota.update_waits import BEING_CREATED, BEING_DELETED
+from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:
     from ota.report import Report

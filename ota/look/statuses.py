@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 
 from ota.errors import OtaError
-from ota.jobs import Rollout, find_rollout
+from ota.jobs import Rollout, find_rollout, job_id_of
 from ota.outcomes import Action, Change
 from ota.plan import Plan, Site, attempt
 from ota.planning import make_plan
 from ota.threads import side_by_side
-from ota.update_requests import Update, job_id_of
-from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates import find_update
 
 FAILED_UPDATE = frozenset({"CREATE_FAILED", "DELETE_FAILED"})
 # Parts of the update, which has a line of its own.

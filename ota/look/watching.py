@@ -22,8 +22,8 @@ from ota.look.statuses import Verdict, judge_rollout
 from ota.outcomes import Action
 from ota.plan import Plan, Site, attempt
 from ota.things import Thing, find_thing
-from ota.update_requests import Update
-from ota.update_waits import BEING_CREATED, BEING_DELETED, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates import find_update
 
 TIMEOUT_S = 3600.0
 POLL_S = 2.0

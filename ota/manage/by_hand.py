@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 
 from ota.certificate_files import find_certificate_file
 from ota.errors import InTheWay, OtaError, PermissionDenied
+from ota.jobs import job_id_of
 from ota.manage.listed import NOUN_BY_NAME, NOUN_BY_PLURAL, NOUNS
 from ota.manage.listings import Query, as_document, cells, heading, make_listings, notes, titles
 from ota.manage.removals import Request, remove
 from ota.manage.selections import Selection, counted, delete_command, select, shortened, split_names
 from ota.outcomes import Outcome, Verb
 from ota.settings.readers import read_count
-from ota.update_requests import job_id_of
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
+    from ota.jobs import Patience
     from ota.report import Report
     from ota.settings.settings import Settings
-    from ota.update_waits import Patience
 
 ALL = "all"
 MOST_SHOWN = 100

@@ -21,12 +21,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota import bucket_access, buckets, certificates, ownership, policies, roles, things, updates
+from ota import bucket_access, buckets, certificates, jobs, ownership, policies, roles, things, updates
 from ota.errors import InTheWay
+from ota.jobs import JOB_ID_PREFIX, find_job
 from ota.manage.listings import Noun, Row, Rows, as_they_are, by_name, each, names_of, newest_first
 from ota.threads import side_by_side_map
-from ota.update_requests import JOB_ID_PREFIX
-from ota.update_waits import find_job, find_update
+from ota.updates import find_update
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -181,7 +181,7 @@ def _fill_update(cloud: Cloud, row: Row) -> Row:
 
 
 def _find_jobs(cloud: Cloud) -> Rows:
-    found = updates.list_jobs(cloud.iot)
+    found = jobs.list_jobs(cloud.iot)
     return newest_first(Row(one.job_id, one.created_at, facts={"status": one.status}) for one in found)
 
 

@@ -48,12 +48,13 @@ from typing import TYPE_CHECKING, Any
 
 from ota import bucket_contents, buckets, certificates, jobs, policies, role_policies, roles, things, updates
 from ota.errors import InTheWay, OtaError, UpdateFailed
+from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, Patience, find_job, job_id_of
 from ota.manage.selections import delete_command
 from ota.outcomes import Outcome, Verb
 from ota.role_needs import RoleNeeds
 from ota.threads import side_by_side, side_by_side_map
-from ota.update_requests import JOB_ID_PREFIX, Update, job_id_of
-from ota.update_waits import BEING_CREATED, BEING_DELETED, UNFINISHED_JOB, Patience, find_job, find_update
+from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates import find_update
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

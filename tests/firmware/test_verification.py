@@ -18,12 +18,12 @@ from ota import findings as found
 from ota.errors import FirmwareError, SettingsError
 from ota.findings import Finding, Severity
 from ota.firmware.image_versions import ImageVersion, find_header, next_version, read_version, version_problem
+from ota.firmware.job_messages import JobFile, job_document, largest_message_bytes, message_bytes
 from ota.firmware.signature_findings import Mending
 from ota.firmware.signatures import holds_raw_bytes, read_signature
 from ota.firmware.tree import image_kind, version_place
 from ota.firmware.verify import verify
 from ota.image_files import read_image
-from ota.jobs import JobFile, job_document, largest_message_bytes, message_bytes
 from ota.profiles import VersionRule
 from ota.report import Report
 from ota.settings.settings import Settings, load_settings

@@ -13,7 +13,7 @@ from ota.firmware import codes, service_codes
 from ota.firmware.codes import Table
 from ota.look.explain import Explanation, explain, nearest, show
 from ota.report import Report
-from ota.update_failures import FAILURES
+from ota.update_requests import FAILURES
 
 TABLES = (*codes.TABLES, *service_codes.DEVICE_TABLES, service_codes.CONNACK, service_codes.AWS)
 PASS_ROLE = (
@@ -115,7 +115,7 @@ def test_a_text_is_explained(text: str, expected: list[str]) -> None:
 def test_errorinfo_gets_the_advice_that_update_gives(text: str, advice: str) -> None:
     (one,) = explain(text)
     assert one.remedy.startswith(advice)
-    assert one.remedy + "." in {failure.advice for failure in FAILURES}
+    assert one.remedy + "." in {str(failure.advice) for failure in FAILURES}
     assert "may go away by itself" in one.cause
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from ota import cloud
 from ota.errors import InTheWay, OtaError
+from ota.jobs import Patience
 from ota.manage import by_hand
 from ota.report import Report
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
-from ota.update_waits import Patience
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands, id_of
 from tests.project import Project, aws_project

@@ -15,13 +15,13 @@ from botocore.exceptions import ClientError
 
 from ota import cloud
 from ota.errors import InTheWay, NotOurs, OtaError
+from ota.jobs import Patience
 from ota.manage.removals import Request
 from ota.manage.removals import remove as remove_names
 from ota.manage.selections import select, split_names
 from ota.outcomes import Outcome
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
-from ota.update_waits import Patience
 from tests.conftest import ACCOUNT, REGION
 from tests.hand_made import MANAGED_POLICY, Hands, id_of
 from tests.sandbox_control import Control

@@ -56,31 +56,33 @@ def code_of(error: ClientError) -> str:
 
 def wait_until(
     look: Callable[[], T | None],
-    late: WaitTimeout,
+    late: Callable[[], WaitTimeout],
     *,
     timeout_s: float,
     poll_s: float,
     longest_poll_s: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
     """Look at once, then after each pause, until there is an answer.
 
     Args:
         look: returns None as long as there is no answer.
-        late: is raised at the end of the time; it says what was waited for.
-        timeout_s: how long to wait at most, by the clock or by the sum of all pauses, whichever is reached first.
+        late: the error at the end of the time, which says what was waited for.
+        timeout_s: how long to wait at most, by the clock or by the sum of all pauses, whichever is more.
         poll_s: the first pause.
         longest_poll_s: each pause is twice the one before, up to this; by default all are ``poll_s``.
-        sleep: waits this many seconds.
+        sleep: waits so many seconds.
+        clock: a count of seconds that never goes back.
     """
-    begun_s, paused_s, pause_s = time.monotonic(), 0.0, poll_s
+    begun_s, paused_s, pause_s = clock(), 0.0, poll_s
     while True:
         answer = look()
         if answer is not None:
             return answer
-        left_s = timeout_s - max(paused_s, time.monotonic() - begun_s)
+        left_s = timeout_s - max(paused_s, clock() - begun_s)
         if left_s <= 0:
-            raise late
+            raise late()
         pause_s = min(pause_s, left_s)
         sleep(pause_s)
         paused_s += pause_s

@@ -434,8 +434,13 @@ def _holds_others(s3: S3Client, owned: Owned, keys: Sequence[str], key_prefix: s
 
 def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:
     """Try until the attempt answers. S3 holds a bucket's name for a while after a deletion (OperationAborted)."""
-    late = WaitTimeout(
-        f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
-        "command again in some minutes; it carries on where it stopped."
+    return wait_until(
+        attempt,
+        lambda: WaitTimeout(
+            f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
+            "command again in some minutes; it carries on where it stopped."
+        ),
+        timeout_s=SETTLE_TIMEOUT_S,
+        poll_s=POLL_S,
+        sleep=sleep,
     )
-    return wait_until(attempt, late, timeout_s=SETTLE_TIMEOUT_S, poll_s=POLL_S, sleep=sleep)

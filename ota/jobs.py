@@ -69,12 +69,17 @@ class Patience:
 
     def wait_until(self, look: Callable[[], T | None], timeout_s: float, what: str) -> T:
         """The first answer of ``look`` that is not None; ``what`` is waited for, in words."""
-        late = WaitTimeout(
-            f"Waited {timeout_s:g} seconds for {what}, and it is not done. Run the same command again to go on "
-            "waiting, or raise update_timeout_s and delete_timeout_s in config.json."
-        )
         return wait_until(
-            look, late, timeout_s=timeout_s, poll_s=self.poll_s, longest_poll_s=LONGEST_POLL_S, sleep=self.sleep
+            look,
+            lambda: WaitTimeout(
+                f"Waited {timeout_s:g} seconds for {what}, and it is not done. Run the same command again to go on "
+                "waiting, or raise update_timeout_s and delete_timeout_s in config.json."
+            ),
+            timeout_s=timeout_s,
+            poll_s=self.poll_s,
+            longest_poll_s=LONGEST_POLL_S,
+            sleep=self.sleep,
+            clock=self.clock,
         )
 
 

@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,8 +25,8 @@ from ota.buckets import (
 )
 from ota.cloud import open_sandbox
 from ota.errors import CloudError, InTheWay, NotOurs, OtaError, WaitTimeout
-from ota.messages import Shell
-from ota.outcomes import Outcome, Verb
+from ota.messages import PLAIN, Command, Shell
+from ota.outcomes import Action, Outcome, Verb
 from ota.ownership import marks
 from ota.settings.table import default_text
 from tests.conftest import client
@@ -149,6 +150,46 @@ def state(s3: S3Client, name: str = NAME) -> dict[str, Any]:
         "uploads": s3.list_multipart_uploads(Bucket=name).get("Uploads", []),
         "keys": keys(s3, name),
     }
+
+
+CLOSED = Access(True, None, True)
+WANTED = WantedBucket(CHOSEN, ACCOUNT, THING, other_name=f"{CHOSEN}-2")
+OURS = Bucket(CHOSEN, REGION, True, marks(THING), CLOSED)
+DECISIONS: dict[str, tuple[Bucket | OtaError | None, Action, str]] = {
+    "a free name": (None, Action.CREATE, "versioned, closed to the public, TLS only"),
+    "a failed look": (NotOurs("of another account"), Action.BLOCKED, "of another account"),
+    "ours": (OURS, Action.REUSE, "versioned, closed to the public, TLS only"),
+    "another thing's": (replace(OURS, tags=marks("other")), Action.REUSE, "versioned, closed to the public, TLS only"),
+    "ours without versions": (replace(OURS, is_versioned=False), Action.CHANGE, "versioning put right"),
+    "ours, not looked into": (
+        replace(OURS, access=None),
+        Action.CHANGE,
+        "public access block, TLS-only policy put right",
+    ),
+    "left by a cut-off run": (replace(OURS, tags={}, is_leftover=True), Action.CHANGE, "tags put right"),
+    "somebody's": (replace(OURS, tags={}), Action.REUSE, "versioned, not made by this tool"),
+    "somebody's without versions": (replace(OURS, tags={}, is_versioned=False), Action.BLOCKED, "keeps no versions"),
+}
+
+
+@pytest.mark.parametrize(("found", "action", "words"), DECISIONS.values(), ids=DECISIONS)
+def test_what_becomes_of_a_bucket_is_decided_from_what_is_there(
+    s3: S3Client, control: Control, found: Bucket | OtaError | None, action: Action, words: str
+) -> None:
+    control.clear_calls()
+    change = decide_bucket(s3, found, WANTED)
+    assert (change.action, bool(change.problem)) == (action, action is Action.BLOCKED)
+    assert words in str(change.detail)
+    if change.problem:
+        with pytest.raises(type(change.problem)):
+            make_bucket(s3, change)
+    assert control.operations() == []
+
+
+def test_a_name_that_cannot_be_used_comes_with_the_command_for_another_one(s3: S3Client) -> None:
+    change = decide_bucket(s3, NotOurs("of another account"), WANTED)
+    assert isinstance(change.command, Command)
+    assert PLAIN.render(change.command) == f"invoke with --bucket-name {CHOSEN}-2 all"
 
 
 def test_us_east_1_is_the_one_region_that_is_not_named() -> None:

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
+from ota.errors import CloudError, InTheWay, NotOurs, OtaError, SettingsError
 from ota.messages import PLAIN
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Outcome, Verb
 from ota.ownership import mark_tags, marks
 from ota.role_policies import (
     INLINE_POLICY,
@@ -20,6 +21,7 @@ from ota.role_policies import (
     role_trust_document,
 )
 from ota.roles import (
+    FoundRole,
     Role,
     WantedRole,
     decide_role,
@@ -107,6 +109,47 @@ def test_the_role_is_allowed_nothing_on_everything() -> None:
 
 def test_an_absent_role_is_not_found(iam: IAMClient) -> None:
     assert find_role(iam, NAME) is None
+
+
+WANTED = WantedRole(NAME, TRUST, PERMISSIONS, THING)
+OURS = FoundRole(Role(NAME, ARN, TRUST, marks(THING)), permissions=PERMISSIONS)
+THEIRS = FoundRole(Role(NAME, ARN, TRUST), granted=(PERMISSIONS,))
+DECISIONS: dict[str, tuple[FoundRole | OtaError | None, Action, str]] = {
+    "nothing there": (None, Action.CREATE, "without a permissions boundary"),
+    "a failed look": (CloudError("no answer"), Action.BLOCKED, "no answer"),
+    "ours": (OURS, Action.REUSE, "without a permissions boundary"),
+    "ours without its policy": (replace(OURS, permissions=None), Action.CHANGE, "permissions put right"),
+    "ours that trusts nobody": (replace(OURS, role=replace(OURS.role, trust={})), Action.CHANGE, "trust put right"),
+    "somebody's": (THEIRS, Action.REUSE, "not made by this tool; grants what is needed"),
+    "somebody's that grants nothing": (replace(THEIRS, granted=()), Action.BLOCKED, "lacks permissions"),
+    "somebody's that trusts nobody": (replace(THEIRS, role=Role(NAME, ARN, {})), Action.BLOCKED, "does not trust"),
+    "somebody's, bounded": (replace(THEIRS, bounds=()), Action.BLOCKED, "does not allow all of that"),
+}
+
+
+@pytest.mark.parametrize(("found", "action", "words"), DECISIONS.values(), ids=DECISIONS)
+def test_what_becomes_of_a_role_is_decided_from_what_is_there(
+    iam: IAMClient, control: Control, found: FoundRole | OtaError | None, action: Action, words: str
+) -> None:
+    control.clear_calls()
+    change = decide_role(iam, found, WANTED)
+    assert (change.action, bool(change.problem)) == (action, action is Action.BLOCKED)
+    assert words in str(change.detail)
+    if change.problem:
+        with pytest.raises(type(change.problem)):
+            make_role(iam, change)
+    assert control.operations() == []
+
+
+@pytest.mark.parametrize("parts", [{}, {"attached": PERMISSIONS}, {"boundary_arn": "boundary"}], ids=str)
+def test_reading_ahead_finds_the_same(iam: IAMClient, parts: dict[str, Any]) -> None:
+    if "boundary_arn" in parts:
+        parts = {**parts, "boundary_arn": make_policy(iam, "boundary")}
+    make_foreign(iam, inline=EVERYTHING, **parts)
+    found = find_role_with_policies(iam, NAME, THING)
+    assert found is not None
+    assert EVERYTHING in found.granted
+    assert find_role_with_policies(iam, NAME, THING, reads_ahead=True) == found
 
 
 def test_a_new_role_is_made_in_three_calls(iam: IAMClient, control: Control) -> None:

@@ -219,7 +219,11 @@ DECISIONS: dict[str, tuple[FoundUpdate | OtaError, Action, str]] = {
     "a failed look": (FAILED_LOOK, Action.BLOCKED, "no"),
     "the same": (FoundUpdate(described(), has_image=True), Action.REUSE, f"job {JOB}"),
     "the same, downloading": (FoundUpdate(described(), True, RUNNING), Action.REUSE, f"job {JOB}"),
-    "the same of somebody else": (FoundUpdate(described(is_ours=False), has_image=True), Action.REUSE, f"job {JOB}"),
+    "the same without our marks": (
+        FoundUpdate(described(is_ours=False), True),
+        Action.BLOCKED,
+        "was not made by this tool",
+    ),
     "the same, being made": (FoundUpdate(described("CREATE_PENDING"), has_image=True), Action.REUSE, f"job {JOB}"),
     "the same, image not seen": (FoundUpdate(described(), has_image=FAILED_LOOK), Action.BLOCKED, "no"),
     "the same, image gone": (FoundUpdate(described()), Action.REPLACE, "its image is no longer in the bucket"),
@@ -227,7 +231,7 @@ DECISIONS: dict[str, tuple[FoundUpdate | OtaError, Action, str]] = {
     "other content, downloading": (
         FoundUpdate(described(request=OTHER), True, RUNNING),
         Action.BLOCKED,
-        "lamp is down",
+        "downloading",
     ),
     "other content, device not seen": (FoundUpdate(described(request=OTHER), True, FAILED_LOOK), Action.BLOCKED, "no"),
     "other content of somebody else": (

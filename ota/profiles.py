@@ -12,12 +12,9 @@ aws/aws-iot-device-sdk-embedded-C.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-
-from ota.settings.names import NameProblem
-from ota.settings.readers import read_choice, read_protocols
 
 HASH_ALGORITHM = "SHA256"
 MQTT, HTTP = "MQTT", "HTTP"
@@ -109,46 +106,6 @@ class Profile:
         with_model = self.slot_bytes_with_model.get(file_name) if has_model else None
         return with_model or self.slot_bytes.get(file_name)
 
-    def refusals(self, texts: Mapping[str, str]) -> dict[str, NameProblem]:
-        """Settings whose texts this firmware would not parse, to why and what to write instead."""
-        found = {
-            "signature_algorithm": self._algorithm_problem(texts.get("signature_algorithm", "")),
-            "protocols": self._protocols_problem(texts.get("protocols", "")),
-            "image_file_name": self._file_name_problem(texts.get("image_file_name", "")),
-            "certificate_file_on_device": self._certificate_problem(texts.get("certificate_file_on_device", "")),
-        }
-        return {name: problem for name, problem in found.items() if problem}
-
-    def _algorithm_problem(self, text: str) -> NameProblem | None:
-        if text in self.signature_algorithms:
-            return None
-        reason = f"{self.firmware} parses only {' and '.join(self.signature_keys)} ({self.why})"
-        ways = _names(profile for profile in PROFILES if text in profile.signature_algorithms)
-        return NameProblem(reason, form=f'write "{self.signature_algorithms[0]}", or set firmware_profile to {ways}')
-
-    def _protocols_problem(self, text: str) -> NameProblem | None:
-        wanted = _protocols(text)
-        if wanted <= set(self.protocols):
-            return None
-        reason = f"{self.firmware} loads over {' and '.join(self.protocols)} only ({self.protocols_why})"
-        ways = _names(profile for profile in PROFILES if wanted <= set(profile.protocols))
-        return NameProblem(reason, form=f'write "{",".join(self.protocols)}", or set firmware_profile to {ways}')
-
-    def _file_name_problem(self, text: str) -> NameProblem | None:
-        if not self.image_file_names:
-            return None
-        try:
-            read_choice(*self.image_file_names)(text)
-        except ValueError as error:
-            return NameProblem(f"{self.firmware} takes no image of this name", form=str(error))
-        return None
-
-    def _certificate_problem(self, text: str) -> NameProblem | None:
-        if not self.is_certificate_opened or text not in ("", IGNORED_CERTIFICATE):
-            return None
-        reason = f"{self.firmware} opens this file to verify the signature"
-        return NameProblem(reason, form="write where the device keeps its PEM certificate, such as /certs/signer.pem")
-
 
 CORSTONE = Profile(
     name="corstone",
@@ -195,18 +152,6 @@ CLASSIC_AGENT = Profile(
 )
 PROFILES = (CORSTONE, JOBS_LIBRARY, CLASSIC_AGENT)
 PROFILE_BY_NAME = {profile.name: profile for profile in PROFILES}
-
-
-def _protocols(text: str) -> set[str]:
-    """Those that a text names which passes its reader; none for another, which is refused already."""
-    try:
-        return set(read_protocols(text))
-    except ValueError:
-        return set()
-
-
-def _names(profiles: Iterable[Profile]) -> str:
-    return " or ".join(f'"{profile.name}"' for profile in profiles)
 
 
 def find_profile(name: str) -> Profile | None:

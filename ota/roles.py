@@ -25,7 +25,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.errors import CloudError, InTheWay, NotOurs, SettingsError
+from ota.errors import CloudError, InTheWay, NotOurs, Problem, SettingsError
+from ota.messages import message, shell
 from ota.outcomes import Outcome, Verb
 from ota.policy_documents import POLICY_VERSION, is_same_policy
 from ota.role_policies import (
@@ -295,12 +296,12 @@ def _create(iam: IAMClient, name: str, trust: Document, boundary_arn: str | None
 
 
 def _no_boundary(boundary_arn: str | None) -> SettingsError:
-    return SettingsError(
-        [
-            f"permissions_boundary: there is no IAM policy {boundary_arn}. Correct the ARN in config.json "
-            "(`aws iam list-policies --scope Local` shows what there is), or leave it empty for a role without one."
-        ]
+    sentence = message(
+        f"there is no IAM policy {boundary_arn}. Correct the ARN in config.json (",
+        shell("aws", "iam", "list-policies", "--scope", "Local"),
+        " shows what there is), or leave it empty for a role without one.",
     )
+    return SettingsError([Problem(sentence, "permissions_boundary", "permissions_boundary", boundary_arn or "")])
 
 
 def _boundary_detail(role: Role) -> str:

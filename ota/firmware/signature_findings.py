@@ -43,7 +43,7 @@ from ota.firmware.signatures import (
 from ota.firmware.tree import version_place
 from ota.image_files import ImageFile
 from ota.profiles import MODEL_FILE_NAME, PROFILES, Padding
-from ota.settings.table import FIELD_BY_NAME
+from ota.settings.table import SETTINGS
 
 if TYPE_CHECKING:
     from ota.firmware.image_versions import ImageVersion
@@ -157,7 +157,7 @@ def _mend_proof(settings: Settings, mending: Mending, image: ImageFile, text: st
     except SignatureError:
         is_same = is_key_pair(own_path.with_name(PRIVATE_KEY_NAME), path)
         return mending.rebuild() if is_same else mending.rebuild_with_own_key()
-    return mending.with_settings({KEY_FIELD.name: str(own_path)})
+    return mending.with_settings({KEY_SETTING.name: str(own_path)})
 
 
 def _unproven(settings: Settings, mending: Mending, image: ImageFile, signature: SignatureFile) -> Iterator[Finding]:
@@ -197,7 +197,7 @@ def _validity(certificate: Certificate, settings: Settings, mending: Mending, no
     return ok("certificate", f"{name} is valid until {last:%Y-%m-%d}")
 
 
-KEY_FIELD = FIELD_BY_NAME["code_signing_public_key"]
+KEY_SETTING = SETTINGS["code_signing_public_key"]
 PRIVATE_KEY_NAME = "private_key.pem"
 NEW_PRIVATE_KEY, NEW_PUBLIC_KEY, NEW_CERTIFICATE = "p256_private_key.pem", "p256_public_key.pem", "p256_certificate.pem"
 CERTIFICATE_DAYS = 3650
@@ -216,7 +216,7 @@ class Mending:
     @property
     def own_key_path(self) -> Path:
         """Where the build keeps the public key that it signs for."""
-        return self.settings.firmware_root / KEY_FIELD.default
+        return self.settings.firmware_root / KEY_SETTING.default
 
     @property
     def private_key_path(self) -> Path:
@@ -237,12 +237,12 @@ class Mending:
     def rebuild_with_own_key(self) -> str:
         """The same, proven with the key that the build signs with."""
         values = {"skip_build": "false"} if self.settings.skip_build else {}
-        key = {KEY_FIELD.name: str(self.own_key_path)}
+        key = {KEY_SETTING.name: str(self.own_key_path)}
         return self.with_settings({**values, "clean_build": "true", **key}, "build verify")
 
     def with_settings(self, values: dict[str, str], task: str = "verify") -> str:
         """The same with other settings; lasting once they are written into config.json."""
-        flags = " ".join(f"{FIELD_BY_NAME[name].flag} {_word(value)}" for name, value in values.items())
+        flags = " ".join(f"{SETTINGS[name].flag} {_word(value)}" for name, value in values.items())
         return f"invoke with {flags} {task}"
 
     def sign(self) -> str:
@@ -267,7 +267,7 @@ class Mending:
             public = key_path.with_name(NEW_PUBLIC_KEY)
             publish = _publish(private, public)
         make = f"openssl ecparam -name prime256v1 -genkey -noout -out {_word(private)}"
-        verify = self.with_settings({**(values or {}), KEY_FIELD.name: str(public)})
+        verify = self.with_settings({**(values or {}), KEY_SETTING.name: str(public)})
         return AND.join([make, publish, self._sign_with(private), verify])
 
     def publish_key(self) -> str:
@@ -287,7 +287,7 @@ class Mending:
     def certify(self) -> str:
         """Make a certificate for the key beside it, and verify with that; nothing where the private key is not here."""
         path = self.settings.code_signing_public_key.with_suffix(".crt")
-        verify = self.with_settings({KEY_FIELD.name: str(path)})
+        verify = self.with_settings({KEY_SETTING.name: str(path)})
         if is_key_pair(self.private_key_path, path):
             return verify
         if not self._has_private_key:

@@ -16,9 +16,6 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit
 from invoke.tasks import Call, Task, task
 
-from ota.errors import OtaError
-from ota.settings.meanings import MEANINGS
-
 if TYPE_CHECKING:
     from invoke.config import Config
     from invoke.context import Context
@@ -28,6 +25,10 @@ if TYPE_CHECKING:
 
 # Invoke turned this off, so that no cache is left beside a task file; compiling ota/ anew takes a quarter of each run.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+# Behind that line, or these two would be compiled anew in each run.
+from ota.errors import OtaError  # noqa: E402
+from ota.settings.table import SETTINGS  # noqa: E402
 
 ROOT_PATH = Path(__file__).resolve().parent
 JSON_HELP = "One JSON document on stdout instead of a table."
@@ -251,11 +252,12 @@ def with_(c: Context, config_file: str | None = None, **values: str | None) -> N
 
 def _settings_task() -> OtaTask:
     """The task ``with``: a flag for each setting, from the table of settings."""
-    flags = ["config_file", *MEANINGS]
+    flags = ["config_file", *SETTINGS]
     optional = [inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=None) for flag in flags]
     context = inspect.Parameter("c", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     with_.__signature__ = inspect.Signature([context, *optional])  # type: ignore[attr-defined]
-    texts = {"config_file": "settings file to read instead of config.json", **MEANINGS}
+    meanings = {name: row.meaning for name, row in SETTINGS.items()}
+    texts = {"config_file": "settings file to read instead of config.json", **meanings}
     return OtaTask(with_, name="with", help=texts, auto_shortflags=False)
 
 

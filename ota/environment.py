@@ -1,6 +1,6 @@
-"""The environment that AWS credentials come from: ``.env`` added to it, and mistakes that boto3 reports badly.
+"""Read ``.env`` into the environment, and find mistakes in the AWS variables that boto3 reports badly.
 
-The build script is the firmware project's program, often with code of others in it, and needs no AWS account. So it
+The build script is the firmware project's program, often with third-party code in it, and needs no AWS account. So it
 gets the environment of the user's shell without the variables that are meant for this tool.
 
 Source: boto3's guide to credentials; AWS STS (temporary keys begin with ASIA); python-dotenv.
@@ -15,7 +15,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ota.errors import CredentialsError, SettingsError
+from ota.errors import CredentialsError, Problem, SettingsError
+from ota.messages import command
 
 # Variables of AWS's tools, credentials above all, and of this tool.
 OWN_PREFIXES = ("AWS_", "OTA_")
@@ -25,12 +26,13 @@ REGION_SHAPE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 
 
 def load_environment(root_path: Path) -> frozenset[str]:
-    """Add what ``.env`` in ``root_path`` says to the process environment, never over what is there.
+    """Add the variables of ``.env`` in ``root_path`` to the process environment; existing variables stay.
 
-    Returns the names of the variables that it added.
+    Returns:
+        the names of the variables that it added.
 
     Raises:
-        SettingsError: the file cannot be read, or a line of it says nothing.
+        SettingsError: the file cannot be read, or a line of it is not a variable.
     """
     from dotenv import load_dotenv
     from dotenv.parser import parse_stream
@@ -43,12 +45,15 @@ def load_environment(root_path: Path) -> frozenset[str]:
         with path.open(encoding="utf-8") as file:
             lines = [binding.original.line for binding in parse_stream(file) if binding.error]
         if lines:
-            raise SettingsError([f"{path}, line {line}: write NAME=value, with both quotes or none" for line in lines])
+            hint = "write NAME=value, with both quotes or none"
+            raise SettingsError([Problem(f"{path}, line {line}: {hint}") for line in lines])
         load_dotenv(path, override=False)
-    except ValueError as error:  # of bytes that are no text, and of a name or value that no environment can hold
-        raise SettingsError([f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"]) from error
+    except ValueError as error:  # bytes that are not text, or a name or value that no environment can hold
+        said = f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"
+        raise SettingsError([Problem(said)]) from error
     except OSError as error:
-        raise SettingsError([f"{path} cannot be read ({error.strerror}): make it readable, or move it away"]) from error
+        said = f"{path} cannot be read ({error.strerror}): make it readable, or move it away"
+        raise SettingsError([Problem(said)]) from error
     return frozenset(os.environ) - before
 
 
@@ -58,9 +63,9 @@ def build_environment(
     """The variables that the build script gets: the shell's, without those for AWS and for this tool.
 
     Args:
-        environ: the process environment, with what ``.env`` adds.
-        from_file: the names that ``.env`` added; they are left out.
-        passed_on: names to pass on whatever they are and wherever they come from; one that is not set is no error.
+        environ: the process environment, with the variables of ``.env``.
+        from_file: the names that ``.env`` added; the script does not get them.
+        passed_on: names that the script gets all the same; a name that is not set is ignored.
     """
     return {
         name: value
@@ -70,7 +75,7 @@ def build_environment(
 
 
 def check_pairs(environ: Mapping[str, str]) -> None:
-    """Refuse half an access key.
+    """Refuse an access key that is not complete.
 
     Raises:
         CredentialsError: a part of it is missing.
@@ -92,10 +97,10 @@ def check_pairs(environ: Mapping[str, str]) -> None:
 
 
 def checked_region(region: str | None) -> str:
-    """The region, where it can be one.
+    """The region, after a check of its form.
 
     Raises:
-        CredentialsError: it cannot, or there is none.
+        CredentialsError: it has not the form of a region, or it is not set.
     """
     if not region:
         raise CredentialsError(
@@ -103,25 +108,26 @@ def checked_region(region: str | None) -> str:
             "or set a region in your AWS profile."
         )
     if not REGION_SHAPE.fullmatch(region):
+        is_zone = REGION_SHAPE.fullmatch(region[:-1])
         raise CredentialsError(
             f"{region!r} is not an AWS region: AWS_REGION must be a name like eu-west-1 or us-east-1, "
             "without an availability zone's letter.",
-            remedy=f"AWS_REGION={region[:-1]} invoke all" if REGION_SHAPE.fullmatch(region[:-1]) else "",
+            remedy=command("all").with_variables(AWS_REGION=region[:-1]) if is_zone else (),
         )
     return region
 
 
 def checked_endpoint(environ: Mapping[str, str]) -> str | None:
-    """The endpoint for every service, None for AWS's own; those for single services are checked too.
+    """The endpoint for every service, None for AWS's own; the endpoints of single services are checked too.
 
     Raises:
-        CredentialsError: one is no URL, or would send calls over the network unencrypted.
+        CredentialsError: one is not a URL, or would send calls over the network unencrypted.
     """
     for name, url in environ.items():
         if url and (name == ENDPOINT_VARIABLE or name.startswith(f"{ENDPOINT_VARIABLE}_")):
             if not URL_SHAPE.match(url):
                 raise CredentialsError(
-                    f"{name} is {url!r}, which is no URL: write one such as http://127.0.0.1:5000, "
+                    f"{name} is {url!r}, which is not a URL: write one such as http://127.0.0.1:5000, "
                     "or unset it to reach AWS itself."
                 )
             check_encrypted(url, name)
@@ -129,17 +135,17 @@ def checked_endpoint(environ: Mapping[str, str]) -> str | None:
 
 
 def check_encrypted(url: str, whence: str) -> None:
-    """Refuse a URL that leaves this machine over http; ``whence`` names where it is written.
+    """Refuse a URL over which calls would leave this machine unencrypted; ``whence`` names where it is written.
 
     Raises:
-        CredentialsError: it does, and nothing was sent.
+        CredentialsError: it is such a URL; nothing was sent.
     """
     parts = urlsplit(url)
     if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
         raise CredentialsError(
-            f"{whence} is {parts.scheme}://{parts.hostname}: anybody on the way can read and change calls over http, "
-            "so that http is for this machine alone (127.0.0.1, localhost). Nothing was sent: write an https:// URL "
-            f"into {whence}."
+            f"{whence} is {parts.scheme}://{parts.hostname}: anybody on the network can read and change calls over "
+            "http, so http is allowed on this machine only (127.0.0.1, localhost). Nothing was sent: write an "
+            f"https:// URL into {whence}."
         )
 
 

@@ -12,15 +12,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ota.messages import AnyCommand, Message, Remedy, Text, message
+from ota.messages import AnyCommand, Message, Remedy, Text, joined, message
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
-
-
-LONGEST_PROBLEM = 1000
 
 
 class OtaError(Exception):
@@ -52,20 +49,38 @@ class Answered(OtaError):
         self.exit_code = exit_code
 
 
+class Problem(NamedTuple):
+    """One thing that is wrong with the settings.
+
+    Attributes:
+        sentence: what is wrong, and what to write instead.
+        label: where it is written, where the sentence does not say it: "config.json: bucket_name_DEFAULT".
+        setting: the name of the setting; empty where it is about no single one.
+        written: the value as it was written.
+        suggestion: a value that is accepted; None where none is near.
+    """
+
+    sentence: Text
+    label: str = ""
+    setting: str = ""
+    written: str = ""
+    suggestion: str | None = None
+
+    @property
+    def text(self) -> Message:
+        """The label and the sentence."""
+        return message(*([f"{self.label}: "] if self.label else []), self.sentence)
+
+    def __str__(self) -> str:
+        return str(self.text)
+
+
 class SettingsError(OtaError):
     """One or more settings cannot be used; one line for each problem."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(_shortened(problem) for problem in problems)
-        super().__init__("\n".join(self.problems))
-
-
-def _shortened(problem: str) -> str:
-    """A problem that quotes a value of any length: the place at its front and the remedy at its end stay."""
-    if len(problem) <= LONGEST_PROBLEM:
-        return problem
-    half = LONGEST_PROBLEM // 2
-    return f"{problem[:half]} … ({len(problem) - 2 * half:,} characters) … {problem[-half:]}"
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(joined("\n", [problem.text for problem in self.problems]))
 
 
 class CredentialsError(OtaError):

@@ -30,13 +30,15 @@ class Command:
 
     Attributes:
         tasks: each task's name and its words: ``(("delete.thing", "--name", "lamp"),)``.
-        settings: name of a setting to its value for this command.
+        settings: name of a setting, or ``config_file``, to its value for this command.
         options: options of invoke itself, such as ``--help``; such a command needs neither sandbox nor settings.
+        variables: environment variables that only this command gets, name to value.
     """
 
     tasks: tuple[tuple[str, ...], ...]
     settings: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
 
     def then(self, task: str, *words: str) -> Command:
         """The same command with one more task behind it."""
@@ -45,6 +47,10 @@ class Command:
     def with_settings(self, **settings: str) -> Command:
         """The same command with these settings changed too."""
         return replace(self, settings=tuple({**dict(self.settings), **settings}.items()))
+
+    def with_variables(self, **variables: str) -> Command:
+        """The same command with these environment variables."""
+        return replace(self, variables=tuple({**dict(self.variables), **variables}.items()))
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,13 @@ class CommandLine:
         if command.options:
             return [self.program, *command.options, *tasks]
         names_sandbox = command.tasks[0][0].partition(".")[0] == "sandbox"
-        return [self.program, *self._scope(dict(command.settings), names_sandbox=names_sandbox), *tasks]
+        variables = [f"{name}={value}" for name, value in command.variables]
+        return [*variables, self.program, *self._scope(dict(command.settings), names_sandbox=names_sandbox), *tasks]
 
     def _scope(self, changed: Mapping[str, str], *, names_sandbox: bool) -> list[str]:
-        flags = [] if not self.config_file else ["--config-file", self.config_file]
-        for name, value in {**self.settings, **changed}.items():
+        flags: list[str] = []
+        file = {"config_file": self.config_file} if self.config_file else {}
+        for name, value in {**file, **self.settings, **changed}.items():
             flags += [f"--{name.replace('_', '-')}", value]
         sandbox = [f"{self.namespace}sandbox"] if self.is_sandbox and not names_sandbox else []
         return [*sandbox, *([f"{self.namespace}with", *flags] if flags else [])]

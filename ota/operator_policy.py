@@ -27,7 +27,7 @@ from ota.operator_actions import EXTRAS, GRANTS, Grant, uses_of
 from ota.policy_documents import POLICY_VERSION
 from ota.role_policies import OTA_SERVICE, role_arn, role_permissions_document
 from ota.settings.formatter import format_text
-from ota.settings.table import FIELD_BY_NAME
+from ota.settings.table import SETTINGS
 
 BOUNDARY_NAME = "ota-tasks-boundary"
 NAMED_SETTINGS = ("policy_name", "bucket_name", "iam_role_name", "update_name")
@@ -161,7 +161,7 @@ def _thing_arn(scope: PolicyScope) -> str:
 
 def _default_name(setting: str, values: Mapping[str, str]) -> str:
     """The name that the tool would give; a pattern's wildcards stay, which no name may hold."""
-    field_of = FIELD_BY_NAME[setting]
-    name = format_text(field_of.default, values, setting=setting)
+    row = SETTINGS[setting]
+    name = format_text(row.default, values, setting=setting)
     is_pattern = any(wildcard in values["thing_name"] for wildcard in WILDCARDS)
-    return tidy_pattern(name) if is_pattern else field_of.tidy(name)
+    return tidy_pattern(name) if is_pattern else row.tidy(name)

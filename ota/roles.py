@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_calls import answer_or_none, pages
-from ota.errors import CloudError, InTheWay, NotOurs, OtaError, SettingsError
-from ota.messages import Message, command, joined
+from ota.errors import CloudError, InTheWay, NotOurs, OtaError, Problem, SettingsError
+from ota.messages import Message, command, joined, message, shell
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.policy_documents import difference, is_same_policy
 from ota.role_policies import (
@@ -331,13 +331,12 @@ def _create(iam: IAMClient, wanted: WantedRole) -> Role | None:
 
 
 def _no_boundary(boundary_arn: str | None) -> SettingsError:
-    return SettingsError(
-        [
-            f"permissions_boundary: there is no IAM policy {boundary_arn}. Correct the ARN in config.json "
-            "(`aws iam list-policies --scope Local` lists the account's policies), or leave it empty for a role "
-            "without one."
-        ]
+    sentence = message(
+        f"there is no IAM policy {boundary_arn}. Correct the ARN in config.json (",
+        shell("aws", "iam", "list-policies", "--scope", "Local"),
+        " shows what there is), or leave it empty for a role without one.",
     )
+    return SettingsError([Problem(sentence, "permissions_boundary", "permissions_boundary", boundary_arn or "")])
 
 
 def _boundary_detail(boundary_arn: str | None) -> str:

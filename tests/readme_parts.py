@@ -27,7 +27,7 @@ from ota.device.faults import FAULTS
 from ota.device.refusals import TABLE
 from ota.operator_actions import EXTRAS, GRANTS
 from ota.operator_policy import PolicyScope, boundary_document, operator_policy_document
-from ota.settings.table import ARM_FIELDS, OUR_FIELDS, Field
+from ota.settings.table import ArmSettings, DeclaredSettings, rows_of
 from tests.project import REPOSITORY_PATH, TIMEOUT_S, Project
 
 if TYPE_CHECKING:
@@ -178,9 +178,9 @@ def settings_table() -> str:
     return "\n\n".join(
         [
             "Those of Arm's settings file:",
-            _settings_rows(ARM_FIELDS),
+            _settings_rows(ArmSettings),
             "And those that are new here:",
-            _settings_rows(OUR_FIELDS),
+            _settings_rows(DeclaredSettings),
         ]
     )
 
@@ -205,8 +205,8 @@ def extras_table() -> str:
     return _table(("`--also`", "needed for", "its holder"), rows)
 
 
-def _settings_rows(fields: Iterable[Field]) -> str:
-    rows = [(f"`{field.name}`", f"`{field.default}`" if field.default else "", field.help) for field in fields]
+def _settings_rows(declared: type) -> str:
+    rows = [(f"`{row.name}`", f"`{row.default}`" if row.default else "", row.meaning) for row in rows_of(declared)]
     return _table(("setting", "default", "meaning"), rows)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.settings.meanings import MEANINGS
+from ota.settings.table import SETTINGS
 from tests.project import Project
 from tests.readme_parts import README_PATH
 
@@ -103,7 +103,7 @@ def completed(project: Project, *words: str) -> set[str]:
 
 
 def test_every_setting_is_a_flag_that_completes(project: Project) -> None:
-    flags = {f"--{name.replace('_', '-')}" for name in MEANINGS}
+    flags = {f"--{name.replace('_', '-')}" for name in SETTINGS}
     assert completed(project, "with", "--") == {*flags, "--config-file"}
 
 

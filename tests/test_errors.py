@@ -9,6 +9,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
 from ota import errors
+from ota.messages import CommandLine, command, message
 
 EXPIRED = "have expired"
 
@@ -97,6 +98,9 @@ def test_silence_of_aws_becomes_its_sentence(
 
 
 def test_settings_problems_are_shown_one_a_line() -> None:
-    error = errors.SettingsError(["first", "second"])
-    assert str(error) == "first\nsecond"
-    assert error.problems == ("first", "second")
+    first = errors.Problem("this cannot be used", "config.json: audio", "audio", "x", "ROM")
+    second = errors.Problem(message("run ", command("thing")))
+    error = errors.SettingsError([first, second])
+    assert str(error) == "config.json: audio: this cannot be used\nrun `invoke thing`"
+    assert CommandLine(is_sandbox=True).text(error.message).endswith("run `invoke sandbox thing`")
+    assert error.problems == (first, second)

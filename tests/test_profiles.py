@@ -11,7 +11,7 @@ import pytest
 from ota.errors import SettingsError
 from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, PROFILES, Padding, Profile, find_profile
 from ota.settings.settings import Settings, load_settings
-from ota.settings.table import FIELDS
+from ota.settings.table import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 CERTIFICATE = {"certificate_file_on_device": "/certs/signer.pem"}
@@ -27,7 +27,7 @@ def problem(folder: Path, **values: str) -> str:
     with pytest.raises(SettingsError) as caught:
         load(folder, **values)
     (said,) = caught.value.problems
-    return said
+    return str(said)
 
 
 def facts(settings: Settings) -> tuple[str, ...]:
@@ -118,7 +118,7 @@ def test_other_settings_may_refer_to_the_profile_and_to_what_it_gives(tmp_path: 
         ),
         pytest.param(
             {"image_file_name": "non-secure image"},
-            ["takes no image of this name", 'write "non_secure image"'],
+            ["accepts no image with this name", 'write "non_secure image"'],
             id="a slip in the image's name",
         ),
         pytest.param(
@@ -209,7 +209,7 @@ def test_the_job_s_keys_follow_from_the_algorithms() -> None:
 
 
 def test_every_default_of_a_profile_is_a_setting_that_leaves_it_to_the_profile() -> None:
-    by_profile: dict[str, Any] = {field.name: field for field in FIELDS if field.by_profile}
+    by_profile: dict[str, Any] = {name: row for name, row in SETTINGS.items() if row.by_profile}
     for profile in PROFILES:
         assert profile.defaults.keys() == by_profile.keys()
-    assert [field.default for field in by_profile.values()] == [""] * len(by_profile)
+    assert [row.default for row in by_profile.values()] == [""] * len(by_profile)

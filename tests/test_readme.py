@@ -13,7 +13,7 @@ from invoke.parser import Parser
 
 import tasks
 from ota.settings.formatter import format_text
-from ota.settings.table import FIELD_BY_NAME
+from ota.settings.table import SETTINGS
 from tests import readme_parts
 from tests.project import REPOSITORY_PATH, Project
 from tests.readme_parts import PERMISSIONS_PATH, README_PATH
@@ -113,7 +113,7 @@ def test_every_task_is_there(project: Project) -> None:
     assert [name for name in names if f"| `{name}` |" not in README] == []
 
 
-@pytest.mark.parametrize("name", FIELD_BY_NAME)
+@pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_there(name: str) -> None:
     assert f"| `{name}` |" in README
 
@@ -139,7 +139,7 @@ def test_the_settings_in_its_examples_exist() -> None:
     names = re.findall(r'^"(\w+)":', text, re.MULTILINE)
     variables = {name for name in re.findall(r"\bOTA_([A-Z_]+)\b", README) if name not in _OUR_VARIABLES}
     assert names
-    assert {*names, *(name.lower() for name in variables)} <= set(FIELD_BY_NAME)
+    assert {*names, *(name.lower() for name in variables)} <= set(SETTINGS)
 
 
 def test_the_references_give_what_the_table_says() -> None:

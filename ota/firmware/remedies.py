@@ -14,7 +14,7 @@ from ota.firmware.tree import version_place
 from ota.messages import Command, Remedy, Shell, command, shell
 from ota.profiles import MODEL_FILE_NAME, PROFILES, Padding
 from ota.settings.settings import Settings
-from ota.settings.table import FIELD_BY_NAME
+from ota.settings.table import SETTINGS
 
 KEY_SETTING = "code_signing_public_key"
 PRIVATE_KEY_NAME = "private_key.pem"
@@ -25,7 +25,7 @@ PSS_OPTIONS = ("-sigopt", "rsa_padding_mode:pss")
 
 def own_key_path(settings: Settings) -> Path:
     """The file where the firmware's build keeps the public key that it signs for."""
-    return settings.firmware_root / FIELD_BY_NAME[KEY_SETTING].default
+    return settings.firmware_root / SETTINGS[KEY_SETTING].default
 
 
 def private_key_path(settings: Settings) -> Path:

@@ -4,40 +4,28 @@ The checks run side by side and each by itself, so that one that cannot be made 
 ``all`` would refuse is taken from its plan; the rest is what a plan cannot see: credentials that run out, a clock that
 is wrong, a boundary that takes away what the role needs, tools that the build calls.
 
+Where settings are wrong, the other checks are made with corrected values, so that one mistake hides no other.
+
 Source: the modules named in each check.
-
-
-What is wrong with the settings, with the flag that mends each, and the settings as they would be with these flags.
-
-So a mistake in one setting does not keep the rest from being looked at.
-
-Source: ``ota/settings/resolution.py`` for the form of its problems: the place, what is wrong, what to write.
 """
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ota.cloud import Cloud
-from ota.errors import OtaError, SettingsError, from_boto
+from ota.errors import OtaError, Problem, SettingsError, from_boto
 from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
+from ota.messages import Command, command
 from ota.outcomes import Action, Change
 from ota.plan import Plan, Site, attempt, make_plan
 from ota.settings.settings import Settings
-from ota.settings.table import FIELDS, Field
 from ota.threads import side_by_side
-
-if TYPE_CHECKING:
-    from ota.settings.settings import Settings
-
 
 # What the plan's other steps say of an object, that somebody who is told of trouble wants to see as well.
 STALE = ("CREATE_FAILED", "DELETE_FAILED")
@@ -152,59 +140,36 @@ def _sentence(text: str) -> str:
     return text.removesuffix(".")
 
 
-SUGGESTION = re.compile(r'write "([^"]+)"')
-WRITTEN = re.compile(r'"([^"]*)"')
-# What stands in for a setting that nobody can guess, so that the flag is shown and the rest can be looked at.
-EXAMPLES = {"thing_name": "my-thing", "target_application": "keyword-detection"}
-
-
-def settings_findings(problems: Iterable[str], cloud: Cloud | None) -> list[Finding]:
-    """The problems as findings; a boundary given by its name is looked up in the account."""
-    return [fatal("settings", problem.removesuffix("."), _command(problem, cloud)) for problem in problems]
+def settings_findings(problems: Iterable[Problem], cloud: Cloud | None) -> list[Finding]:
+    """The problems of the settings as findings, with the command that runs ``all`` with a corrected value."""
+    return [fatal("settings", problem.text, _correction(problem, cloud)) for problem in problems]
 
 
 def mended_settings(
-    problems: Iterable[str], cloud: Cloud | None, load: Callable[[Mapping[str, str]], Settings]
+    problems: Iterable[Problem], cloud: Cloud | None, load: Callable[[Mapping[str, str]], Settings]
 ) -> Settings | None:
-    """The settings with every suggestion taken; None where one has no suggestion, or they do not come together.
+    """The settings with a corrected value for each problem; None where one has none, or another problem remains.
 
-    ``load`` gives the settings with these values too.
+    ``load`` returns the settings with these values too.
     """
-    found = [mending_value(problem, cloud) for problem in problems]
-    if any(one is None for one in found):
+    values = {problem.setting: corrected_value(problem, cloud) for problem in problems}
+    found = {name: value for name, value in values.items() if value is not None}
+    if len(found) < len(values):
         return None
     try:
-        return load({field.name: value for field, value in filter(None, found)})
+        return load(found)
     except SettingsError:
         return None
 
 
-def mending_value(problem: str, cloud: Cloud | None) -> tuple[Field, str] | None:
-    """The setting that a problem is about, and the value that mends it; None where there is none."""
-    head = problem.partition('"')[0]
-    field = next((one for one in FIELDS if _is_named(one, head)), None)
-    if field is None:
-        return None
-    if field.name == "permissions_boundary" and cloud:
-        arn = _boundary_meant(problem, cloud)
-        return (field, arn) if arn else None
-    if head.startswith(f"{field.name} is "):
-        return (field, EXAMPLES[field.name]) if field.name in EXAMPLES else None
-    suggestions = SUGGESTION.findall(problem)
-    return (field, suggestions[-1]) if suggestions else None
+def corrected_value(problem: Problem, cloud: Cloud | None) -> str | None:
+    """A value that corrects the problem; None where none is known. A boundary's name is looked up in the account."""
+    if problem.setting == "permissions_boundary" and cloud:
+        found = attempt(partial(find_policy_by_name, cloud, problem.written))
+        return None if isinstance(found, OtaError) else found
+    return problem.suggestion if problem.setting else None
 
 
-def _command(problem: str, cloud: Cloud | None) -> str:
-    found = mending_value(problem, cloud)
-    return f"invoke with {found[0].flag} {shlex.quote(found[1])} all" if found else ""
-
-
-def _is_named(field: Field, head: str) -> bool:
-    names = (rf"{field.name}(?:_DEFAULT)?", field.variable, field.flag)
-    return any(re.search(rf"(?<![\w-]){name}(?![\w-])", head) for name in names)
-
-
-def _boundary_meant(problem: str, cloud: Cloud) -> str | None:
-    written = WRITTEN.search(problem)
-    found = attempt(partial(find_policy_by_name, cloud, written[1])) if written else None
-    return None if isinstance(found, OtaError) else found
+def _correction(problem: Problem, cloud: Cloud | None) -> Command | str:
+    value = corrected_value(problem, cloud)
+    return command("all", **{problem.setting: value}) if value is not None else ""

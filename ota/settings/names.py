@@ -1,9 +1,9 @@
 """What AWS and the firmware accept as a name, and the nearest name that they would accept.
 
-Checked here because nobody else does in time: boto3 knows neither the patterns nor the greatest lengths, and AWS
-refuses a name only after the things before it were made. Each ``*_problem`` returns None for a good name. The
-``tidy_*`` functions are for names that the tool derives itself: they keep what they can and cut what is too long,
-with a short hash in place of what was lost, so that two long names never become one.
+Neither boto3 nor the firmware checks in time: boto3 knows neither the patterns nor the greatest lengths, and AWS
+refuses a name only after other objects were made. Each ``*_problem`` returns None for a good name. The ``tidy_*``
+functions are for names that the tool derives itself. They keep what they can and cut what is too long. A short hash
+replaces what is cut, so that two long names never become one.
 
 Source: the patterns in the botocore models of ``iot`` and ``iam``; S3 User Guide "General purpose bucket naming
 rules"; a job made by the OTA service is called ``AFR_OTA-<update>`` and the Corstone firmware copies that into 64
@@ -12,11 +12,10 @@ bytes with the closing zero, so an update's name has 55.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
-CREATE_NEW_CERTIFICATE = "CREATE_NEW_CERTIFICATE"
+from ota.settings.readers import CREATE_NEW_CERTIFICATE
 
 THING_NAME_CHARS = 128
 FIRMWARE_THING_NAME_CHARS = 64
@@ -33,21 +32,27 @@ _HASH_CHARS = 8
 _BUCKET_FIRST = ("xn--", "sthree-", "amzn-s3-demo-")
 _BUCKET_LAST = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 _PARTITION = "arn:aws(?:-[a-z]+)*"
-_BOUNDARY_ARN = re.compile(rf"{_PARTITION}:iam::(?:[0-9]{{12}}|aws):policy/[A-Za-z0-9_+=,.@/-]+")
-_CERTIFICATE_ARN = re.compile(rf"{_PARTITION}:iot:[a-z0-9-]+:[0-9]{{12}}:cert/[0-9a-fA-F]{{64}}")
-_WORD = re.compile(r"[^\s-]\S*")
+_BOUNDARY_ARN = rf"{_PARTITION}:iam::(?:[0-9]{{12}}|aws):policy/[A-Za-z0-9_+=,.@/-]+"
+_CERTIFICATE_ARN = rf"{_PARTITION}:iot:[a-z0-9-]+:[0-9]{{12}}:cert/[0-9a-fA-F]{{64}}"
+_WORD = r"[^\s-]\S*"
 
 
-@dataclass(frozen=True)
-class NameProblem:
-    """Why a value is refused, and what to write instead: a value that would pass, or else a form in words."""
+class NameProblem(NamedTuple):
+    """Why a value is refused, and what to write instead.
+
+    Attributes:
+        reason: what is wrong.
+        suggestion: a value that is accepted; empty where none is near.
+        form: what to write, in words; empty where the suggestion says it.
+    """
 
     reason: str
     suggestion: str = ""
     form: str = ""
 
     def __str__(self) -> str:
-        return f'{self.reason}; write "{self.suggestion}"' if self.suggestion else f"{self.reason}; {self.form}"
+        write = self.form or f'write "{self.suggestion}"'
+        return f"{self.reason}; {write}"
 
 
 def thing_name_problem(name: str) -> NameProblem | None:
@@ -56,12 +61,12 @@ def thing_name_problem(name: str) -> NameProblem | None:
 
 
 def thing_name_warning(name: str) -> str | None:
-    """What the Corstone firmware does with a thing name that AWS takes and it does not; None where it does."""
+    """Why a device with this thing name gets no update, though AWS accepts the name; None where it gets one."""
     if len(name) <= FIRMWARE_THING_NAME_CHARS:
         return None
     return (
         f'the thing name "{name}" has {len(name)} characters; the Corstone firmware sends it as a client token, of '
-        f"which AWS accepts {FIRMWARE_THING_NAME_CHARS}, so a device by this name never gets its update"
+        f"which AWS accepts {FIRMWARE_THING_NAME_CHARS}, so a device with this name never gets its update"
     )
 
 
@@ -93,7 +98,7 @@ def bucket_name_problem(name: str) -> NameProblem | None:
 
 def boundary_problem(arn: str) -> NameProblem | None:
     """A permissions boundary is the ARN of an IAM policy."""
-    if _BOUNDARY_ARN.fullmatch(arn):
+    if re.fullmatch(_BOUNDARY_ARN, arn):
         return None
     form = "write arn:aws:iam::<12 digits>:policy/<name>, or leave it empty to make the role without a boundary"
     return NameProblem("this is not the ARN of an IAM policy", form=form)
@@ -101,7 +106,7 @@ def boundary_problem(arn: str) -> NameProblem | None:
 
 def certificate_arn_problem(text: str) -> NameProblem | None:
     """Either CREATE_NEW_CERTIFICATE or the ARN of an IoT certificate."""
-    if text == CREATE_NEW_CERTIFICATE or _CERTIFICATE_ARN.fullmatch(text):
+    if text == CREATE_NEW_CERTIFICATE or re.fullmatch(_CERTIFICATE_ARN, text):
         return None
     if text.upper().replace("-", "_") == CREATE_NEW_CERTIFICATE:
         return NameProblem("this must be written in capitals", CREATE_NEW_CERTIFICATE)
@@ -111,18 +116,18 @@ def certificate_arn_problem(text: str) -> NameProblem | None:
 
 def word_problem(text: str) -> NameProblem | None:
     """One word that may stand on a command line: no blanks, no leading hyphen."""
-    if _WORD.fullmatch(text):
+    if re.fullmatch(_WORD, text):
         return None
     word = "-".join(text.split()).lstrip("-")
-    return NameProblem("this must be one word that does not start with a hyphen", word, "write a word")
+    return _suggest("this must be one word that does not start with a hyphen", word, "write a word")
 
 
 def path_problem(text: str) -> NameProblem | None:
-    """What file systems take: at most 255 bytes between two slashes."""
+    """File systems accept at most 255 bytes between two slashes."""
     longest_bytes = max(len(part.encode(errors="replace")) for part in text.split("/"))
     if longest_bytes <= PATH_PART_BYTES:
         return None
-    reason = f"a part of this path has {longest_bytes} bytes, and file systems take {PATH_PART_BYTES}"
+    reason = f"a part of this path has {longest_bytes} bytes, and file systems accept {PATH_PART_BYTES}"
     return NameProblem(reason, form="write a shorter one")
 
 
@@ -132,7 +137,7 @@ def application_problem(text: str) -> NameProblem | None:
         return None
     word = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).lstrip(".-")
     reason = "this cannot be a target application: allowed are a-z A-Z 0-9 _ . - and no . or - in front"
-    return NameProblem(reason, word, "write keyword-detection")
+    return _suggest(reason, word, "write keyword-detection")
 
 
 def tidy_policy_name(text: str) -> str:
@@ -172,6 +177,8 @@ def fit(text: str, limit: int) -> str:
         return text
     last = re.search(r"[_-][A-Za-z0-9]{1,12}$", text)
     tail = last[0] if last else ""
+    import hashlib  # late, so that listing the tasks stays quick
+
     mark = "-" + hashlib.sha256(text.encode()).hexdigest()[:_HASH_CHARS] + tail
     return text[: limit - len(mark)].rstrip("-_.") + mark
 
@@ -183,7 +190,13 @@ def _pattern_problem(name: str, noun: str, spoken: str, chars: str, limit: int) 
     good = fit(_replace_others(name, chars), limit)
     if good != name and len(name) > limit:
         return NameProblem(f"{noun} has at most {limit} characters, this has {len(name)}", good)
-    return NameProblem(f"{noun} may hold only {spoken}", good, f"write one of 1 to {limit} characters")
+    return _suggest(f"{noun} may hold only {spoken}", good, f"write one of 1 to {limit} characters")
+
+
+def _suggest(reason: str, suggestion: str, form: str) -> NameProblem:
+    """With the suggestion, or with the form where there is none that could be pasted."""
+    is_usable = 0 < len(suggestion) <= PATH_PART_BYTES
+    return NameProblem(reason, suggestion) if is_usable else NameProblem(reason, form=form)
 
 
 def _replace_others(text: str, chars: str) -> str:

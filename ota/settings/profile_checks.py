@@ -1,6 +1,6 @@
-"""Refuse settings that the chosen kind of firmware would not parse.
+"""Which settings the device's firmware would not parse, by its profile.
 
-Source: ``ota/profiles.py``, with the sources of each firmware's rules.
+Source: the profiles in ``ota/profiles.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from ota.profiles import IGNORED_CERTIFICATE, PROFILES, Profile
 from ota.settings.names import NameProblem
-from ota.settings.readers import read_choice, read_protocols
+from ota.settings.readers import Unreadable, read_choice, read_protocols
 
 
 def profile_problems(profile: Profile, texts: Mapping[str, str]) -> dict[str, NameProblem]:
@@ -27,17 +27,20 @@ def _algorithm_problem(profile: Profile, text: str) -> NameProblem | None:
     if text in profile.signature_algorithms:
         return None
     reason = f"{profile.firmware} parses only {' and '.join(profile.signature_keys)} ({profile.why})"
-    others = _names(other for other in PROFILES if text in other.signature_algorithms)
-    return NameProblem(reason, form=f'write "{profile.signature_algorithms[0]}", or set firmware_profile to {others}')
+    others = (one for one in PROFILES if text in one.signature_algorithms)
+    return _this_or_another_profile(reason, profile.signature_algorithms[0], others)
 
 
 def _protocols_problem(profile: Profile, text: str) -> NameProblem | None:
-    wanted = _protocols(text)
+    try:
+        wanted = set(read_protocols(text))
+    except Unreadable:
+        return None  # refused already
     if wanted <= set(profile.protocols):
         return None
     reason = f"{profile.firmware} loads over {' and '.join(profile.protocols)} only ({profile.protocols_why})"
-    others = _names(other for other in PROFILES if wanted <= set(other.protocols))
-    return NameProblem(reason, form=f'write "{",".join(profile.protocols)}", or set firmware_profile to {others}')
+    others = (one for one in PROFILES if wanted <= set(one.protocols))
+    return _this_or_another_profile(reason, ",".join(profile.protocols), others)
 
 
 def _file_name_problem(profile: Profile, text: str) -> NameProblem | None:
@@ -45,8 +48,8 @@ def _file_name_problem(profile: Profile, text: str) -> NameProblem | None:
         return None
     try:
         read_choice(*profile.image_file_names)(text)
-    except ValueError as error:
-        return NameProblem(f"{profile.firmware} takes no image of this name", form=str(error))
+    except Unreadable as error:
+        return NameProblem(f"{profile.firmware} accepts no image with this name", error.suggestion, str(error))
     return None
 
 
@@ -57,13 +60,6 @@ def _certificate_problem(profile: Profile, text: str) -> NameProblem | None:
     return NameProblem(reason, form="write where the device keeps its PEM certificate, such as /certs/signer.pem")
 
 
-def _protocols(text: str) -> set[str]:
-    """The protocols in a valid text; none for any other text, which the setting's own reader refuses."""
-    try:
-        return set(read_protocols(text))
-    except ValueError:
-        return set()
-
-
-def _names(profiles: Iterable[Profile]) -> str:
-    return " or ".join(f'"{profile.name}"' for profile in profiles)
+def _this_or_another_profile(reason: str, value: str, others: Iterable[Profile]) -> NameProblem:
+    ways = " or ".join(f'"{profile.name}"' for profile in others)
+    return NameProblem(reason, value, f'write "{value}", or set firmware_profile to {ways}')

@@ -11,7 +11,6 @@ import pytest
 from ota.cloud import Cloud, open_sandbox
 from ota.device import rehearsals
 from ota.outcomes import Outcome
-from ota.scope import SANDBOX_OVERRIDES, SANDBOX_STAND_INS
 from ota.settings.settings import Settings, load_settings
 from tests.conftest import ACCOUNT, REGION
 from tests.device.device_home import JOB, THING, Home
@@ -28,7 +27,7 @@ def rehearse(home: Home, count: int, *flags: str) -> Any:
 
 @pytest.fixture
 def settings(home: Home) -> Settings:
-    found = load_settings(home.root_path, environ={}, scope_overrides=SANDBOX_OVERRIDES, stand_ins=SANDBOX_STAND_INS)
+    found = load_settings(home.root_path, environ={}, is_sandbox=True)
     return found.with_account(ACCOUNT, REGION)
 
 

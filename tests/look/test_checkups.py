@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -17,11 +17,11 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ota.cloud import open_cloud
-from ota.errors import OtaError
+from ota.errors import OtaError, Problem, SettingsError
 from ota.findings import Finding, Severity, ok
 from ota.look import doctor_cloud, doctor_local
-from ota.look.doctor import mended_settings, mending_value, run_checks
-from ota.messages import PLAIN, shell
+from ota.look.doctor import corrected_value, mended_settings, run_checks, settings_findings
+from ota.messages import PLAIN, command, shell
 from ota.plan import Site
 from ota.settings.settings import Settings, load_settings
 from tests.conftest import ACCOUNT, REGION
@@ -761,37 +761,54 @@ def test_no_application_and_no_image_is_said_once(desk: Desk) -> None:
     assert PLAIN.remedy(found.command) == "invoke with --target-application keyword-detection all"
 
 
-PROBLEMS: dict[str, tuple[str, tuple[str, str] | None]] = {
-    "a suggestion": ('config.json: bucket_name: "A": S3 refuses this; write "a"', ("bucket_name", "a")),
-    "a variable": ('OTA_BUCKET_NAME: "A": S3 refuses this; write "a"', ("bucket_name", "a")),
-    "a flag": ('--bucket-name: "A": S3 refuses this; write "a"', ("bucket_name", "a")),
-    "a default": ('config.json: bucket_name_DEFAULT: "A"; write "a"', ("bucket_name", "a")),
-    "nothing set": ("thing_name is not set (name): write it", ("thing_name", "my-thing")),
-    "no suggestion": ('config.json: toolchain: "x": remove it', None),
-    "no setting": ("config.json is no JSON", None),
-    "nothing set and no example": ("toolchain is not set", None),
-    "boundary": ('config.json: permissions_boundary: "x": this is not the ARN', None),
+def problems_of(folder: Path, **values: str) -> tuple[Problem, ...]:
+    (folder / "config.json").write_text(json.dumps({"thing_name": THING, **values}))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(folder, environ={})
+    return caught.value.problems
+
+
+CORRECTIONS: dict[str, tuple[dict[str, str], str, str | None]] = {
+    "a suggestion": ({"bucket_name": "Images"}, "bucket_name", "images"),
+    "a reference": ({"policy_name": "$<thing>_p"}, "policy_name", "$<thing_name>_p"),
+    "a default": ({"bucket_name_DEFAULT": "Images"}, "bucket_name", "images"),
+    "a word": ({"hash_algorithm": "SHA-256"}, "hash_algorithm", "SHA256"),
+    "neither true nor false": ({"force_delete": "maybe"}, "force_delete", "false"),
+    "what the firmware would not parse": ({"signature_algorithm": "ECDSA"}, "signature_algorithm", "RSA"),
+    "a name on the list": ({"format_vars": "thing_name;rol_prefix"}, "format_vars", "thing_name;role_prefix"),
+    "nothing set": ({"thing_name": "<your_thing_name>"}, "thing_name", "my-thing"),
+    "no suggestion": ({"max_listed": "many"}, "max_listed", None),
+    "a literal dollar": ({"policy_name": "a$<"}, "policy_name", None),
+    "no setting": ({"zzz": "x"}, "", None),
+    "boundary": ({"permissions_boundary": "edge"}, "permissions_boundary", None),
 }
 
 
-@pytest.mark.parametrize(("problem", "expected"), PROBLEMS.values(), ids=PROBLEMS)
-def test_what_mends_a_problem_of_the_settings(problem: str, expected: tuple[str, str] | None) -> None:
-    found = mending_value(problem, None)
-    assert (found and (found[0].name, found[1])) == expected
+@pytest.mark.parametrize(("values", "setting", "value"), CORRECTIONS.values(), ids=CORRECTIONS)
+def test_what_corrects_a_problem_of_the_settings(
+    tmp_path: Path, values: dict[str, str], setting: str, value: str | None
+) -> None:
+    (problem,) = problems_of(tmp_path, **values)
+    assert (problem.setting, corrected_value(problem, None)) == (setting, value)
+    (found,) = settings_findings([problem], None)
+    assert found.command == ("" if value is None else command("all", **{setting: value}))
 
 
-def test_a_boundary_s_name_that_the_account_has_not_mends_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_boundary_s_name_that_the_account_has_not_mends_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     cloud = site_of(desk, monkeypatch).cloud
-    assert mending_value('config.json: permissions_boundary: "none": this is not the ARN', cloud) is None
+    (problem,) = problems_of(tmp_path, permissions_boundary="none")
+    assert corrected_value(problem, cloud) is None
 
 
-def test_settings_that_do_not_come_together_are_not_mended() -> None:
-    from ota.errors import SettingsError
+def test_settings_with_another_problem_are_not_mended(tmp_path: Path) -> None:
+    problems = problems_of(tmp_path, bucket_name="Images")
 
-    def load(_values: object) -> Settings:
-        raise SettingsError(["still wrong"])
+    def load(values: Mapping[str, str]) -> Settings:
+        raise SettingsError([Problem(f"still wrong with {values}")])
 
-    assert mended_settings(['config.json: bucket_name: "A"; write "a"'], None, load) is None
+    assert mended_settings(problems, None, load) is None
 
 
 def test_the_aws_cli_itself_takes_a_command_that_mends(desk: Desk) -> None:

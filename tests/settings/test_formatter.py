@@ -9,8 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ota.errors import SettingsError
-from ota.settings.formatter import format_all, format_text
-from ota.settings.references import Filter, Literal, Reference, nearest, parse
+from ota.settings.formatter import Filter, Literal, Reference, format_all, format_text, nearest, parse
 
 VALUES = {
     "thing_name": "myTestThing",
@@ -230,7 +229,7 @@ def test_wrong_text_is_quoted_with_its_fix(text: str, expected: str) -> None:
     with pytest.raises(SettingsError) as caught:
         format_text(text, VALUES, setting="policy_name")
 
-    assert caught.value.problems == (f"policy_name: {expected}",)
+    assert str(caught.value) == f"policy_name: {expected}"
 
 
 def test_all_problems_of_a_text_are_found() -> None:
@@ -239,7 +238,7 @@ def test_all_problems_of_a_text_are_found() -> None:
     with pytest.raises(SettingsError) as caught:
         format_text(text, VALUES)
 
-    found = [re.findall(r'"(.*?)" \(', problem)[0] for problem in caught.value.problems]
+    found = [re.findall(r'"(.*?)" \(', str(problem))[0] for problem in caught.value.problems]
     assert sorted(found) == sorted(["$<nope1>", "{lowr}", "{replace x}", "${}", "$<thing_name"])
 
 
@@ -263,6 +262,14 @@ def test_a_long_wrong_part_is_cut() -> None:
         format_text("$<" + "x" * 100, VALUES)
 
 
+def test_an_unknown_name_is_corrected_in_the_whole_text() -> None:
+    text = "a-$<thing_nam>{lower}-$<role_prefix>"
+
+    (problem,) = format_all({"policy_name": text}, finished=VALUES).problems
+
+    assert (problem.setting, problem.suggestion) == ("policy_name", "a-$<thing_name>{lower}-$<role_prefix>")
+
+
 class TestTogether:
     """Texts that refer to each other."""
 
@@ -271,7 +278,7 @@ class TestTogether:
 
         assert format_all(texts).values == {"a": "x", "b": "x2", "c": "X23"}
 
-    def test_a_reference_may_be_used_twice_without_being_a_ring(self) -> None:
+    def test_a_reference_may_be_used_twice_without_being_a_cycle(self) -> None:
         assert format_all({"a": "$<b>$<c>", "b": "$<c>", "c": "1"}).values["a"] == "11"
 
     def test_finished_values_are_not_read(self) -> None:
@@ -302,20 +309,20 @@ class TestTogether:
             pytest.param({"a": "$<b>", "b": "${c}", "c": "x$<a>{lower}"}, ["a -> b -> c -> a"], id="three"),
             pytest.param({"x": "$<a>", "a": "$<b>", "b": "$<a>"}, ["a -> b -> a"], id="entered from outside"),
             pytest.param(
-                {"a": "$<b>", "b": "$<a>", "c": "$<d>", "d": "$<c>"}, ["a -> b -> a", "c -> d -> c"], id="two rings"
+                {"a": "$<b>", "b": "$<a>", "c": "$<d>", "d": "$<c>"}, ["a -> b -> a", "c -> d -> c"], id="two cycles"
             ),
             pytest.param(
-                {"a": "$<b>$<c>", "b": "$<a>", "c": "$<a>"}, ["a -> b -> a", "a -> c -> a"], id="rings that share"
+                {"a": "$<b>$<c>", "b": "$<a>", "c": "$<a>"}, ["a -> b -> a", "a -> c -> a"], id="cycles that share"
             ),
         ],
     )
-    def test_a_ring_is_shown_once(self, texts: dict[str, str], chains: list[str]) -> None:
+    def test_a_cycle_is_shown_once(self, texts: dict[str, str], chains: list[str]) -> None:
         done = format_all(texts)
 
-        assert sorted(re.findall(r"ring, (.*?);", "\n".join(map(str, done.problems)))) == chains
+        assert sorted(re.findall(r"cycle, (.*?);", "\n".join(map(str, done.problems)))) == chains
         assert done.values == {}
 
-    def test_what_stands_beside_a_ring_is_still_filled(self) -> None:
+    def test_what_is_beside_a_cycle_is_still_filled(self) -> None:
         assert format_all({"a": "$<a>", "b": "$<c>", "c": "1"}).values == {"b": "1", "c": "1"}
 
     def test_one_mistake_is_told_once_however_many_refer_to_it(self) -> None:

@@ -15,14 +15,18 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from ota.operator_actions import ALSO_NEEDED, EXTRAS, NEEDS_NO_PERMISSION, USES_OF_TASK, permissions_of
 from ota.operator_policy import (
+    ALSO_NEEDED,
     BOUNDARY_NAME,
+    EXTRAS,
+    NEEDS_NO_PERMISSION,
+    USES_OF_TASK,
     PolicyScope,
     actions_of,
     boundary_document,
     names_for,
     operator_policy_document,
+    permissions_of,
 )
 from ota.sandbox.process import Address
 from tests.account import ROLE, account_at

@@ -48,7 +48,7 @@ RUNS = (
 VERSION = {"Version": "2012-10-17"}
 DRIFTED = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}], **VERSION}
 TRUST_ANYBODY = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
-# AWS knows no resource to narrow the action to (Service Authorization Reference, no resource type), or it only reads.
+# Where AWS knows no resource to narrow the action to (Service Authorization Reference), or the action only reads.
 UNSCOPED = {
     "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:GetEffectivePolicies", "iot:ListAttachedPolicies",
     "iot:ListThings", "iot:ListPolicies", "iot:ListCertificates", "iot:ListOTAUpdates", "iot:ListJobs", "iam:ListRoles",

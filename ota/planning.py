@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ota.nouns import in_set_up_order
 from ota.outcomes import Action
 from ota.plan import Plan, Site, aimed
 from ota.plan_delivery import look_at_delivery, plan_bucket, plan_image, plan_role, plan_update
@@ -50,4 +51,4 @@ def make_plan(site: Site) -> Plan:
         image,
         *plan_update(site, delivery, image),
     ]
-    return aimed(site, steps)
+    return aimed(site, in_set_up_order(steps))

@@ -22,6 +22,7 @@ from ota.deletions import Chain
 from ota.errors import NotOurs
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
+from ota.nouns import in_teardown_order
 from ota.outcomes import Outcome, Verb
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.threads import side_by_side, side_by_side_map
@@ -83,7 +84,7 @@ class Teardown:
                 partial(identity.take, chains[2]),
             )
         finally:
-            for outcome in (outcome for chain in chains for outcome in chain.outcomes):
+            for outcome in in_teardown_order(outcome for chain in chains for outcome in chain.outcomes):
                 show(outcome)
         self.keeps_certificate = identity.keeps_certificate
         gone = {(outcome.noun, outcome.name) for chain in chains for outcome in chain.outcomes if outcome.verb in GONE}

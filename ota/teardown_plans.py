@@ -22,6 +22,7 @@ from ota.firmware.header_notes import read_notes
 from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
+from ota.nouns import in_teardown_order
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.plan import Plan, Site, aimed, attempt, blocked
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
@@ -76,7 +77,7 @@ class TeardownPlanner:
         if not any(step.action is Action.BLOCKED for step in steps):
             steps += self._plan_headers()
             steps += [self._plan_files()] if self._local else []
-        return aimed(self._site, steps)
+        return aimed(self._site, in_teardown_order(steps))
 
     def _look(self) -> _Look:
         cloud, settings = self._site.cloud, self._settings

@@ -409,8 +409,8 @@ def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: boo
 def _stays(name: str, thing_name: str, tags: Mapping[str, str]) -> NotOurs:
     return NotOurs(
         f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
-        "only our images are deleted. ",
-        ownership.way_out(tags, thing_name, "To delete it with everything in it"),
+        "only our images are deleted. "
+        f"{ownership.way_out(tags, thing_name, 'To delete it with everything in it')}"
     )
 
 

@@ -8,7 +8,8 @@ Source: Service Authorization Reference for AWS IoT, S3 and IAM (actions, resour
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from ota.records import Deleted, Grant, Lazy, Listed, Noun
@@ -362,9 +363,17 @@ Line = TypeVar("Line", bound=OfNoun)
 
 def in_set_up_order(lines: Iterable[Line]) -> list[Line]:
     """The changes or outcomes in the order in which `all` makes their nouns."""
-    return sorted(lines, key=lambda line: NOUN_BY_NAME[line.noun].set_up or 0)
+    return _in_order(lines, {noun.name: noun.set_up for noun in NOUNS if noun.set_up})
 
 
 def in_teardown_order(lines: Iterable[Line]) -> list[Line]:
     """The changes or outcomes in the order in which `clean` deletes their nouns."""
-    return sorted(lines, key=lambda line: NOUN_BY_NAME[line.noun].teardown or 0)
+    return _in_order(lines, {noun.name: noun.teardown for noun in NOUNS if noun.teardown})
+
+
+def _in_order(lines: Iterable[Line], places: Mapping[str, int]) -> list[Line]:
+    """Sorted by place; a line without a record, such as a problem with the signature, stays behind the one before."""
+    placed: list[tuple[int, Line]] = []
+    for line in lines:
+        placed.append((places.get(line.noun, placed[-1][0] if placed else 0), line))
+    return [line for _, line in sorted(placed, key=itemgetter(0))]

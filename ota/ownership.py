@@ -7,9 +7,8 @@ and never sends to a device, so that reading them takes no second call.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
-
-from ota.messages import Message, command, message
 
 MANAGED_BY_KEY = "managed-by"
 MANAGED_BY = "ota-tasks"
@@ -37,12 +36,12 @@ def other_thing(found: Mapping[str, str], thing_name: str) -> str:
     return owner if owner != thing_name else ""
 
 
-def way_out(found: Mapping[str, str], thing_name: str, otherwise: str) -> Message:
-    """How to delete an object with these tags that was not made for the thing; ``otherwise`` introduces ``--force``."""
+def way_out(found: Mapping[str, str], thing_name: str, otherwise: str) -> str:
+    """The sentence on how an object with these tags goes, which is not ours for the thing; ``otherwise`` by force."""
     owner = other_thing(found, thing_name)
     if owner:
-        return message(f"It is deleted with the thing {owner}: ", command("clean", thing_name=owner), ".")
-    return message(f"{otherwise}: ", command("clean", "--force"), ".")
+        return f"It goes with the thing {owner}: `invoke with --thing-name {shlex.quote(owner)} clean`."
+    return f"{otherwise}: `invoke clean --force`."
 
 
 def is_ours(found: Mapping[str, str], thing_name: str | None = None) -> bool:

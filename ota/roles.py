@@ -237,8 +237,8 @@ def delete_role(
         return Outcome("role", Verb.ABSENT, name)
     if thing_name is not None and not ownership.is_ours(found.tags, thing_name):
         raise NotOurs(
-            f"The role {name} was not made by this tool for the thing {thing_name}, so it stays. ",
-            ownership.way_out(found.tags, thing_name, "To delete it anyway"),
+            f"The role {name} was not made by this tool for the thing {thing_name}, so it stays. "
+            f"{ownership.way_out(found.tags, thing_name, 'To delete it all the same')}"
         )
     delete_inline(iam, name)
     if not _is_deleted(iam, name):

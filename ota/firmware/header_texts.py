@@ -10,6 +10,7 @@ Source: C11 5.1.1.2 (line splices, then comments, then directives).
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from ota.errors import FirmwareError
 from ota.profiles import HeaderFormat
@@ -100,6 +101,7 @@ def _place(data: bytes, code: bytes, header_format: HeaderFormat, define: str) -
     return value.span(1)
 
 
+@cache
 def _line_patterns(line: str, define: str) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """What matches a format's line up to the define's name, and from there to the line's end with the value in it."""
     patterns, previous = [_LINE_START + _GAP + b"*"], ""

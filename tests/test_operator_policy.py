@@ -332,16 +332,28 @@ def _missing(call: Call, document: dict[str, Any]) -> list[str]:
 
 
 def _calls_in(tree: ast.AST) -> Iterator[Call]:
-    """``iot.create_thing``, ``self._cloud.iam.get_role`` and ``s3.get_paginator("list_buckets")``, called or not."""
+    """Every call of ``iot.create_thing``, ``self._cloud.iam.get_role``, ``s3.get_paginator("list_buckets")`` and
+    ``pages(iot, "list_jobs", "jobs")``; of the first two also what is named without being called.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and (service := _receiver(node.value)) in SERVICES:
             yield from _operation(service, node.attr)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get_paginator":
-            (argument,) = node.args
-            assert isinstance(argument, ast.Constant)
-            found = list(_operation(_receiver(node.func.value), str(argument.value)))
+        if isinstance(node, ast.Call) and (listing := _listing(node)):
+            found = list(_operation(*listing))
             assert found, ast.unparse(node)
             yield from found
+
+
+def _listing(node: ast.Call) -> Call | None:
+    """Service and operation of a call that pages through a listing."""
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "get_paginator":
+        client, operation = node.func.value, node.args[0]
+    elif isinstance(node.func, ast.Name) and node.func.id == "pages":
+        client, operation = node.args[:2]
+    else:
+        return None
+    # Only the function that all listings share takes client and operation from its caller.
+    return (_receiver(client), operation.value) if isinstance(operation, ast.Constant) else None
 
 
 def _receiver(node: ast.expr) -> str:

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 # Invoke turned this off, so that no cache is left beside a task file; compiling ota/ anew takes a quarter of each run.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
-# Behind that line, or these two would be compiled anew in each run.
+# Imported after that line, so that their compiled code is kept between runs.
 from ota.errors import OtaError  # noqa: E402
+from ota.messages import command, help_command  # noqa: E402
+from ota.nouns import LISTED, NOUNS  # noqa: E402
+from ota.records import Deleted  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
 
 ROOT_PATH = Path(__file__).resolve().parent
@@ -273,26 +276,20 @@ LIST_HELP = {
     "mine": "Only what this tool made.",
     "json": JSON_HELP,
 }
+YES_HELP = "Delete what a pattern matches without asking."
 
 
-def _list_task(plural: str, sentence: str) -> OtaTask:
+def _list_task(noun: str, name: str, sentence: str) -> OtaTask:
     """The task that lists one noun, or all."""
 
     def body(c: Context, limit: str = "", filter_: str = "", mine: bool = False, json: bool = False) -> None:
-        _conductor(c).show_lists(plural, limit=limit, pattern=filter_, mine=mine, as_json=json)
+        _conductor(c).show_lists(noun, limit=limit, pattern=filter_, mine=mine, as_json=json)
 
     body.__doc__ = sentence
-    return OtaTask(body, name=plural, help=LIST_HELP, default=plural == "all")
+    return OtaTask(body, name=name, help=LIST_HELP, default=noun == "all")
 
 
-NAME_HELP = (
-    "NAME, or a pattern with * (to be confirmed); as often as you like (default: the one that the settings name)."
-)
-YES_HELP = "Answer yes where a pattern is to be confirmed."
-PRUNE_CERTIFICATES = "Delete its certificates too, where they hang on nothing else."
-
-
-def _delete_task(noun: str, sentence: str, force: str, *, name: str = NAME_HELP, prune: str = "") -> OtaTask:
+def _delete_task(noun: str, texts: Deleted) -> OtaTask:
     """The task that deletes objects of one noun by their names."""
 
     def body(
@@ -303,72 +300,25 @@ def _delete_task(noun: str, sentence: str, force: str, *, name: str = NAME_HELP,
     def body_without_prune(c: Context, name: list[str] | None = None, force: bool = False, yes: bool = False) -> None:
         _conductor(c).delete(noun, name or (), force=force, prune=False, yes=yes)
 
-    chosen = body if prune else body_without_prune
-    chosen.__doc__ = sentence
-    texts = {"name": name, "force": force, "yes": YES_HELP, **({"prune": prune} if prune else {})}
-    return OtaTask(chosen, name=noun, help=texts, iterable=["name"])
+    chosen = body if texts.prune_help else body_without_prune
+    chosen.__doc__ = texts.help
+    helps = {"name": texts.name_help, "force": texts.force_help, "prune": texts.prune_help, "yes": YES_HELP}
+    return OtaTask(chosen, name=noun, help={flag: text for flag, text in helps.items() if text}, iterable=["name"])
 
 
 LIST_TASKS = (
-    _list_task("all", "List everything in the account: things, policies, certificates, buckets, roles, updates, jobs."),
-    _list_task("things", "List the IoT things, with their certificates."),
-    _list_task("policies", "List the IoT policies, with what they are attached to."),
-    _list_task("certificates", "List the certificates: status, expiry, and what hangs on them."),
-    _list_task("buckets", "List the S3 buckets, with region and versioning."),
-    _list_task("roles", "List the IAM roles, with their permissions boundaries."),
-    _list_task("updates", "List the OTA updates: status, job, targets."),
-    _list_task("jobs", "List the jobs, of OTA updates or not: status and targets."),
+    _list_task("all", "all", f"List everything in the account: {', '.join(noun.plural for noun in LISTED)}."),
+    *(_list_task(noun.name, noun.plural, noun.listed.help) for noun in NOUNS if noun.listed),
 )
-DELETE_TASKS = (
-    _delete_task(
-        "thing",
-        "Delete an IoT thing by its name; its certificates stay, unless pruned.",
-        "Delete it though its device is at work on an update right now; by pattern also what this tool did not make.",
-        prune=PRUNE_CERTIFICATES,
-    ),
-    _delete_task(
-        "policy",
-        "Delete an IoT policy by its name, with all its versions.",
-        "Detach it from what it hangs on first; by pattern also what this tool did not make.",
-        prune=f"Detach it first. {PRUNE_CERTIFICATES}",
-    ),
-    _delete_task(
-        "certificate",
-        "Delete a certificate by its id.",
-        "Detach it from all things and policies first; by pattern also what this tool did not make.",
-        name="ID, its first 8 digits or more, its ARN, or a pattern with * (to be confirmed); as often as you like "
-        "(default: the one in credentials_path).",
-        prune="With --force: delete things and policies too that have no other certificate then.",
-    ),
-    _delete_task(
-        "role",
-        "Delete an IAM role by its name.",
-        "Delete it with whatever is attached, and though an OTA update needs it; by pattern also what this tool did "
-        "not make.",
-    ),
-    _delete_task(
-        "bucket",
-        "Delete an S3 bucket by its name.",
-        "Delete it with every version of everything in it; by pattern also what this tool did not make.",
-    ),
-    _delete_task(
-        "update",
-        "Delete an OTA update by its name, with its job and stream.",
-        "Delete it though devices have not finished; by pattern also what this tool did not make.",
-    ),
-    _delete_task(
-        "job",
-        "Delete a job by its id; where an OTA update made it, that stays.",
-        "Delete it though devices have not finished; by pattern also what this tool did not make.",
-    ),
-)
+DELETE_TASKS = tuple(_delete_task(noun.name, noun.deleted) for noun in NOUNS if noun.deleted)
 
 
 @task(klass=OtaTask, name="help", default=True)
 def delete_help(_c: Context) -> None:
-    """Tell what can be deleted by name, and how."""
-    nouns = ", ".join(f"`invoke delete.{one.name}`" for one in DELETE_TASKS)
-    raise OtaError(f"Say what to delete: {nouns}. `invoke --help delete.thing` tells how; `invoke clean` deletes all.")
+    """Say what can be deleted by name, and how."""
+    tasks = [piece for one in DELETE_TASKS for piece in (", ", command(f"delete.{one.name}"))][1:]
+    how, everything = help_command("delete.thing"), command("clean")
+    raise OtaError("Say what to delete: ", *tasks, ". ", how, " tells how; ", everything, " deletes all.")
 
 
 @task(

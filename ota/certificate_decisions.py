@@ -72,7 +72,7 @@ def decide_certificate(state: FoundCertificate) -> Change:
     if certificate is None:
         key = "for the key that is there" if state.key else "with a new key"
         return Change(NOUN, Action.CREATE, f"of {state.thing_name}", f"{key}, into {path}", found=state)
-    details = [_reuse_detail(state), "" if state.is_local(certificate) else f"written to {path}"]
+    details = [_reuse_detail(state), "" if _is_local(state, certificate) else f"written to {path}"]
     return Change(NOUN, Action.REUSE, certificate.id, "; ".join(filter(None, details)), found=state)
 
 
@@ -86,7 +86,7 @@ def make_certificate(iot: IoTClient, change: Change) -> Outcome[Certificate]:
     state: FoundCertificate = change.found
     if state.certificate is None:
         return _request(iot, state)
-    _delete_doubles(iot, state.certificate, state.doubles)
+    _delete_doubles(iot, state.certificate, _doubles(state))
     return _write_files(state, Verb.REUSED, state.certificate, _reuse_detail(state))
 
 
@@ -103,7 +103,7 @@ def writes_certificate_file(change: Change) -> bool:
     if change.problem:
         return False
     state: FoundCertificate = change.found
-    return state.certificate is None or not state.is_local(state.certificate)
+    return state.certificate is None or not _is_local(state, state.certificate)
 
 
 def withdraw_certificate(
@@ -158,8 +158,17 @@ def _reuse_detail(state: FoundCertificate) -> str:
     return "" if state.found else ADOPTED
 
 
+def _is_local(state: FoundCertificate, certificate: Certificate) -> bool:
+    return state.local is not None and state.local.id == certificate.id
+
+
+def _doubles(state: FoundCertificate) -> tuple[Certificate, ...]:
+    """Certificates of the key that a lost answer or a cut-off deletion left, to be deleted but for the one used."""
+    return () if state.attached_arns else state.same_key
+
+
 def _request(iot: IoTClient, state: FoundCertificate) -> Outcome[Certificate]:
-    key, doubles = state.key or keys.create_private_key(state.files.private_key_path), state.doubles
+    key, doubles = state.key or keys.create_private_key(state.files.private_key_path), _doubles(state)
     keys.write_public_key(state.files.public_key_path, key)
     created = iot.create_certificate_from_csr(
         certificateSigningRequest=keys.signing_request(key, state.thing_name), setAsActive=True
@@ -187,7 +196,7 @@ def _write_files(
     """Bring the files up to the certificate."""
     details = [detail]
     path, key_path = state.files.certificate_path, state.files.private_key_path
-    if not state.is_local(certificate):
+    if not _is_local(state, certificate):
         kept_path = write_certificate_file(path, certificate.pem or "", state.local)
         details += [f"written to {path}", f"the former one is kept as {kept_path.name}" if kept_path else ""]
     if state.key:

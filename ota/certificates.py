@@ -1,8 +1,8 @@
-"""The device's certificate as AWS and this machine have it: finds, lists and deletes; the decision has its own module.
+"""Certificates as the AWS account has them: found by id or by public key, listed, looked at for a thing, deleted.
 
-A certificate is known by its public key. AWS knows no search by it, so the newest certificates are described side by
-side until one matches. A certificate is deleted only once it is attached to no thing; deleting it takes it off its
-policies in the same call. ``certificate_decisions`` decides and makes, ``certificate_files`` reads and writes files.
+AWS knows no search by public key, so the newest certificates are described side by side until one matches. A
+certificate is deleted only once it is attached to no thing; deleting it takes it off its policies in the same call.
+``certificate_decisions`` decides which certificate a thing gets, ``certificate_files`` has the files on this machine.
 
 Source: AWS IoT DescribeCertificate, ListCertificates (newest first unless ``ascendingOrder``), ListPrincipalThingsV2,
 UpdateCertificate, DeleteCertificate (``forceDelete`` overrides attached policies, never attached things).
@@ -126,15 +126,6 @@ class FoundCertificate:
             return self.found
         usable = [one for one in self.same_key if self.attached_arns or one.status == ACTIVE]
         return usable[0] if usable else None
-
-    @property
-    def doubles(self) -> tuple[Certificate, ...]:
-        """Certificates of the key that a lost answer or a cut-off deletion left, to be deleted but for the one used."""
-        return () if self.attached_arns else self.same_key
-
-    def is_local(self, certificate: Certificate) -> bool:
-        """Whether the certificate file holds this one."""
-        return self.local is not None and self.local.id == certificate.id
 
 
 def find_certificate(iot: IoTClient, certificate_id: str) -> Certificate | None:

@@ -18,6 +18,7 @@ from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
 from ota.firmware import headers, verify
 from ota.jobs import Patience
+from ota.nouns import NOUN_BY_NAME
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 from ota.run import Run
@@ -110,11 +111,11 @@ class Conductor:
         show(self.run.report, text, as_json=as_json)
 
     def permissions(self, **flags: Any) -> None:
-        """The operator's policy; ``permissions.read_wish`` has the flags."""
+        """The operator's policy; ``permissions.read_flags`` reads the flags."""
         from ota.look import permissions
 
         self.run.report.keep_stdout_clear()
-        permissions.show(self.run, permissions.read_wish(**flags))
+        permissions.show(self.run, permissions.read_flags(**flags))
 
     def clean(self, *, force: bool, local: bool, all_certificates: bool = False) -> None:
         """Everything gone again, and proven gone; for every thing with a certificate here where that is asked for."""
@@ -147,25 +148,34 @@ class Conductor:
             raise InTheWay("Not everything is gone.\n" + "\n".join(remains))
         self.run.report.say(f"Proven: nothing that this tool made for {settings.thing_name} is left.")
 
-    def show_lists(self, plural: str, *, limit: str, pattern: str, mine: bool, as_json: bool) -> None:
+    def show_lists(self, noun: str, *, limit: str, pattern: str, mine: bool, as_json: bool) -> None:
         """What is in the account, of one noun or of all."""
-        from ota.manage import by_hand
-        from ota.manage.listings import Query
+        from ota.manage import listings
 
         if as_json:
             self.run.report.keep_stdout_clear()
-        rows = by_hand.read_limit(limit, self.run.scope.loose_settings.max_listed)
-        by_hand.show_lists(self.run.cloud, self.run.report, plural, Query(rows, pattern, is_ours=mine), as_json=as_json)
+        rows = listings.read_limit(limit, self.run.scope.loose_settings.max_listed)
+        query = listings.Query(rows, pattern, is_ours=mine)
+        listings.show_lists(self.run.cloud, self.run.report, noun, query, as_json=as_json)
 
     def delete(self, noun: str, names: Sequence[str], *, force: bool, prune: bool, yes: bool) -> None:
-        """Objects that somebody names, gone."""
-        from ota.manage import by_hand
+        """Delete objects by their names."""
+        from ota.manage.by_hand import delete_objects
+        from ota.manage.removals import Deletion
 
         self.run.take_turn()
-        settings = self.run.loose_settings
-        wish = by_hand.Wish(tuple(names), force=force or settings.force_delete, prune=prune, yes=yes)
+        settings, report = self.run.loose_settings, self.run.report
+        deletion = Deletion(
+            self.run.cloud,
+            settings,
+            self._patience_to_delete(),
+            report.note,
+            is_forced=force or settings.force_delete,
+            prunes=prune,
+            is_confirmed=yes,
+        )
         try:
-            by_hand.delete_objects(self.run.cloud, settings, self.run.report, noun, wish, self._patience_to_delete())
+            delete_objects(deletion, report, NOUN_BY_NAME[noun], names)
         finally:
             self.run.steps.forget()  # it may be gone for the tasks after this one
 

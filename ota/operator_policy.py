@@ -1,52 +1,146 @@
-"""The IAM policy of whoever runs the tool, a person or a CI job: what its tasks need, bounded as far as AWS can.
+"""The IAM policy of the operator, the person or CI job that runs the tool: what its tasks need, and no more.
 
 AWS's own page for this grants ``iot:*`` and all of S3 on every resource. Here each action stands for a call, on the
-objects that have this thing's names.
+objects that have this thing's names. The actions come from the records of the nouns (``ota/nouns.py``).
 
-Whoever may make a role, write its permissions and change its trust can make himself anything. So these actions are
-granted only on a role that has the permissions boundary, which the policy does not let its holder change or take off.
+Whoever can create a role, write its permissions and change its trust can get any permissions. So these actions are
+granted only on a role that has the permissions boundary, which the policy does not let its holder change or remove.
 The boundary leaves a role what an OTA update needs. AWS's reference lists ``iam:PermissionsBoundary`` for
 UpdateAssumeRolePolicy in June 2026 and did not in April 2025: where AWS does not send that key, the action is denied.
 
-A certificate has neither a name nor tags, and its id is not known before it is made. So those statements are for all
+A certificate has neither a name nor tags, and its id is not known before it is created. So those statements are for all
 certificates of account and region, unless ``certificate_arn`` names the one to use. ``iot:thingArn`` is checked where
 AWS sends it.
 
-Source: Service Authorization Reference for AWS IoT (cert has no condition keys; iot:thingArn) and IAM; IAM User Guide,
-"Permissions boundaries" (delegating responsibility); IAM quotas (6,144 characters without whitespace).
+GetCallerIdentity is missing because it needs no permission. CreateStream and CreateJob are missing because the OTA
+service calls them with the update's role.
+
+Source: Service Authorization Reference for AWS IoT (cert has no condition keys; iot:thingArn), S3 and IAM; S3
+CreateBucket (s3:TagResource for a bucket created with tags); FreeRTOS User Guide, "Create an OTA user policy"; IAM User
+Guide, "Permissions boundaries" (delegating responsibility); IAM quotas (6,144 characters without whitespace).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ota.errors import permission_for
 from ota.jobs import job_id_of
-from ota.operator_actions import EXTRAS, GRANTS, Grant, uses_of
+from ota.nouns import NOUNS
 from ota.policy_documents import POLICY_VERSION
+from ota.records import Grant
 from ota.role_policies import OTA_SERVICE, role_arn, role_permissions_document
 from ota.settings.formatter import format_text
 from ota.settings.table import SETTINGS
 
 BOUNDARY_NAME = "ota-tasks-boundary"
-NAMED_SETTINGS = ("policy_name", "bucket_name", "iam_role_name", "update_name")
+THING_NAME = "thing_name"
+NAMED_SETTINGS = tuple(noun.setting for noun in NOUNS if noun.setting not in ("", THING_NAME))
 WILDCARDS = "*?"
 MAKES_CERTIFICATE = "iot:CreateCertificateFromCsr"
+NEEDS_NO_PERMISSION = frozenset({("sts", "GetCallerIdentity")})
+# What AWS asks for besides the action of the call's own name. For listing principals AWS's API pages name the action
+# without V2 and its authorization reference names the one with it; both are granted, since either may be asked for.
+ALSO_NEEDED = {
+    ("iot", "CreatePolicy"): ("iot:TagResource",),
+    ("iot", "CreateOTAUpdate"): ("iot:TagResource", "iam:PassRole"),
+    ("iot", "ListThingPrincipalsV2"): ("iot:ListThingPrincipalsV2",),
+    ("iot", "ListPrincipalThingsV2"): ("iot:ListPrincipalThingsV2",),
+    ("s3", "CreateBucket"): ("s3:TagResource",),
+    ("iam", "CreateRole"): ("iam:TagRole",),
+}
+
+
+def _uses_of_task() -> dict[str, tuple[str, ...]]:
+    """Each task to the uses that its permissions are granted for (see ``Grant.actions``)."""
+    needs = {noun.task: noun.needs for noun in NOUNS if noun.task}
+
+    def with_needs(task: str) -> list[str]:
+        return [*(one for need in needs[task] for one in with_needs(need)), task]
+
+    set_up = {task: tuple(dict.fromkeys(with_needs(task))) for task in needs}
+    looking = dict.fromkeys(("plan", "status", "watch", "doctor", "device"), ("look",))
+    return {**set_up, "all": tuple(needs), "clean": ("clean",), **looking, "list": ("list",), "delete": ("delete",)}
+
+
+def _grants() -> Iterator[Grant]:
+    """The statements of all nouns; what AWS cannot narrow, and the right to tag, is one statement each."""
+    yield Grant("Everywhere", ("*",), {action: uses for noun in NOUNS for action, uses in noun.everywhere.items()})
+    for noun in NOUNS:
+        yield from noun.grants
+    tagged = [noun for noun in NOUNS if noun.tag_uses]
+    resources = tuple(resource for noun in tagged for resource in noun.grants[0].resources)
+    yield Grant("Tags", resources, {"iot:TagResource": " ".join(noun.tag_uses for noun in tagged)})
+
+
+USES_OF_TASK = _uses_of_task()
+GRANTS = tuple(_grants())
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A statement that only ``--also`` grants, because AWS offers nothing that would bound it.
+
+    Attributes:
+        name: as ``--also`` takes it.
+        for_: when it is needed.
+        reach: what its holder can do with it.
+        grant: the statement.
+        replaces: the Sid of the statement that it stands for.
+    """
+
+    name: str
+    for_: str
+    reach: str
+    grant: Grant
+    replaces: str = ""
+
+
+EXTRAS = (
+    Extra(
+        "instance-profiles",
+        "`clean --force` and `delete.role --force` on a role that is in an instance profile",
+        "takes the role out of any instance profile of the account, so that its instances lose their permissions",
+        Grant(
+            "AnyInstanceProfile", ("{iam}:instance-profile/*",), {"iam:RemoveRoleFromInstanceProfile": "clean delete"}
+        ),
+    ),
+    Extra(
+        "unbounded-roles",
+        "`role` where permissions_boundary is not set",
+        "makes a role with any power and assumes it: as good as an administrator",
+        Grant(
+            "UnboundedRole",
+            ("{iam}:role/{iam_role_name}",),
+            next(grant.actions for grant in GRANTS if grant.sid == "BoundedRole"),
+        ),
+        replaces="BoundedRole",
+    ),
+    Extra(
+        "any-identity",
+        "the check of iam:PassRole by `doctor`, for an operator who is a role",
+        "reads what any user or role of the account may do",
+        Grant("AnyIdentity", ("{iam}:user/*", "{iam}:role/*"), {"iam:SimulatePrincipalPolicy": "look"}),
+        replaces="OwnPermissions",
+    ),
+)
+EXTRA_BY_NAME = {extra.name: extra for extra in EXTRAS}
 
 
 @dataclass(frozen=True)
 class PolicyScope:
-    """What the policy is for.
+    """The account, region and names that the policy is for.
 
     Attributes:
         partition: ``aws``, ``aws-cn`` or ``aws-us-gov``.
         region: for example ``eu-west-1``.
         account_id: twelve digits.
         thing_name: a thing's name, or a pattern of names with ``*`` and ``?``.
-        names: ``policy_name``, ``bucket_name``, ``iam_role_name`` and ``update_name``; patterns too.
+        names: setting to name, for some of ``NAMED_SETTINGS``; patterns too. The others get their default names.
         boundary_arn: the permissions boundary of every role; None for the one of the default name.
-        certificate_arn: the one certificate that is used, where it is not made by this tool.
+        certificate_arn: the only certificate that is used; None where this tool makes it.
     """
 
     partition: str
@@ -59,7 +153,7 @@ class PolicyScope:
 
     @property
     def all_names(self) -> dict[str, str]:
-        """The names, with default ones where none are given."""
+        """Setting to name, for all of ``NAMED_SETTINGS``."""
         return {**names_for(self.thing_name, self.account_id), **self.names}
 
     @property
@@ -73,14 +167,14 @@ def names_for(thing_name: str, account_id: str, *, role_prefix: str = "") -> dic
 
     The default names of a very long thing name are cut and match no pattern: give that name itself.
     """
-    values = {"thing_name": thing_name, "account_id": account_id, "role_prefix": role_prefix}
+    values = {THING_NAME: thing_name, "account_id": account_id, "role_prefix": role_prefix}
     return {setting: _default_name(setting, values) for setting in NAMED_SETTINGS}
 
 
 def operator_policy_document(
     scope: PolicyScope, *, tasks: Collection[str] = (), also: Collection[str] = ()
 ) -> dict[str, Any]:
-    """What these tasks need, or all tasks; each statement's purpose is its Sid.
+    """What these tasks need, or all tasks; each statement's Sid says what it is about.
 
     Args:
         scope: account, region and names.
@@ -90,13 +184,13 @@ def operator_policy_document(
     extras = [extra for extra in EXTRAS if extra.name in also]
     replaced = {extra.replaces for extra in extras}
     grants = [grant for grant in GRANTS if grant.sid not in replaced] + [extra.grant for extra in extras]
-    uses, arns, conditions = uses_of(tasks), _arns(scope), _conditions(scope)
+    uses, values, conditions = uses_of(tasks), _arn_values(scope), _conditions(scope)
     unneeded = {MAKES_CERTIFICATE} if scope.certificate_arn else set()
     statements = []
     for grant in grants:
         actions = [action for action in grant.actions_for(uses) if action not in unneeded]
         if actions:
-            statements.append(_statement(grant, actions, arns, conditions))
+            statements.append(_statement(grant, actions, values, conditions))
     return {"Version": POLICY_VERSION, "Statement": statements}
 
 
@@ -107,8 +201,20 @@ def boundary_document(scope: PolicyScope) -> dict[str, Any]:
     return role_permissions_document(scope.partition, scope.region, scope.account_id, names["bucket_name"], role)
 
 
+def permissions_of(service: str, operation: str) -> tuple[str, ...]:
+    """The IAM actions that one call needs: ``("s3", "CreateBucket")`` gives s3:CreateBucket and s3:TagResource."""
+    if (service, operation) in NEEDS_NO_PERMISSION:
+        return ()
+    return permission_for(service, operation), *ALSO_NEEDED.get((service, operation), ())
+
+
+def uses_of(tasks: Collection[str]) -> set[str]:
+    """The uses of these tasks; of all tasks where none is named."""
+    return {use for task in tasks or USES_OF_TASK for use in USES_OF_TASK[task]}
+
+
 def tidy_pattern(name: str) -> str:
-    """A default name with wildcards, made to fit as the names that it matches are."""
+    """A default name with wildcards, changed as the names that it matches are changed to be valid."""
     return name.replace(":", "-").lstrip("-")
 
 
@@ -118,50 +224,42 @@ def actions_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def _statement(
-    grant: Grant, actions: list[str], arns: Mapping[str, list[str]], conditions: Mapping[str, Any]
+    grant: Grant, actions: list[str], values: Mapping[str, str], conditions: Mapping[str, Any]
 ) -> dict[str, Any]:
-    resources = [arn for key in grant.resources for arn in arns[key]]
+    resources = [resource.format_map(values) for resource in grant.resources]
     statement = {"Sid": grant.sid, "Effect": "Allow", "Action": actions, "Resource": resources}
     return {**statement, "Condition": conditions[grant.condition]} if grant.condition else statement
 
 
-def _arns(scope: PolicyScope) -> dict[str, list[str]]:
-    """A grant's resource to the ARNs that stand for it."""
+def _arn_values(scope: PolicyScope) -> dict[str, str]:
+    """What the braces in a grant's resources stand for."""
     names, partition = scope.all_names, scope.partition
-    iot, iam = f"arn:{partition}:iot:{scope.region}:{scope.account_id}", f"arn:{partition}:iam::{scope.account_id}"
-    bucket = f"arn:{partition}:s3:::{names['bucket_name']}"
+    iot = f"arn:{partition}:iot:{scope.region}:{scope.account_id}"
     return {
-        "any": ["*"],
-        "thing": [_thing_arn(scope)],
-        "certificate": [scope.certificate_arn or f"{iot}:cert/*"],
-        "policy": [f"{iot}:policy/{names['policy_name']}"],
-        "update": [f"{iot}:otaupdate/{names['update_name']}"],
-        "job": [f"{iot}:job/{job_id_of(names['update_name'])}"],
-        "bucket": [bucket],
-        "image": [f"{bucket}/*"],
-        "role": [f"{iam}:role/{names['iam_role_name']}"],
-        "iam_policies": [f"{iam}:policy/*", f"arn:{partition}:iam::aws:policy/*"],
-        "own_user": [f"{iam}:user/${{aws:username}}"],
-        "identities": [f"{iam}:user/*", f"{iam}:role/*"],
-        "instance_profiles": [f"{iam}:instance-profile/*"],
+        **names,
+        THING_NAME: scope.thing_name,
+        "job_id": job_id_of(names["update_name"]),
+        "certificate": scope.certificate_arn or f"{iot}:cert/*",
+        "own_user": "${aws:username}",
+        "partition": partition,
+        "iot": iot,
+        "iam": f"arn:{partition}:iam::{scope.account_id}",
+        "s3": f"arn:{partition}:s3",
     }
 
 
 def _conditions(scope: PolicyScope) -> dict[str, Any]:
+    thing_arn = f"arn:{scope.partition}:iot:{scope.region}:{scope.account_id}:thing/{scope.thing_name}"
     return {
-        "thing": {"ArnLikeIfExists": {"iot:thingArn": _thing_arn(scope)}},
+        "thing": {"ArnLikeIfExists": {"iot:thingArn": thing_arn}},
         "boundary": {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}},
         "service": {"StringEquals": {"iam:PassedToService": OTA_SERVICE}},
     }
-
-
-def _thing_arn(scope: PolicyScope) -> str:
-    return f"arn:{scope.partition}:iot:{scope.region}:{scope.account_id}:thing/{scope.thing_name}"
 
 
 def _default_name(setting: str, values: Mapping[str, str]) -> str:
     """The name that the tool would give; a pattern's wildcards stay, which no name may hold."""
     row = SETTINGS[setting]
     name = format_text(row.default, values, setting=setting)
-    is_pattern = any(wildcard in values["thing_name"] for wildcard in WILDCARDS)
+    is_pattern = any(wildcard in values[THING_NAME] for wildcard in WILDCARDS)
     return tidy_pattern(name) if is_pattern else row.tidy(name)

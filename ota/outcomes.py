@@ -53,7 +53,7 @@ class Change:
         command: the command that fixes what ``brief`` says, or several steps; empty where there is none.
         is_certain: False where it depends on the image that the build makes.
         is_unseen: AWS refused the look or did not answer, so that the object's state is unknown.
-        found: the object as it was found; None where it does not exist.
+        found: the object as it was found, or all that the decision rests on; None where there is nothing.
         wanted: the document or request that the object has to match.
         problem: for a blocked object, the error that carrying it out would raise.
     """

@@ -1,8 +1,8 @@
-"""The marks that tell what this tool made from what it found.
+"""The marks on every object that this tool makes, so that it deletes no other.
 
-``clean`` deletes only what carries both marks. Buckets, roles, policies, updates and streams carry them as tags;
-a thing, which has no tags, as attributes; an OTA update also in its ``additionalParameters``, which AWS returns
-with the update and never sends to a device, so that reading them costs no second call.
+``clean`` deletes only what has both marks. Buckets, roles, policies, updates and streams have them as tags; a thing,
+which has no tags, as attributes; an OTA update also in its ``additionalParameters``, which AWS returns with the update
+and never sends to a device, so that reading them takes no second call.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ OTA_THING_KEY = "ota-thing"
 
 
 def marks(thing_name: str) -> dict[str, str]:
-    """The two marks for objects of this thing, as a plain mapping."""
+    """The two marks for objects of this thing, as a mapping."""
     return {MANAGED_BY_KEY: MANAGED_BY, OTA_THING_KEY: thing_name}
 
 
 def mark_tags(thing_name: str) -> list[dict[str, str]]:
-    """The marks in the form of AWS's tags: ``[{"Key": …, "Value": …}, …]``."""
+    """The marks as AWS's tag list: ``[{"Key": …, "Value": …}, …]``."""
     return [{"Key": key, "Value": value} for key, value in marks(thing_name).items()]
 
 
@@ -45,7 +45,7 @@ def way_out(found: Mapping[str, str], thing_name: str, otherwise: str) -> str:
 
 
 def is_ours(found: Mapping[str, str], thing_name: str | None = None) -> bool:
-    """Whether these tags or attributes carry our marks; for ``thing_name``, that thing's."""
+    """Whether these tags or attributes are our marks, for ``thing_name`` where that is given."""
     if found.get(MANAGED_BY_KEY) != MANAGED_BY:
         return False
     return thing_name is None or found.get(OTA_THING_KEY) == thing_name

@@ -25,6 +25,7 @@ from ota.firmware import headers
 from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.tree import has_firmware_tree, missing_tree_text
 from ota.messages import PLAIN, AnyCommand, Command, CommandLine, Remedy, command
+from ota.nouns import in_set_up_order
 from ota.outcomes import QUIET, Action, Change, blocked
 from ota.threads import side_by_side
 
@@ -173,7 +174,7 @@ def make_plan(site: Site) -> Plan:
         image,
         *delivery.plan_update(site, found, image),
     ]
-    return aimed(site, steps)
+    return aimed(site, in_set_up_order(steps))
 
 
 def plan_identity(site: Site) -> tuple[Change, Change]:

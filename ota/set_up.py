@@ -43,7 +43,7 @@ SETTLED_ROLE_TIMEOUT_S = 10.0
 
 
 class SetUp:
-    """The set-up of one run; each object is looked at and made once, whichever tasks ask for it."""
+    """The set-up of one run; each object is looked at and made once, whichever tasks need it."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -88,7 +88,7 @@ class SetUp:
         return self._run.steps.do("update", self._update).get()
 
     def head_start(self) -> None:
-        """Begin what an update needs and no task before it waits for: bucket, role, and a look at the update."""
+        """Start in the background what does not depend on the thing: bucket, role, and a look at the update."""
         settings = self._run.settings
         if not settings.skip_build:
             settings.require_application()

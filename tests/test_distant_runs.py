@@ -21,7 +21,7 @@ inventory = fault_project.inventory
 start = test_concurrent_runs.start
 
 LAST_LOOK = Call("GetOTAUpdate", 2)
-WAITING_CALLS = numbered("DescribeThing CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy")
+WAITING_CALLS = numbered("ListThingPrincipalsV2 CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy")
 CALLS_BESIDE_CLEAN = numbered(
     "CreateBucket CreateRole PutRolePolicy CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy "
     "AttachPolicy PutObject CreateOTAUpdate GetOTAUpdate GetOTAUpdate"
@@ -40,7 +40,7 @@ def elsewhere(control: Control, built: Path, tmp_path: Path) -> Project:
     return made
 
 
-@pytest.mark.parametrize("call", fault_project.cases(WAITING_CALLS, ("DescribeThing",)))
+@pytest.mark.parametrize("call", fault_project.cases(WAITING_CALLS, ("ListThingPrincipalsV2",)))
 def test_of_two_set_ups_one_is_ready_and_the_other_withdraws(
     control: Control,
     project: Project,
@@ -67,7 +67,7 @@ def test_of_two_set_ups_one_is_ready_and_the_other_withdraws(
 def test_the_one_that_withdraws_says_why_and_how_to_go_on(
     control: Control, project: Project, elsewhere: Project, start: Callable[..., Started]
 ) -> None:
-    slow = begin_and_hold(control, start, Call("DescribeThing", 1), "all")
+    slow = begin_and_hold(control, start, Call("ListThingPrincipalsV2", 1), "all")
     elsewhere.run_here("all").done()
     control.release()
     slow.result().failed("at the same time", THING, "credentials_path", "invoke clean")

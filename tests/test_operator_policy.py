@@ -15,14 +15,18 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from ota.operator_actions import ALSO_NEEDED, EXTRAS, NEEDS_NO_PERMISSION, USES_OF_TASK, permissions_of
 from ota.operator_policy import (
+    ALSO_NEEDED,
     BOUNDARY_NAME,
+    EXTRAS,
+    NEEDS_NO_PERMISSION,
+    USES_OF_TASK,
     PolicyScope,
     actions_of,
     boundary_document,
     names_for,
     operator_policy_document,
+    permissions_of,
 )
 from ota.sandbox.process import Address
 from tests.account import ROLE, account_at
@@ -44,7 +48,7 @@ RUNS = (
 VERSION = {"Version": "2012-10-17"}
 DRIFTED = {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}], **VERSION}
 TRUST_ANYBODY = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
-# AWS knows no resource to narrow the action to (Service Authorization Reference, no resource type), or it only reads.
+# Where AWS knows no resource to narrow the action to (Service Authorization Reference), or the action only reads.
 UNSCOPED = {
     "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:GetEffectivePolicies", "iot:ListAttachedPolicies",
     "iot:ListThings", "iot:ListPolicies", "iot:ListCertificates", "iot:ListOTAUpdates", "iot:ListJobs", "iam:ListRoles",

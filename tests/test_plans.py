@@ -482,7 +482,7 @@ def test_an_update_that_aws_is_at_work_on_is_waited_for(desk: Desk, status: str)
 
 
 def test_a_look_that_is_refused_blocks_its_object_and_no_other(desk: Desk) -> None:
-    for operation in ("DescribeThing", "GetPolicy", "GetOTAUpdate", "GetRole"):
+    for operation in ("ListThingPrincipalsV2", "GetPolicy", "GetOTAUpdate", "GetRole"):
         desk.control.fail(operation, "access-denied", times=0)
     plan = desk.look("plan", status=1)
     actions = {one["noun"]: one["action"] for one in plan["steps"]}

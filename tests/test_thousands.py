@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ota import cloud
-from ota.manage.listed import NOUN_BY_PLURAL
 from ota.manage.listings import Query, find_rows, make_listing
+from ota.nouns import CERTIFICATE, LISTED, THING
 from tests import full_sandbox
 from tests.conftest import client
 from tests.full_sandbox import EACH_OURS, Counts, is_ours, name_of
@@ -65,14 +65,14 @@ def _check_that_lists_take_seconds(project: Project) -> None:
 
 
 def _check_that_every_row_can_be_had(names: dict[str, set[str]], account: cloud.Cloud) -> None:
-    for plural, noun in NOUN_BY_PLURAL.items():
-        assert {row.name for row in find_rows(account, noun, "")} == names[plural], plural
+    for noun in LISTED:
+        assert {row.name for row in find_rows(account, noun, "")} == names[noun.plural], noun.plural
 
 
 def _check_what_is_ours(account: cloud.Cloud) -> None:
-    mine = make_listing(account, NOUN_BY_PLURAL["things"], Query(limit=1, is_ours=True))
+    mine = make_listing(account, THING, Query(limit=1, is_ours=True))
     assert (mine.total, mine.unknown) == (COUNTS.things // EACH_OURS, 0)
-    mine = make_listing(account, NOUN_BY_PLURAL["certificates"], Query(limit=5, is_ours=True))
+    mine = make_listing(account, CERTIFICATE, Query(limit=5, is_ours=True))
     assert mine.total == COUNTS.attached // EACH_OURS
     assert {name for row in mine.rows for name in row.facts["things"]} <= {
         name_of(number) for number in range(COUNTS.attached) if is_ours(number)
@@ -82,7 +82,7 @@ def _check_what_is_ours(account: cloud.Cloud) -> None:
 def _check_the_calls(control: Control, account: cloud.Cloud) -> None:
     """Pages of everything, and for each row that is shown three calls: expiry, things, policies."""
     control.clear_calls()
-    make_listing(account, NOUN_BY_PLURAL["certificates"], Query(limit=25))
+    make_listing(account, CERTIFICATE, Query(limit=25))
     asked = control.operations()
     assert asked.count("ListCertificates") == COUNTS.certificates // PAGE
     assert len(asked) <= COUNTS.certificates // PAGE + COUNTS.things // PAGE + 3 * 25

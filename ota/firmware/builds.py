@@ -1,23 +1,19 @@
-"""The firmware's own build: run its script, follow its output, and hold the image it leaves.
+"""Run the firmware's own build, one at a time in a tree, and read the image that it leaves.
 
-The script's word that it succeeded is not enough: what counts is an image and a signature that this build, or an
-earlier one with the same header and certificate, wrote. An incremental build that finds nothing to do rightly
-leaves an old image, so freshness is judged by what the build changed and by the inputs' times, not by the clock.
+A script that exits with 0 is not enough: there must be an image and a signature that this build wrote, or an earlier
+one with the same header and certificate. An incremental build that finds nothing to do rightly leaves an old image. So
+an image is accepted by what the build changed and by the times of its inputs, not by the clock.
+
+Two runs for two things in one tree would build into one folder with one header, and a device would be offered an image
+with the other thing's name in it. So a build locks the build script: every tree has one, and runs from other folders
+find it too. The build itself also holds the lock, and keeps it when the run that started it is killed.
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx ``tools/scripts/build.sh`` (arguments), its CMake files (outputs).
-
-
-One build at a time in a firmware tree, and what it left told from what another run put in its place.
-
-Two runs for two things in one tree would else build into one folder with one header, and a device would be offered an
-image with the other's name in it. The lock is on the build script itself: it is there in every tree, and runs of
-other checkouts find it, too. The build holds it as well, and keeps it when the run that started it is killed.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,6 +25,7 @@ from ota.firmware.scripts import run_script
 from ota.firmware.signatures import SignatureFile, read_signature
 from ota.firmware.tree import check_application
 from ota.image_files import ImageFile, read_image
+from ota.messages import command, shell
 from ota.outcomes import Outcome, Verb
 from ota.profiles import HeaderFormat
 
@@ -37,8 +34,8 @@ from ota.profiles import HeaderFormat
 class BuildRequest:
     """One run of the build script.
 
-    Script, image and signature are taken from ``firmware_root`` when relative; certificate and key from the current
-    folder. ``clean`` passes ``-c``, which makes Arm's script remove the whole build folder first.
+    Relative paths of script, image and signature start at ``firmware_root``, those of certificate and key at the
+    current folder. ``clean`` passes ``-c``, with which Arm's script first removes the whole build folder.
     """
 
     firmware_root: Path
@@ -58,7 +55,7 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class Image:
-    """A signed image: what one reading of its file, and of its signature's, gave."""
+    """A signed image: one reading of its file, and of its signature's."""
 
     file: ImageFile
     signature: SignatureFile
@@ -80,7 +77,7 @@ class Image:
 
 
 def find_image(image_path: Path, signature_path: Path) -> Image | None:
-    """The image that a build left, read and hashed; None where image or signature is not there.
+    """The image that a build left, read and hashed; None where image or signature is missing.
 
     Raises:
         FirmwareError: the image cannot be read.
@@ -95,22 +92,21 @@ def skip_build(image_path: Path, signature_path: Path) -> Outcome[Image]:
     """Take the image of an earlier build instead of building.
 
     Raises:
-        FirmwareError: image or signature is not there, or the image is empty.
+        FirmwareError: image or signature is missing, or the image is empty.
     """
     for path, what in ((image_path, "image"), (signature_path, "signature")):
         if not path.is_file():
-            raise FirmwareError(
-                f"skip_build is set, but the {what} {path.absolute()} is not there; build once "
-                "(`invoke with --skip-build false build`)"
-            )
+            once = command("build", skip_build="false")
+            missing = f"skip_build is set, but the {what} {path.absolute()} is not there; build once ("
+            raise FirmwareError(missing, once, ")", remedy=once)
     image = _image(image_path, signature_path)
     return Outcome("image", Verb.SKIPPED, image_path.name, f"build skipped, {_size(image)} taken", image)
 
 
 def needs_clean(header_path: Path, certificate_path: Path, image_path: Path) -> str | None:
-    """Why an incremental build could leave an image with an old header or certificate; None when it could not.
+    """Why an incremental build could leave an image with an old header or certificate; None where it could not.
 
-    Judged by the files' times, so that it holds across runs. Without an image nothing can be old.
+    The files' times tell, so that it holds across runs. Without an image nothing can be old.
     """
     if not image_path.is_file():
         return None
@@ -129,17 +125,16 @@ def ensure_build(
     held_locks: Sequence[int] = (),
     grace_s: float = 5.0,
 ) -> Outcome[Image]:
-    """Run the build script and return the image it stands for.
+    """Run the build script and return the image that it left.
 
-    The script gets the variables of ``environ`` and no others. All of its output goes to ``log_path`` (keep it out of
-    the build folder: a clean build empties that) and, line by line without line end, to ``on_line``. Whatever ends this
-    call early, Ctrl-C above all, ends every process of the build: asked first, killed after ``grace_s`` seconds.
-    ``held_locks`` are descriptors of locks that the build holds as well, in case this process is killed and the build
-    is not.
+    The script gets only the variables in ``environ``. All of its output goes to ``log_path`` (outside the build
+    folder, which a clean build empties) and, line by line without line end, to ``on_line``. Whatever ends this call
+    early, such as Ctrl-C, ends every process of the build: with SIGTERM, then after ``grace_s`` seconds with SIGKILL.
+    The build also holds ``held_locks``, descriptors of locks, in case this process is killed and the build is not.
 
     Raises:
-        FirmwareError: the tree, the script, certificate or key is not there; the build failed, with its last lines;
-            or it succeeded and left no image and signature that belong to this header and certificate.
+        FirmwareError: the tree, the script, certificate or key is missing; the build failed, with its last lines; or
+            it succeeded and left no image and signature that belong to this header and certificate.
     """
     header_path = check_application(request.firmware_root, request.target_application, request.header_format)
     request = _absolute(request)
@@ -161,7 +156,7 @@ def ensure_build(
 
 
 def build_command(request: BuildRequest) -> list[str]:
-    """The command line of this build, program first."""
+    """The words of this build's command, program first."""
     return [
         str(request.build_script_path),
         request.target_application,
@@ -175,8 +170,67 @@ def build_command(request: BuildRequest) -> list[str]:
     ]
 
 
+def check_script(script: Path) -> None:
+    """Refuse a build script that cannot be run.
+
+    Raises:
+        FirmwareError: it is missing or not executable.
+    """
+    if not script.is_file():
+        raise FirmwareError(f"the build script {script} is not there; set build_script_path")
+    if not os.access(script, os.X_OK):
+        chmod = shell("chmod", "+x", script)
+        raise FirmwareError(f"the build script {script} is not executable; run: ", chmod, remedy=chmod)
+
+
+@contextmanager
+def sole_build(script_path: Path, on_wait: Callable[[], None], timeout_s: float) -> Iterator[Sequence[int]]:
+    """Wait until no other run builds with this script, and lock it; ``on_wait`` is called before waiting.
+
+    Yields the lock's descriptors, which the build holds as well.
+
+    Raises:
+        FirmwareError: another run still builds after ``timeout_s``.
+    """
+    if not script_path.is_file():
+        yield ()
+        return
+    try:
+        lock = locks.take_lock_on(script_path, lambda _: on_wait(), timeout_s)
+    except locks.StillHeld as held:
+        raise FirmwareError(
+            f"Another run still builds with {script_path} after {timeout_s:g} s (lock_timeout_s): wait for it, or end "
+            "it (",
+            shell("fuser", script_path),
+            " lists its processes), then run the same command again.",
+        ) from held
+    try:
+        yield lock.descriptors
+    finally:
+        lock.release()
+
+
+def is_building(script_path: Path) -> bool:
+    """Whether another process is building with this script."""
+    return locks.is_locked(script_path)
+
+
+def check_unchanged(image: Image) -> None:
+    """Refuse an image that is no longer the one that was built or taken.
+
+    Raises:
+        FirmwareError: another run has built in the same tree in the meantime.
+    """
+    found = find_image(image.path, image.signature.path)
+    if found is None or found.sha256 != image.sha256:
+        raise FirmwareError(
+            f"the image {image.path} is not the one that this run built: another run builds in the same firmware tree. "
+            "Run the same command again when that build has ended, or give each run its own tree (firmware_root)."
+        )
+
+
 def _old_image(request: BuildRequest) -> Image | None:
-    """The image of an earlier build; None, too, where it cannot be read, for the build writes another."""
+    """The image of an earlier build; None also where it cannot be read, because the build writes another."""
     try:
         return find_image(request.image_path, request.signature_path)
     except (FirmwareError, SignatureError):
@@ -200,20 +254,8 @@ def _check_inputs(request: BuildRequest) -> None:
     check_script(request.build_script_path)
     for path, what in ((request.certificate_path, "certificate"), (request.private_key_path, "private key")):
         if not path.is_file():
-            raise FirmwareError(f"the device's {what} {path} is not there; run `invoke thing`")
-
-
-def check_script(script: Path) -> None:
-    """Refuse a build script that cannot be run.
-
-    Raises:
-        FirmwareError: it is not there or not executable.
-    """
-    if not script.is_file():
-        raise FirmwareError(f"the build script {script} is not there; set build_script_path")
-    if not os.access(script, os.X_OK):
-        command = f"chmod +x {shlex.quote(str(script))}"
-        raise FirmwareError(f"the build script {script} is not executable; run: {command}", remedy=command)
+            missing, thing = f"the device's {what} {path} is not there; run ", command("thing")
+            raise FirmwareError(missing, thing, remedy=thing)
 
 
 def _stamps(request: BuildRequest) -> tuple[object, object]:
@@ -230,7 +272,7 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def _check_outputs(request: BuildRequest, header_path: Path, before: tuple[object, object], log_path: Path) -> None:
     problem = _output_problem(request, header_path, before)
     if problem:
-        raise FirmwareError(f"the build said it succeeded, but {problem} (its output is in {log_path})")
+        raise FirmwareError(f"the build reported success, but {problem} (its output is in {log_path})")
 
 
 def _output_problem(request: BuildRequest, header_path: Path, before: tuple[object, object]) -> str | None:
@@ -261,48 +303,3 @@ def _verb(old: Image | None, new: Image) -> Verb:
 
 def _size(image: Image) -> str:
     return f"{image.size_bytes:,} bytes, sha256 {image.sha256[:12]}"
-
-
-@contextmanager
-def sole_build(script_path: Path, on_wait: Callable[[], None], timeout_s: float) -> Iterator[Sequence[int]]:
-    """Wait until nobody else builds with this script, and keep others waiting; ``on_wait`` is called before waiting.
-
-    Yields what the build is given to hold the lock, too.
-
-    Raises:
-        FirmwareError: somebody still builds after ``timeout_s``.
-    """
-    if not script_path.is_file():
-        yield ()
-        return
-    try:
-        lock = locks.take_lock_on(script_path, lambda _: on_wait(), timeout_s)
-    except locks.StillHeld as held:
-        command = f"fuser {shlex.quote(str(script_path))}"
-        raise FirmwareError(
-            f"Another run still builds with {script_path} after {timeout_s:g} s of waiting (lock_timeout_s): let it "
-            f"end, or end it (`{command}` names its processes), then run the same command again."
-        ) from held
-    try:
-        yield lock.descriptors
-    finally:
-        lock.release()
-
-
-def is_building(script_path: Path) -> bool:
-    """Whether another process builds with this script at the moment."""
-    return locks.is_locked(script_path)
-
-
-def check_unchanged(image: Image) -> None:
-    """Refuse an image that is no longer the one that was built or taken.
-
-    Raises:
-        FirmwareError: another run has built in the same tree meanwhile.
-    """
-    found = find_image(image.path, image.signature.path)
-    if found is None or found.sha256 != image.sha256:
-        raise FirmwareError(
-            f"the image {image.path} is not the one that this run built: another run builds in the same firmware tree. "
-            "Run the same command again once that has ended, or give each run a tree of its own (firmware_root)."
-        )

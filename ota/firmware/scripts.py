@@ -1,20 +1,16 @@
-"""Run the firmware project's own script: output to a log and to the eye, and nothing left running when it ends early.
+"""Run the firmware project's build script: its output goes to a log and to the screen, and no process outlives it.
 
-The script gets a session of its own, so that Ctrl-C reaches this program alone, which then ends the script's whole
-process group: a compiler that outlives its build would still write to the build folder. A closed terminal and the
-request to end, which is how CI cancels a job, count as Ctrl-C while a script runs.
+The script gets its own session, so that Ctrl-C reaches only this program, which then ends the script's whole process
+group: a compiler that outlives its build would still write to the build folder. While a script runs, a closed terminal
+(SIGHUP) and a request to end (SIGTERM, with which CI cancels a job) count as Ctrl-C.
 
-Source: POSIX ``setsid``, ``killpg``, ``SIGHUP``, ``SIGTERM``; Python's ``subprocess`` documentation.
+The log has mode 0600 from the start, because a compiler's output names paths, licence servers and whatever the script
+prints. A link in its place is not followed: it could lead to a file that somebody else needs. A script that prints
+without end must not fill the disk. The first lines tell how the build began and the last ones why it failed, so the
+log keeps these and leaves out the middle.
 
-
-The file that keeps what a build script prints: for the eyes of its owner only, and never longer than it may be.
-
-A compiler's output names paths, licence servers and whatever a build script echoes, so the file has mode 0600 from
-the moment it is there. A link in its place is not followed: it could lead to a file that somebody else needs.
-A script that prints without end must not fill the disk. The first lines tell how the build began and the last ones why
-it failed, so these are kept and the middle is left out.
-
-Source: POSIX ``open`` (O_NOFOLLOW, O_NONBLOCK), ``fchmod``.
+Source: POSIX ``setsid``, ``killpg``, ``SIGHUP``, ``SIGTERM``, ``open`` (O_NOFOLLOW, O_NONBLOCK), ``fchmod``; Python's
+``subprocess`` documentation.
 """
 
 from __future__ import annotations
@@ -37,14 +33,20 @@ from types import FrameType
 from typing import IO, BinaryIO, NoReturn
 
 from ota.errors import FirmwareError
+from ota.messages import shell
 
+PRIVATE_MODE = 0o600
+FIRST_BYTES = 4 << 20
+LAST_BYTES = 4 << 20
 LAST_LINES = 15
 MOST_SHOWN = 400
 PIECE_BYTES = 64 << 10
-# Of a line, what is shown is taken from so much, since some of it may be for the terminal.
+# So much of a line is kept for showing it, because control characters are removed from it first.
 FRONT_CHARS = 10 * MOST_SHOWN
-LEAVE_TAKING = (signal.SIGTERM, signal.SIGHUP)
-# Colours and the like, and any other byte that a terminal would obey instead of showing.
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+# The bytes of a UTF-8 character after its first.
+_CONTINUED = bytes(range(0x80, 0xC0))
+# Escape sequences, such as colours, and the other control characters.
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -58,15 +60,15 @@ def run_script(
     held_locks: Sequence[int] = (),
     grace_s: float = 5.0,
 ) -> None:
-    """Run this command in ``folder`` with these variables until it ends; no input, output and errors in one stream.
+    """Run this command in ``folder`` with these variables until it ends; it gets no input.
 
-    All of it goes to ``log_path`` (UTF-8, mode 0600, written anew, the command in its first line; the middle is left
-    out where it is too long) and, line by line without its end and whatever else a terminal would obey, to ``on_line``.
-    When this call is left early its processes are asked to end and killed after ``grace_s`` seconds. The script
-    gets the descriptors ``held_locks``.
+    Output and errors go to ``log_path`` (UTF-8, mode 0600, replaced, with the command in its first line and without its
+    middle where it is too long) and, line by line without line end and control characters, to ``on_line``. When this
+    call ends early, its processes get SIGTERM, and SIGKILL after ``grace_s`` seconds. The script gets the descriptors
+    ``held_locks``.
 
     Raises:
-        FirmwareError: it could not be started, or failed: with its last 15 lines and the log's path.
+        FirmwareError: it could not be started, or it failed: with its last 15 lines and the log's path.
     """
     last_lines: deque[str] = deque(maxlen=LAST_LINES)
     status = None
@@ -84,115 +86,10 @@ def run_script(
         raise FirmwareError("\n".join([f"the build {_ending(status)}; its output is in {log_path}", *last_lines]))
 
 
-def _lines(output: IO[bytes] | None, on_text: Callable[[str], object]) -> Iterator[str]:
-    """The front of each line, without its end; all of the output goes to ``on_text`` in pieces as it comes.
-
-    A line ends with a line feed, a carriage return or both, and the output may have no line ends at all.
-    """
-    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
-    front = ""
-    while output and (piece := output.read(PIECE_BYTES)):
-        on_text(text := decoder.decode(piece))
-        *ended, rest = text.split("\n")
-        for line in ended:
-            yield (front + line)[:FRONT_CHARS]
-            front = ""
-        front = (front + rest)[:FRONT_CHARS]
-    on_text(text := decoder.decode(b"", final=True))
-    if front := (front + text.rstrip("\n")):
-        yield front[:FRONT_CHARS]
-
-
-@contextmanager
-def _process(
-    command: Sequence[str], folder: Path, environ: Mapping[str, str], held_locks: Sequence[int], grace_s: float
-) -> Iterator[subprocess.Popen[bytes]]:
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the script that the settings name is what is asked for
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,  # what is there is read at once, and never more than one piece
-            pass_fds=held_locks,
-            start_new_session=True,  # so that its whole group can be ended
-        )
-    except OSError as error:
-        raise FirmwareError(
-            f"the build script {command[0]} cannot be started: {_why_not(error, command[0])}"
-        ) from error
-    with process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                _end_group(process, grace_s)
-
-
-def _why_not(error: OSError, script: str) -> str:
-    """Of a script that is there, a missing file is the program that its first line names."""
-    if error.errno not in {errno.ENOENT, errno.ENOEXEC} or not Path(script).is_file():
-        return error.strerror or str(error)
-    with Path(script).open("rb") as file:
-        first = file.readline(MOST_SHOWN).decode(errors="replace").rstrip("\n")
-    return (
-        f"its first line, {first!r}, names no program of this machine (a Windows line end counts as part of the name)"
-    )
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let a request to end, unless somebody has a say on it already, be what Ctrl-C is."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    changed = [number for number in LEAVE_TAKING if signal.getsignal(number) is signal.SIG_DFL]
-    for number in changed:
-        signal.signal(number, _interrupt)
-    try:
-        yield
-    finally:
-        for number in changed:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=grace_s)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        # The group outlives its leader while a member ignores SIGTERM. An empty group: ESRCH, on macOS EPERM.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _ending(status: int) -> str:
-    if status == 0:
-        return "succeeded"
-    if status > 0:
-        return f"failed with exit status {status}"
-    return f"was ended by signal {-status} ({signal.strsignal(-status)})"
-
-
-PRIVATE_MODE = 0o600
-FIRST_BYTES = 4 << 20
-LAST_BYTES = 4 << 20
-# The bytes of a UTF-8 character after its first.
-_CONTINUED = bytes(range(0x80, 0xC0))
-
-
 class BuildLog:
-    """An open log: at most its first 4 MiB, a line that says what is left out, and the last 4 to 8 MiB.
+    """An open log: at most its first 4 MiB, a line that says how much is left out, and the last 4 to 8 MiB.
 
-    What was written is in the file at once, so that it is there though this program is killed.
+    Each write is in the file at once, so that it is kept where this program is killed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -230,10 +127,10 @@ class BuildLog:
 
 
 def open_log(path: Path) -> BuildLog:
-    """An empty log at ``path``, mode 0600; its folder is made where there is none.
+    """An empty log at ``path``, mode 0600; its folder is created where it is missing.
 
     Raises:
-        FirmwareError: it cannot be written, or something else than a file is there.
+        FirmwareError: it cannot be written, or ``path`` is not a file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,13 +138,111 @@ def open_log(path: Path) -> BuildLog:
     except OSError as error:
         what = _what_else(path)
         if what:
-            message = f"the build log {path} is {what}, and the log is written to a file of its own; move it away"
-            raise FirmwareError(message, remedy=f"mv {shlex.quote(str(path))} {shlex.quote(str(path))}.old") from error
+            problem = f"the build log {path} is {what}, and the log is written to a file of its own; move it away"
+            raise FirmwareError(problem, remedy=shell("mv", path, f"{path}.old")) from error
         raise FirmwareError(f"the build log {path} cannot be written: {error.strerror}") from error
 
 
+def _lines(output: IO[bytes] | None, on_text: Callable[[str], object]) -> Iterator[str]:
+    """The beginning of each line, without its end; all of the output goes to ``on_text`` in pieces as it arrives.
+
+    A line ends with a line feed, a carriage return or both, and the output may have no line ends at all.
+    """
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+    front = ""
+    while output and (piece := output.read(PIECE_BYTES)):
+        on_text(text := decoder.decode(piece))
+        *ended, rest = text.split("\n")
+        for line in ended:
+            yield (front + line)[:FRONT_CHARS]
+            front = ""
+        front = (front + rest)[:FRONT_CHARS]
+    on_text(text := decoder.decode(b"", final=True))
+    if front := (front + text.rstrip("\n")):
+        yield front[:FRONT_CHARS]
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], held_locks: Sequence[int], grace_s: float
+) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the settings name the script
+            command,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,  # output is read as soon as there is some, one piece at most
+            pass_fds=held_locks,
+            start_new_session=True,  # so that its whole group can be ended
+        )
+    except OSError as error:
+        raise FirmwareError(
+            f"the build script {command[0]} cannot be started: {_why_not(error, command[0])}"
+        ) from error
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                _end_group(process, grace_s)
+
+
+def _why_not(error: OSError, script: str) -> str:
+    """Why it cannot be started; where the script exists, the missing file is the program in its first line."""
+    if error.errno not in {errno.ENOENT, errno.ENOEXEC} or not Path(script).is_file():
+        return error.strerror or str(error)
+    with Path(script).open("rb") as file:
+        first = file.readline(MOST_SHOWN).decode(errors="replace").rstrip("\n")
+    return (
+        f"its first line, {first!r}, names no program of this machine (a Windows line end counts as part of the name)"
+    )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Treat the ending signals as Ctrl-C, except those that have a handler already."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    changed = [number for number in ENDING_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in changed:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=grace_s)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        # The group outlives its leader while a member ignores SIGTERM. An empty group: ESRCH, on macOS EPERM.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ending(status: int) -> str:
+    if status == 0:
+        return "succeeded"
+    if status > 0:
+        return f"failed with exit status {status}"
+    return f"was ended by signal {-status} ({signal.strsignal(-status)})"
+
+
 def _open(path: Path) -> int:
-    # Without O_NONBLOCK, a pipe that nobody reads would be waited for.
+    # Without O_NONBLOCK, opening a pipe waits until somebody reads from it.
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, PRIVATE_MODE)
     try:
@@ -262,7 +257,7 @@ def _open(path: Path) -> int:
 
 
 def _what_else(path: Path) -> str:
-    """What is at ``path`` where no file is; empty where one is, or nothing."""
+    """What ``path`` is where it is no file; empty where it is one, or is missing."""
     if path.is_symlink():
         return "a link"
     if path.is_dir():

@@ -1,27 +1,31 @@
-"""``invoke permissions``: the operator's policy for this account, region and these names, ready for IAM.
+"""Prints the operator's policy for this account, region and these names, ready to be pasted into IAM.
 
-The document goes to stdout and nothing else does. What it leaves out, and what in it AWS cannot bound, is said on
-stderr. Account and region are asked of AWS unless they are given, so that nobody needs credentials to read it.
+Only the document goes to stdout. Notes on what it leaves out, and what in it AWS cannot bound, go to stderr. With
+account and region given, no call is made and no credentials are needed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ota.environment import checked_region
 from ota.errors import CredentialsError, OtaError
-from ota.operator_actions import EXTRA_BY_NAME, EXTRAS, USES_OF_TASK, uses_of
+from ota.messages import Text, command, message
 from ota.operator_policy import (
+    EXTRA_BY_NAME,
+    EXTRAS,
     NAMED_SETTINGS,
+    USES_OF_TASK,
     PolicyScope,
     actions_of,
     boundary_document,
     names_for,
     operator_policy_document,
     tidy_pattern,
+    uses_of,
 )
 from ota.settings.formatter import format_text
 from ota.settings.sources import BUILT_IN, UNSET
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = re.compile(r"\d{12}")
 THING_PATTERN = re.compile(r"[a-zA-Z0-9:_*?-]{1,128}")
-EXAMPLE = "`invoke permissions --account 123456789012 --region eu-west-1`"
+EXAMPLE = command("permissions", "--account", "123456789012", "--region", "eu-west-1")
 CERTIFICATE_CHANGES = (
     "iot:UpdateCertificate",
     "iot:DeleteCertificate",
@@ -44,8 +48,8 @@ CERTIFICATE_CHANGES = (
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the command line asks for.
+class Flags:
+    """What the task's flags ask for.
 
     Attributes:
         tasks: whose permissions; none for all tasks.
@@ -64,86 +68,76 @@ class Wish:
     boundary: bool = False
 
 
-def read_wish(*, tasks: str, also: str, account: str, region: str, things: str, boundary: bool) -> Wish:
-    """The wish of these flags; ``tasks`` and ``also`` are separated by commas.
+def read_flags(*, tasks: str, also: str, account: str, region: str, things: str, boundary: bool) -> Flags:
+    """The flags, checked; ``tasks`` and ``also`` are separated by commas.
 
     Raises:
         OtaError: a value cannot be one.
     """
-    named = _split(tasks)
-    wish = Wish(
-        tasks=tuple(dict.fromkeys(one.partition(".")[0] for one in named)),
+    flags = Flags(
+        tasks=tuple(dict.fromkeys(one.partition(".")[0] for one in _split(tasks))),
         also=_split(also),
         account=account,
         region=region,
         things=things,
         boundary=boundary,
     )
-    _check_known("--for", wish.tasks, USES_OF_TASK)
-    _check_known("--also", wish.also, EXTRA_BY_NAME)
+    _check_known("--for", flags.tasks, USES_OF_TASK)
+    _check_known("--also", flags.also, EXTRA_BY_NAME)
     if account and not ACCOUNT.fullmatch(account):
-        raise OtaError(f"--account {account}: an AWS account is twelve digits, such as {EXAMPLE}.")
+        raise OtaError(f"--account {account}: an AWS account is twelve digits, such as ", EXAMPLE, ".", remedy=EXAMPLE)
     if things and not THING_PATTERN.fullmatch(things):
         raise OtaError(f"--things {things}: thing names have a-z A-Z 0-9 : _ - and, as a pattern, * and ?.")
-    return wish
+    return flags
 
 
-def show(run: Run, wish: Wish) -> None:
+def show(run: Run, flags: Flags) -> None:
     """Print the operator's policy, or the boundary's."""
-    scope, settings = _scope(run, wish)
-    if wish.boundary:
+    scope, settings = _scope(run, flags)
+    if flags.boundary:
         run.report.note(f"the permissions boundary {scope.boundary}: what a role of these names may do at most")
         run.report.document(boundary_document(scope))
         return
-    document = operator_policy_document(scope, tasks=wish.tasks, also=wish.also)
-    for note in _notes(document, scope, wish, is_boundary_set=bool(run.boundary_arn(settings))):
-        run.report.note(f"note: {note}")
+    document = operator_policy_document(scope, tasks=flags.tasks, also=flags.also)
+    for note in _notes(document, scope, flags, is_boundary_set=bool(run.boundary_arn(settings))):
+        run.report.note(message("note: ", note))
     run.report.document(document)
 
 
-def _scope(run: Run, wish: Wish) -> tuple[PolicyScope, Settings]:
-    place = _place(run, wish)
-    loaded = run.scope.loose_settings if wish.things else run.scope.settings
-    settings = loaded.with_account(place.account_id, place.region)
-    names = _pattern_names(settings, wish.things, place) if wish.things else _own_names(settings)
-    scope = PolicyScope(
-        place.partition,
-        place.region,
-        place.account_id,
-        thing_name=wish.things or settings.thing_name,
-        names=names,
+def _scope(run: Run, flags: Flags) -> tuple[PolicyScope, Settings]:
+    """What the policy is for, and the settings that name it."""
+    account = _account(run, flags)
+    loaded = run.scope.loose_settings if flags.things else run.scope.settings
+    settings = loaded.with_account(account.account_id, account.region)
+    scope = replace(
+        account,
+        thing_name=flags.things or settings.thing_name,
+        names=_pattern_names(settings, flags.things, account) if flags.things else _own_names(settings),
         boundary_arn=run.boundary_arn(settings),
         certificate_arn=settings.existing_certificate_arn,
     )
     return scope, settings
 
 
-@dataclass(frozen=True)
-class _Place:
-    partition: str
-    region: str
-    account_id: str
-
-
-def _place(run: Run, wish: Wish) -> _Place:
-    """Account and region as given, else as the credentials have them.
+def _account(run: Run, flags: Flags) -> PolicyScope:
+    """Account and region as given, else those of the credentials; not yet with names.
 
     Raises:
-        CredentialsError: neither tells.
+        CredentialsError: they are not given, and there are no credentials.
     """
     environ = run.scope.environ
-    region = wish.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
-    if wish.account and region:
-        return _Place(_partition(checked_region(region)), region, wish.account)
+    region = flags.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    if flags.account and region:
+        return PolicyScope(_partition(checked_region(region)), region, flags.account)
     try:
         cloud = run.cloud
-        account_id = wish.account or cloud.account_id
+        account_id = flags.account or cloud.account_id
     except CredentialsError as error:
         raise CredentialsError(
-            f"{error} Or give account and region, for which no credentials are needed: {EXAMPLE}."
+            error.message, " Or give account and region, for which no credentials are needed: ", EXAMPLE, "."
         ) from error
-    region = checked_region(wish.region or cloud.region)
-    return _Place(_partition(region), region, account_id)
+    region = checked_region(flags.region or cloud.region)
+    return PolicyScope(_partition(region), region, account_id)
 
 
 def _partition(region: str) -> str:
@@ -153,18 +147,18 @@ def _partition(region: str) -> str:
     try:
         return botocore.session.Session().get_partition_for_region(region)
     except UnknownRegionError as error:
-        raise OtaError(f"AWS has no region {region}: give one, such as {EXAMPLE}.") from error
+        raise OtaError(f"AWS has no region {region}: give one, such as ", EXAMPLE, ".", remedy=EXAMPLE) from error
 
 
 def _own_names(settings: Settings) -> dict[str, str]:
     return {name: str(getattr(settings, name)) for name in NAMED_SETTINGS}
 
 
-def _pattern_names(settings: Settings, things: str, place: _Place) -> dict[str, str]:
+def _pattern_names(settings: Settings, things: str, account: PolicyScope) -> dict[str, str]:
     """The names as the settings make them, with the pattern in place of the thing's name."""
     values = {name: origin.formatted for name, origin in settings.origins.items()}
-    values |= {"thing_name": things, "account_id": place.account_id, "region": place.region}
-    names = names_for(things, place.account_id, role_prefix=settings.role_prefix)
+    values |= {"thing_name": things, "account_id": account.account_id, "region": account.region}
+    names = names_for(things, account.account_id, role_prefix=settings.role_prefix)
     for name in NAMED_SETTINGS:
         origin = settings.origins[name]
         if origin.source not in (BUILT_IN, UNSET):
@@ -173,14 +167,14 @@ def _pattern_names(settings: Settings, things: str, place: _Place) -> dict[str, 
     return names
 
 
-def _notes(document: Mapping[str, Any], scope: PolicyScope, wish: Wish, *, is_boundary_set: bool) -> Iterator[str]:
+def _notes(document: Mapping[str, Any], scope: PolicyScope, flags: Flags, *, is_boundary_set: bool) -> Iterator[Text]:
     """What a reader of the document has to know."""
     sids = [statement["Sid"] for statement in document["Statement"]]
     actions = actions_of(document)
     if "BoundedRole" in sids:
         text = f"a role is made and changed only with the permissions boundary {scope.boundary}."
-        how = " `invoke permissions --boundary` prints its document; set permissions_boundary to its ARN."
-        yield text + ("" if is_boundary_set else how)
+        how = (" ", command("permissions", "--boundary"), " prints its document; set permissions_boundary to its ARN.")
+        yield text if is_boundary_set else message(text, *how)
     changes = [action for action in CERTIFICATE_CHANGES if action in actions]
     if changes and not scope.certificate_arn:
         yield (
@@ -192,11 +186,11 @@ def _notes(document: Mapping[str, Any], scope: PolicyScope, wish: Wish, *, is_bo
             f"not bounded: the IoT policy {scope.all_names['policy_name']} can be made to allow any action of AWS IoT "
             "to a certificate."
         )
-    for name in wish.also:
+    for name in flags.also:
         yield f"not bounded, asked for with --also {name}: its holder {EXTRA_BY_NAME[name].reach}."
-    left_out = [one for one in EXTRAS if one.name not in wish.also and one.grant.actions_for(uses_of(wish.tasks))]
+    left_out = [one for one in EXTRAS if one.name not in flags.also and one.grant.actions_for(uses_of(flags.tasks))]
     for extra in left_out:
-        yield f"left out, `--also {extra.name}` adds it: {extra.for_}."
+        yield f"left out, --also {extra.name} adds it: {extra.for_}."
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -1,125 +1,136 @@
-"""The tasks for any object by hand: lists of what there is, and deletions of what somebody names.
+"""Deletes objects that the user names.
 
-Looking and choosing come first: which objects a command means is settled, shown and, where a pattern named them,
-confirmed before the first of them is deleted.
+First the command is resolved to objects, and where a pattern matched some of them, they are shown and confirmed. Then
+they are deleted, several side by side; one that has to stay does not keep the others. Then ``--prune`` deletes what
+they were attached to, where that is attached to nothing else. That is looked up once all of them are gone, so that two
+things that share a certificate can go with it. AWS lists deleted objects for a while: those are not counted.
 
-Source: ``ota/manage/listings.py`` and ``ota/manage/removals.py`` for what is asked of AWS.
+Source: AWS IoT quotas (most operations that delete: ten calls a second for an account).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ota.certificate_files import find_certificate_file
-from ota.errors import InTheWay, OtaError, PermissionDenied
-from ota.jobs import job_id_of
-from ota.manage.listed import NOUN_BY_NAME, NOUN_BY_PLURAL, NOUNS
-from ota.manage.listings import Query, as_document, cells, heading, make_listings, notes, titles
-from ota.manage.removals import Request, remove
-from ota.manage.selections import Selection, counted, delete_command, select, shortened, split_names
+from ota.errors import InTheWay, OtaError
+from ota.manage.removals import Deletion, Named, Removed, short, spoken
+from ota.manage.selections import (
+    Selection,
+    counted,
+    default_name,
+    delete_command,
+    select,
+    shortened,
+    split_names,
+)
+from ota.messages import Message, command, joined
+from ota.nouns import NOUN_BY_NAME
 from ota.outcomes import Outcome, Verb
-from ota.settings.readers import read_count
+from ota.records import Deleted, Noun
+from ota.threads import side_by_side_map
 
 if TYPE_CHECKING:
-    from ota.cloud import Cloud
-    from ota.jobs import Patience
     from ota.report import Report
     from ota.settings.settings import Settings
 
-ALL = "all"
 MOST_SHOWN = 100
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a delete task was told.
-
-    Attributes:
-        names: as given; empty for the one that the settings name.
-        force: also what is in use, and by pattern what this tool did not make.
-        prune: also what then hangs on nothing else.
-        yes: the answer, where a pattern is to be confirmed.
-    """
-
-    names: tuple[str, ...]
-    force: bool
-    prune: bool
-    yes: bool
-
-
-def read_limit(text: str, default: int) -> int:
-    """How many rows to show.
-
-    Raises:
-        OtaError: it is no number from 1.
-    """
-    try:
-        return read_count(text) if text else default
-    except ValueError as error:
-        raise OtaError(f"--limit {text}: {error}.") from error
-
-
-def show_lists(cloud: Cloud, report: Report, plural: str, query: Query, *, as_json: bool) -> None:
-    """Print the lists of one noun, or of ``all``.
-
-    Raises:
-        PermissionDenied: AWS refused some of them; the others are printed before.
-    """
-    nouns = NOUNS if plural == ALL else (NOUN_BY_PLURAL[plural],)
-    with report.live_line("looking"):
-        listings = make_listings(cloud, nouns, query)
-    refusals = [one for one in listings if isinstance(one, OtaError)]
-    made = [one for one in listings if not isinstance(one, OtaError)]
-    if as_json:
-        report.document({one.noun.plural: as_document(one) for one in made})
-    else:
-        now = datetime.now(timezone.utc)
-        for number, listing in enumerate(made):
-            is_apart = number > 0 and bool(listing.rows or made[number - 1].rows)
-            report.say(("\n" if is_apart else "") + heading(listing, query))
-            if listing.rows:
-                report.table(titles(listing.noun), [cells(listing.noun, row, now) for row in listing.rows])
-    for note in (note for listing in made for note in notes(listing)):
-        report.note(note)
-    if refusals:
-        raise PermissionDenied("\n".join(dict.fromkeys(str(one) for one in refusals)))
-
-
-def delete_objects(cloud: Cloud, settings: Settings, report: Report, noun: str, wish: Wish, patience: Patience) -> None:
-    """Delete what the wish names, and print a line for each object.
+def delete_objects(deletion: Deletion, report: Report, noun: Noun, given: Sequence[str]) -> None:
+    """Delete what ``given`` names, or what the settings name, and print a line for each object.
 
     Raises:
         OtaError: nothing is named, or a name cannot be one.
-        InTheWay: some stay; the message says why and how to delete them all the same.
+        InTheWay: some stay; the message says why and how to delete them anyway.
     """
-    names = split_names(wish.names) or _default_names(settings, report, noun)
-    with report.live_line(f"looking for {NOUN_BY_NAME[noun].plural}"):
-        chosen = select(cloud, noun, names, is_forced=wish.force)
+    names = split_names(given) or _default_names(deletion.settings, report, noun)
+    with report.live_line(f"looking for {noun.plural}"):
+        chosen = select(deletion.cloud, noun, names, is_forced=deletion.is_forced)
     for name in chosen.unmatched:
-        report.outcome(Outcome(noun, Verb.ABSENT, name))
+        report.outcome(Outcome(noun.name, Verb.ABSENT, name))
     if chosen.spared:
-        report.note(f"note: not made by this tool, so left: {shortened(chosen.spared)}; --force deletes such, too.")
-    if chosen.matched and not wish.yes:
-        _confirm(report, noun, names, chosen, wish)
-    request = Request(
-        cloud,
-        settings,
-        is_forced=wish.force,
-        prunes=wish.prune,
-        patience=patience,
-        note=report.note,
-    )
+        report.note(f"note: not made by this tool, so left: {shortened(chosen.spared)}; --force deletes them too.")
+    if chosen.matched and not deletion.is_confirmed:
+        _confirm(deletion, report, noun, names, chosen)
     with report.live_line("deleting"):
-        refusals = remove(request, noun, chosen.names, report.outcome)
+        refusals = remove(deletion, noun, chosen.names, report.outcome)
     if refusals:
-        raise InTheWay("\n".join(dict.fromkeys(refusals)))
+        raise InTheWay(joined("\n", list(dict.fromkeys(refusals))))
 
 
-def _confirm(report: Report, noun: str, names: Sequence[str], chosen: Selection, wish: Wish) -> None:
-    """Show what a pattern matches, and go on only when somebody says yes.
+def remove(deletion: Deletion, noun: Noun, names: Iterable[str], show: Callable[[Outcome[Any]], None]) -> list[Message]:
+    """Delete these, and what pruning takes. ``show`` gets a line for each; returns why some of them stay."""
+    refusals: list[Message] = []
+
+    def run(work: Callable[[Any], Attempt], items: Iterable[Any]) -> list[Removed]:
+        outcomes = []
+        for outcome, refusal in side_by_side_map(work, items):
+            show(outcome)
+            outcomes.append(outcome)
+            refusals.extend([refusal] if refusal else [])
+        return outcomes
+
+    removed = run(partial(_remove_one, deletion, noun), names)
+    if deletion.prunes:
+        gone = {(one.noun, one.name) for one in removed if one.verb is Verb.DELETED}
+        run(partial(_prune_one, deletion, gone), sorted({named for one in removed for named in one.value or ()}))
+    return refusals
+
+
+Attempt = tuple[Removed, "Message | None"]
+"""The outcome, and why the object has to stay."""
+
+
+def _attempt(noun: str, name: str, work: Callable[[], Removed]) -> Attempt:
+    try:
+        return work(), None
+    except OtaError as refusal:
+        return Outcome(noun, Verb.SKIPPED, name, "stays"), refusal.message
+
+
+def _remove_one(deletion: Deletion, noun: Noun, name: str) -> Attempt:
+    outcome, refusal = _attempt(noun.name, name, partial(_deletion_of(noun).remove, deletion, name))
+    if outcome.value and not deletion.prunes:
+        stay = "stay" if len(outcome.value) > 1 else "stays"
+        outcome = replace(outcome, detail=f"{spoken(outcome.value)} {stay}")
+    return outcome, refusal
+
+
+def _prune_one(deletion: Deletion, gone: Collection[Named], named: Named) -> Attempt:
+    return _attempt(named[0], short(named[1]), partial(_prune, deletion, gone, named))
+
+
+def _prune(deletion: Deletion, gone: Collection[Named], named: Named) -> Removed:
+    """Delete this object, if it is attached to nothing but what is ``gone``.
+
+    Raises:
+        OtaError: AWS does not delete it.
+    """
+    noun, name = named
+    if name == deletion.settings.existing_certificate_arn:
+        return Outcome(noun, Verb.SKIPPED, short(name), "named by existing_certificate_arn, stays")
+    how = _deletion_of(NOUN_BY_NAME[noun])
+    if how.attached_to is None or how.prune is None:
+        raise LookupError(f"a {noun} cannot be pruned")
+    attached: list[Named] = how.attached_to(deletion.cloud, name)
+    others = [(kind, one) for kind, one in attached if (kind, short(one)) not in gone]
+    if others:
+        return Outcome(noun, Verb.SKIPPED, short(name), f"is attached to {spoken(others)} too, stays")
+    outcome: Removed = how.prune(deletion.cloud, name)
+    return outcome
+
+
+def _deletion_of(noun: Noun) -> Deleted:
+    if noun.deleted is None:
+        raise LookupError(f"a {noun.name} cannot be deleted by name")
+    return noun.deleted
+
+
+def _confirm(deletion: Deletion, report: Report, noun: Noun, names: Sequence[str], chosen: Selection) -> None:
+    """Show what the patterns match, and go on only when somebody confirms it.
 
     Raises:
         InTheWay: nobody did.
@@ -129,44 +140,35 @@ def _confirm(report: Report, noun: str, names: Sequence[str], chosen: Selection,
         report.say(f"  {name}")
     if len(chosen.matched) > MOST_SHOWN:
         report.say(f"  and {len(chosen.matched) - MOST_SHOWN:,} more")
-    if report.ask(f"Delete {counted(noun, len(chosen.names))}?"):
+    count = counted(noun, len(chosen.names))
+    if report.ask(f"Delete {count}?"):
         return
     if report.can_ask:
         raise InTheWay("Nothing was deleted.")
-    flags = ["--force"] * wish.force + ["--prune"] * wish.prune + ["--yes"]
+    flags = ["--force"] * deletion.is_forced + ["--prune"] * deletion.prunes + ["--yes"]
+    delete = delete_command(noun.name, names, *flags)
     raise InTheWay(
-        "Nothing was deleted: a pattern is to be confirmed, and without a terminal nobody can be asked. To delete "
-        f"{counted(noun, len(chosen.names))} all the same: {delete_command(noun, names, *flags)}."
+        "Nothing was deleted: a pattern has to be confirmed, and there is no terminal to ask on. To delete "
+        f"{count} without being asked: ",
+        delete,
+        ".",
+        remedy=delete,
     )
 
 
-def _default_names(settings: Settings, report: Report, noun: str) -> list[str]:
-    """The one that the settings name, else what somebody at the terminal answers.
+def _default_names(settings: Settings, report: Report, noun: Noun) -> list[str]:
+    """The object that the settings name, else the one that the user types at the terminal.
 
     Raises:
         OtaError: there is neither.
     """
-    name = _named_in_settings(settings, noun) or report.ask_for(f"Name of the {noun} to delete:")
+    name = default_name(settings, noun) or report.ask_for(f"Name of the {noun.name} to delete:")
     if not name:
         raise OtaError(
-            f"Which {noun}? Say `invoke delete.{noun} --name NAME` (`invoke list.{NOUN_BY_NAME[noun].plural}` "
-            "shows what there is), or set thing_name in config.json."
+            f"Which {noun.name}? Say ",
+            delete_command(noun.name, ["NAME"]),
+            " (",
+            command(f"list.{noun.plural}"),
+            " shows what there is), or set thing_name in config.json.",
         )
     return split_names([name])
-
-
-def _named_in_settings(settings: Settings, noun: str) -> str:
-    if noun == "certificate":
-        path = settings.certificate_path
-        local = find_certificate_file(path) if path.is_file() and not settings.existing_certificate_arn else None
-        return settings.existing_certificate_arn or (local.id if local else "")
-    if not settings.thing_name:
-        return ""
-    return {
-        "thing": settings.thing_name,
-        "policy": settings.policy_name,
-        "role": settings.iam_role_name,
-        "bucket": settings.bucket_name,
-        "update": settings.update_name,
-        "job": job_id_of(settings.update_name),
-    }[noun]

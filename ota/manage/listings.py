@@ -1,106 +1,49 @@
-"""What is in the account: a table for each noun, one row an object.
+"""Lists what is in the account: a table for each noun, one row an object.
 
-A list takes three steps, so that thousands of objects cost few calls. *Find* pages through all of them without
-asking for details. Then the list is cut to what is shown, and only for that *mark* tells what is ours and *fill* asks
-for the rest, side by side. For what this tool made alone (``is_ours``) the marks are needed before the cut, so there
-*mark* sees every row that the name filter leaves. Which noun has which columns and needs which calls stands in
-``listed_nouns``, how rows read in ``listing_texts``; here is what all lists share.
+A list takes three steps, so that thousands of objects cost few calls. First all objects are listed, page by page and
+without details. Then the list is cut to what is shown, and only for that *mark* tells what is ours and *fill* asks for
+the rest, side by side. With ``--mine`` the marks are needed before the cut, so *mark* sees every row that matches the
+name pattern. A noun's record (``ota/nouns.py``) says which columns it has and which functions make its rows.
 
-Source: AWS IoT quotas (most Describe and List operations: ten calls a second for an account).
+A cell shows what matters in few characters and is empty where nothing is known; JSON has everything, with null there.
 
-
-How a list reads: as a table on the screen, and as a JSON document.
-
-A cell says what matters in few characters and leaves open what was not asked; JSON has the whole of it, with null for
-what is not known.
-
-Source: ISO 8601 for dates, which sort as they stand.
+Source: AWS IoT quotas (most Describe and List operations: ten calls a second for an account); ISO 8601 for dates.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import DENIED_CODES, NotOurs, OtaError, PermissionDenied, from_boto
+from ota.messages import joined
+from ota.nouns import LISTED, NOUN_BY_NAME
+from ota.records import Lazy, Listed, Noun, Row
+from ota.settings.readers import read_count
 from ota.threads import side_by_side, side_by_side_map
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
+    from ota.report import Report
 
-
+ALL = "all"
 MOST_FILLED = 200
 NUMBER = re.compile(r"(\d+)")
-
-Rows = list["Row"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One object.
-
-    Attributes:
-        name: its name; a certificate's or job's id.
-        created: when it was made, where AWS tells.
-        is_ours: whether this tool made it; None while that is not known, or cannot be.
-        facts: what else there is to say, by its key in ``Noun.columns``.
-        arn: where *mark* or *fill* need it.
-    """
-
-    name: str
-    created: datetime | None = None
-    is_ours: bool | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    arn: str = ""
-
-    def with_facts(self, **facts: Any) -> Row:
-        """The same row with more facts."""
-        return replace(self, facts={**self.facts, **facts})
-
-
-@dataclass(frozen=True)
-class Noun:
-    """One kind of object: how to find all of them, and what to tell of each.
-
-    Attributes:
-        name: in the singular: ``thing``.
-        plural: as the list is called: ``things``.
-        columns: key of a fact to its title, between the name and what all lists end with.
-        find: all objects, in the order in which they are shown.
-        mark: the same rows with ``is_ours``.
-        fill: the same rows with their facts.
-        id_title: the title of the first column.
-        is_dated: whether AWS tells when they were made.
-        shows_date: whether the table has room for that; JSON has it anyway.
-    """
-
-    name: str
-    plural: str
-    columns: Mapping[str, str]
-    find: Callable[[Cloud], Iterable[Row]]
-    mark: Callable[[Cloud, Rows], Rows]
-    fill: Callable[[Cloud, Rows], Rows]
-    id_title: str = "name"
-    is_dated: bool = True
-    shows_date: bool = True
-
-    @property
-    def has_date_column(self) -> bool:
-        """Whether the table tells when they were made."""
-        return self.is_dated and self.shows_date
+SHOWN_IN_CELL = 2
+DAY_IS_ENOUGH_MIN = 48 * 60
 
 
 @dataclass(frozen=True)
 class Query:
-    """What of a noun is wanted.
+    """Which objects of a noun to list.
 
     Attributes:
         limit: how many rows to show at most.
-        pattern: names with ``*`` for anything; empty for all.
+        pattern: names with ``*`` for any characters; empty for all.
         is_ours: only what this tool made.
     """
 
@@ -111,7 +54,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Listing:
-    """The rows that are shown of a noun, how many there are, and of how many nobody may know whether they are ours."""
+    """The rows that are shown of a noun.
+
+    Attributes:
+        noun: the noun.
+        rows: what is shown.
+        total: how many objects match the query.
+        unknown: of how many these credentials may not ask whether they are ours.
+    """
 
     noun: Noun
     rows: tuple[Row, ...]
@@ -124,77 +74,76 @@ class Listing:
         return self.total > len(self.rows)
 
 
+def read_limit(text: str, default: int) -> int:
+    """How many rows ``--limit`` asks for; the default where it is not given.
+
+    Raises:
+        OtaError: it is no whole number from 1.
+    """
+    try:
+        return read_count(text) if text else default
+    except ValueError as error:
+        raise OtaError(f"--limit {text}: {error}.") from error
+
+
+def show_lists(cloud: Cloud, report: Report, noun: str, query: Query, *, as_json: bool) -> None:
+    """Print the list of one noun, or the lists of ``all``.
+
+    Raises:
+        PermissionDenied: AWS refused some of them; the others are printed before.
+    """
+    nouns = LISTED if noun == ALL else (NOUN_BY_NAME[noun],)
+    with report.live_line("looking"):
+        found = make_listings(cloud, nouns, query)
+    listings = [one for one in found if isinstance(one, Listing)]
+    if as_json:
+        report.document({one.noun.plural: as_document(one) for one in listings})
+    else:
+        _print(report, listings, query)
+    for note in (note for listing in listings for note in notes(listing)):
+        report.note(note)
+    refusals = [one.message for one in found if isinstance(one, PermissionDenied)]
+    if refusals:
+        raise PermissionDenied(joined("\n", list(dict.fromkeys(refusals))))
+
+
+def _print(report: Report, listings: Sequence[Listing], query: Query) -> None:
+    now = datetime.now(timezone.utc)
+    for number, listing in enumerate(listings):
+        is_apart = number > 0 and bool(listing.rows or listings[number - 1].rows)
+        report.say(("\n" if is_apart else "") + heading(listing, query))
+        if listing.rows:
+            report.table(titles(listing.noun), [cells(listing.noun, row, now) for row in listing.rows])
+
+
 def matches(name: str, pattern: str) -> bool:
-    """Whether the whole name is like the pattern, in which only ``*`` means something: any characters, or none."""
+    """Whether the whole name matches the pattern, in which only ``*`` is special: any characters, or none."""
     return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), name) is not None
 
 
-def find_rows(cloud: Cloud, noun: Noun, pattern: str) -> Rows:
-    """All objects with names like the pattern, or all where that is empty; not marked and not filled."""
-    return [row for row in noun.find(cloud) if not pattern or matches(row.name, pattern)]
+def find_rows(cloud: Cloud, noun: Noun, pattern: str) -> list[Row]:
+    """All objects whose names match the pattern, or all where that is empty, in order; not marked and not filled."""
+    listed = listing_of(noun)
+    rows = [row for row in listed.rows(cloud) if not pattern or matches(row.name, pattern)]
+    orders = {"name": by_name, "newest": newest_first}
+    return orders[listed.order](rows) if listed.order else rows
 
 
-def make_listing(cloud: Cloud, noun: Noun, query: Query) -> Listing:
-    """Everything to show of a noun."""
-    found = find_rows(cloud, noun, query.pattern)
-    marked = noun.mark(cloud, found if query.is_ours else found[: query.limit])
-    unknown = sum(row.is_ours is None for row in marked)
-    if query.is_ours:
-        found = marked = [row for row in marked if row.is_ours]
-    rows = marked[: query.limit]
-    rows = [*noun.fill(cloud, rows[:MOST_FILLED]), *rows[MOST_FILLED:]]
-    return Listing(noun, tuple(rows), len(found), unknown)
+def mark_rows(cloud: Cloud, noun: Noun, rows: list[Row]) -> list[Row]:
+    """The same rows, each with whether it is ours."""
+    listed = listing_of(noun)
+    if listed.mark_all:
+        marked: list[Row] = listed.mark_all(cloud, rows)
+        return marked
+    return _each(listed.mark, cloud, rows)
 
 
-def make_listings(cloud: Cloud, nouns: Sequence[Noun], query: Query) -> list[Listing | OtaError]:
+def make_listings(cloud: Cloud, nouns: Sequence[Noun], query: Query) -> list[Listing | PermissionDenied]:
     """The listings of all these nouns, made side by side; in the place of one that AWS refuses, its refusal."""
     return list(side_by_side(*(partial(_attempt, cloud, noun, query) for noun in nouns)))
 
 
-def by_name(rows: Iterable[Row]) -> Rows:
-    """The rows by name, numbers in it as numbers: lamp-2 before lamp-10."""
-
-    def key(row: Row) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdigit() else (0, part) for part in NUMBER.split(row.name)]
-
-    return sorted(rows, key=key)
-
-
-def newest_first(rows: Iterable[Row]) -> Rows:
-    """The rows by the time they were made; those without one last."""
-    beginning = datetime.min.replace(tzinfo=timezone.utc)
-    return sorted(rows, key=lambda row: row.created or beginning, reverse=True)
-
-
-def each(work: Callable[[Cloud, Row], Row]) -> Callable[[Cloud, Rows], Rows]:
-    """The same for many rows, side by side; a row that these credentials may not ask about stays as it is."""
-
-    def one(cloud: Cloud, row: Row) -> Row:
-        from botocore.exceptions import ClientError
-
-        try:
-            return work(cloud, row)
-        except NotOurs:
-            return row
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in DENIED_CODES:
-                raise
-            return row
-
-    return lambda cloud, rows: list(side_by_side_map(partial(one, cloud), rows))
-
-
-def as_they_are(_cloud: Cloud, rows: Rows) -> Rows:
-    """The same rows: what was found tells all there is to tell."""
-    return rows
-
-
-def names_of(arns: Iterable[str]) -> list[str]:
-    """The last part of each ARN: a thing's name, a certificate's id."""
-    return [arn.rpartition("/")[2] for arn in arns]
-
-
-def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | OtaError:
+def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | PermissionDenied:
     from botocore.exceptions import ClientError
 
     try:
@@ -206,24 +155,74 @@ def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | OtaError:
         return refusal
 
 
-SHOWN_IN_CELL = 2
-DAY_IS_ENOUGH_MIN = 48 * 60
+def make_listing(cloud: Cloud, noun: Noun, query: Query) -> Listing:
+    """Everything to show of a noun."""
+    found = find_rows(cloud, noun, query.pattern)
+    marked = mark_rows(cloud, noun, found if query.is_ours else found[: query.limit])
+    unknown = sum(row.is_ours is None for row in marked)
+    if query.is_ours:
+        found = marked = [row for row in marked if row.is_ours]
+    rows = marked[: query.limit]
+    rows = [*_each(listing_of(noun).fill, cloud, rows[:MOST_FILLED]), *rows[MOST_FILLED:]]
+    return Listing(noun, tuple(rows), len(found), unknown)
+
+
+def listing_of(noun: Noun) -> Listed:
+    """How this noun is listed; it has a list."""
+    if noun.listed is None:
+        raise LookupError(f"the {noun.name} has no list")
+    return noun.listed
+
+
+def by_name(rows: Iterable[Row]) -> list[Row]:
+    """The rows by name, numbers in it as numbers: lamp-2 before lamp-10."""
+
+    def key(row: Row) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdigit() else (0, part) for part in NUMBER.split(row.name)]
+
+    return sorted(rows, key=key)
+
+
+def newest_first(rows: Iterable[Row]) -> list[Row]:
+    """The rows by their dates; those without one last."""
+    beginning = datetime.min.replace(tzinfo=timezone.utc)
+    return sorted(rows, key=lambda row: row.created or beginning, reverse=True)
+
+
+def _each(work: Lazy | None, cloud: Cloud, rows: list[Row]) -> list[Row]:
+    """The work on each row, side by side; a row that these credentials may not ask about stays as it is."""
+    from botocore.exceptions import ClientError
+
+    def one(row: Row) -> Row:
+        try:
+            done: Row = work(cloud, row) if work else row
+        except NotOurs:
+            return row
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED_CODES:
+                raise
+            return row
+        return done
+
+    return list(side_by_side_map(one, rows)) if work else rows
 
 
 def titles(noun: Noun) -> tuple[str, ...]:
     """The titles of the columns."""
-    return (noun.id_title, *noun.columns.values(), *(["created"] if noun.has_date_column else []), "ours")
+    listed = listing_of(noun)
+    return (listed.id_title, *listed.columns.values(), *(["created"] if listed.has_date_column else []), "ours")
 
 
 def cells(noun: Noun, row: Row, now: datetime) -> tuple[str, ...]:
     """A row as text, one cell for each title."""
-    facts = (_text(row.facts.get(key)) for key in noun.columns)
-    made = [ago(row.created, now)] if noun.has_date_column else []
-    return (row.name, *facts, *made, _text(row.is_ours, unknown="?"))
+    listed = listing_of(noun)
+    facts = (_text(row.facts.get(key)) for key in listed.columns)
+    created = [ago(row.created, now)] if listed.has_date_column else []
+    return (row.name, *facts, *created, _text(row.is_ours, unknown="?"))
 
 
 def ago(then: datetime | None, now: datetime) -> str:
-    """How long ago, as long as that says more than the day does: ``12 min ago``, ``5 h ago``, ``2026-01-31``."""
+    """How long ago, or the day where that says as much: ``12 min ago``, ``5 h ago``, ``2026-01-31``."""
     if then is None:
         return ""
     minutes = int((now - then).total_seconds() // 60)
@@ -250,11 +249,11 @@ def notes(listing: Listing) -> list[str]:
     """Sentences on what the table leaves open."""
     plural, said = listing.noun.plural, []
     if listing.unknown:
-        said.append(f"note: these credentials may not ask AWS about {listing.unknown:,} of the {plural}, so it says ?.")
-    if len(listing.rows) > MOST_FILLED and listing.noun.columns:
+        said.append(f"note: these credentials may not ask AWS about {listing.unknown:,} of the {plural}, shown as ?.")
+    if len(listing.rows) > MOST_FILLED and listing_of(listing.noun).columns:
         said.append(
-            f"note: details were asked for the first {MOST_FILLED} {plural} only, since each takes calls; --filter "
-            "shows those of others."
+            f"note: details are shown for the first {MOST_FILLED} {plural} only, because each takes calls; --filter "
+            "picks others."
         )
     return said
 
@@ -265,9 +264,10 @@ def as_document(listing: Listing) -> dict[str, Any]:
 
 
 def _as_object(noun: Noun, row: Row) -> dict[str, Any]:
-    created = {"created": row.created.isoformat() if row.created else None} if noun.is_dated else {}
-    facts = {key: _plain(row.facts.get(key)) for key in noun.columns}
-    return {noun.id_title: row.name, **facts, **created, "ours": row.is_ours}
+    listed = listing_of(noun)
+    created = {"created": row.created.isoformat() if row.created else None} if listed.is_dated else {}
+    facts = {key: _plain(row.facts.get(key)) for key in listed.columns}
+    return {listed.id_title: row.name, **facts, **created, "ours": row.is_ours}
 
 
 def _plain(value: Any) -> Any:

@@ -1,342 +1,277 @@
-"""What a deletion by name was asked for, and what came of each name.
+"""How one object of each noun is deleted by its name, and what it is attached to.
 
-Each name is taken for itself: what is in the way of one does not keep the others. Without force nothing is deleted
-that something else still needs; the refusal says what that is and which command deletes all the same. How each noun is
-deleted stands in ``identity_removals`` and ``delivery_removals``, and in which order, in ``removal_runs``.
+Without ``--force`` nothing is deleted that something else still needs: a thing whose device works on an update, an
+attached policy or certificate, a bucket that is not empty, an update or job that has not finished, a role that an
+update needs or to which others attached something. The error says what that is, and which command deletes the object
+anyway.
 
-Source: the issue of a deletion is an ``Outcome`` as everywhere; see ``ota/outcomes.py``.
+Each ``remove_*`` returns an Outcome whose value lists what the deleted object was attached to, for ``--prune``.
 
-
-Deletes roles, buckets, updates and jobs by their names.
-
-Without force a bucket must be empty, an update and a job must have finished, and a role must be needed by nothing
-(``role_needs``) and have nothing attached that others attached.
-
-Source: AWS IoT DeleteOTAUpdate, DeleteJob; IAM DeleteRole; S3 DeleteBucket.
-
-
-Deletes things, policies and certificates by their names.
-
-They hang on one another, so each deletion detaches first and tells what stays. A thing whose device is at work on an
-update, and whatever still gives a device the right to connect, go with force only.
-
-Source: AWS IoT DeleteThing, DeletePolicy, DeleteCertificate (``forceDelete``), ListJobExecutionsForThing.
-
-
-What hangs on what, and what may go once the last thing that it hung on is gone.
-
-Certificates hang on things and on policies; a thing or a policy that only had the certificate which is gone now hangs
-on nothing either. AWS lists what was deleted for a while after, so what is known to be gone does not count.
-
-Source: AWS IoT ListPrincipalThingsV2, ListAttachedPolicies, ListTargetsForPolicy, ListThingPrincipalsV2.
-
-
-Deletes what was named, then what a pruning may take with it.
-
-What a pruning may take, certificates, policies or things that hang on nothing else any more, is looked at once
-everything named is gone, so that two things that share a certificate can go together.
-
-Source: AWS IoT quotas (most operations that delete: ten calls a second for an account), hence a few side by side.
+Source: AWS IoT DeleteThing, DeletePolicy, DeleteCertificate (``forceDelete``), DeleteOTAUpdate, DeleteJob,
+ListJobExecutionsForThing, ListPrincipalThingsV2, ListAttachedPolicies, ListTargetsForPolicy; IAM DeleteRole; S3
+DeleteBucket.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ota import bucket_contents, buckets, certificates, jobs, policies, role_policies, roles, things, updates
-from ota.errors import InTheWay, OtaError, UpdateFailed
-from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, Patience, find_job, job_id_of
-from ota.manage.selections import delete_command
+from ota.errors import InTheWay, UpdateFailed
+from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, find_job, job_id_of
+from ota.manage.selections import delete_command, delete_words
+from ota.messages import Command, Text, command, message
 from ota.outcomes import Outcome, Verb
 from ota.role_needs import RoleNeeds
-from ota.threads import side_by_side, side_by_side_map
+from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 from ota.updates import find_update
 
 if TYPE_CHECKING:
-    from mypy_boto3_iot import IoTClient
-
     from ota.cloud import Cloud
+    from ota.jobs import Patience
     from ota.settings.settings import Settings
 
+Named = tuple[str, str]
+"""Noun and name; of a certificate its ARN."""
+Removed = Outcome[tuple[Named, ...]]
 
-@dataclass(frozen=True)
-class Removal:
-    """What came of one name.
-
-    Attributes:
-        outcome: its line.
-        refusal: why it stays, and the way out; empty where it is gone.
-        loosened: noun and name of what hung on it, which a pruning may take.
-    """
-
-    outcome: Outcome[None]
-    refusal: str = ""
-    loosened: tuple[Named, ...] = ()
+DELETION_REQUESTED = {BEING_DELETED, "DELETE_FAILED"}
 
 
 @dataclass(frozen=True)
-class Request:
-    """How names are to be deleted.
+class Deletion:
+    """What one delete command works with.
 
     Attributes:
-        cloud: where.
+        cloud: the account.
         settings: they name the update that needs a role, and the certificate that stays.
-        is_forced: also what is in use.
-        prunes: also what then hangs on nothing else.
-        patience: the bounds of waiting for an update or a job to be gone.
-        note: takes a sentence beside the lines.
+        patience: how long to wait until an update or a job is gone.
+        note: takes a message beside the lines.
+        is_forced: also what is in use; by pattern also what this tool did not make.
+        prunes: also what the deleted objects were attached to, where that is attached to nothing else.
+        is_confirmed: patterns need no confirmation.
     """
 
     cloud: Cloud
     settings: Settings
-    is_forced: bool
-    prunes: bool
     patience: Patience
-    note: Callable[[str], None]
+    note: Callable[[Text], None]
+    is_forced: bool = False
+    prunes: bool = False
+    is_confirmed: bool = False
+    _needs: list[RoleNeeds] = field(default_factory=list, init=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
 
-    def forced(self, noun: str, name: str) -> str:
-        """The command that deletes this all the same, in backquotes."""
-        return delete_command(noun, [name], "--force")
-
-    def loosen(self, outcome: Outcome[None], was_on: list[Named]) -> Removal:
-        """The line of what is gone, which tells what stays of that which hung on it."""
-        if outcome.verb is not Verb.DELETED or not was_on:
-            return Removal(outcome)
-        detail = "" if self.prunes else f"{spoken(was_on)} {'stay' if len(was_on) > 1 else 'stays'}"
-        return Removal(Outcome(outcome.noun, outcome.verb, outcome.name, detail), loosened=tuple(was_on))
+    @property
+    def role_needs(self) -> RoleNeeds:
+        """What needs the account's roles; one for all roles, because it looks at every update."""
+        with self._lock:
+            if not self._needs:
+                self._needs.append(RoleNeeds(self.cloud.iot, self.settings))
+            return self._needs[0]
 
 
-def attempt(noun: str, delete: Callable[[str], Removal], name: str) -> Removal:
-    """One deletion; what is in its way becomes words, so that it does not keep the others."""
+def remove_thing(deletion: Deletion, name: str) -> Removed:
+    """Delete a thing, detached from its certificates.
+
+    Raises:
+        InTheWay: its device works on an update, and nobody forces it.
+    """
+    iot = deletion.cloud.iot
+    found = things.find_thing(iot, name)
+    at_work = jobs.list_jobs_at_work(iot, name) if found and not deletion.is_forced else []
+    if at_work:
+        raise _stays(
+            f"The device of the thing {name} is at work on {', '.join(at_work)} right now, and deleting the thing "
+            "would interrupt it. Let it finish. To delete the thing anyway: ",
+            delete_command("thing", [name], "--force"),
+        )
+    attached = _certificates_among(principal.arn for principal in found.principals) if found else []
+    return _removed(things.delete_thing(iot, name, found), attached)
+
+
+def remove_policy(deletion: Deletion, name: str) -> Removed:
+    """Delete an IoT policy with all its versions.
+
+    Raises:
+        InTheWay: it is attached to something, and is neither forced nor pruned.
+    """
+    iot = deletion.cloud.iot
+    targets = list(policies.list_policy_targets(iot, name))
+    attached = _certificates_among(targets)
     try:
-        return delete(name)
-    except OtaError as refusal:
-        return Removal(Outcome(noun, Verb.SKIPPED, name, "stays"), str(refusal))
+        outcome = policies.delete_policy(iot, name, force=deletion.is_forced or deletion.prunes)
+    except InTheWay as refusal:
+        raise _stays(
+            f"The policy {name} is attached to {spoken([('certificate', arn) for arn in targets])}, which could not "
+            "connect without it. To detach and delete it: ",
+            delete_command("policy", [name], "--force"),
+            "; with --prune as well, certificates that are attached to nothing else are deleted too.",
+        ) from refusal
+    return _removed(outcome, attached)
 
 
-DELETION_ASKED = {BEING_DELETED, "DELETE_FAILED"}
+def remove_certificate(deletion: Deletion, certificate_id: str) -> Removed:
+    """Delete a certificate, by its id.
+
+    Raises:
+        InTheWay: it is attached to a thing or a policy, and nobody forces it.
+    """
+    iot = deletion.cloud.iot
+    found = certificates.find_certificate(iot, certificate_id)
+    if found is None:
+        return Outcome("certificate", Verb.ABSENT, certificate_id)
+    attached = attachments_of_certificate(deletion.cloud, found.arn)
+    if attached and not deletion.is_forced:
+        raise _stays(
+            f"The certificate {certificate_id} is attached to {spoken(attached)}, and its device could not connect "
+            "without it. To detach and delete it: ",
+            delete_command("certificate", [certificate_id], "--force"),
+            "; with --prune as well, things and policies that have no other certificate are deleted too.",
+        )
+    return _removed(certificates.delete_certificate(iot, found.arn, force=True), attached)
 
 
-def remove_role(request: Request, needs: RoleNeeds, name: str) -> Removal:
-    """Delete an IAM role; ``needs`` knows what cannot be deleted without it.
+def remove_bucket(deletion: Deletion, name: str) -> Removed:
+    """Delete a bucket.
+
+    Raises:
+        InTheWay: it is not empty, and nobody forces it.
+    """
+    s3, account_id = deletion.cloud.s3, deletion.cloud.account_id
+    tags = buckets.find_bucket_tags(s3, name, account_id)
+    if tags is None:
+        return Outcome("bucket", Verb.ABSENT, name)
+    owned = bucket_contents.Owned(Bucket=name, ExpectedBucketOwner=account_id)
+    keys = () if deletion.is_forced else bucket_contents.first_keys(s3, owned)
+    if keys:
+        raise _stays(
+            f"The bucket {name} is not empty: {', '.join(keys)} {'are' if len(keys) > 1 else 'is'} in it. To delete "
+            "it with every version of everything in it: ",
+            delete_command("bucket", [name], "--force"),
+        )
+    return _removed(
+        buckets.delete_bucket(s3, name, account_id, thing_name=None, known_tags=tags, force=deletion.is_forced)
+    )
+
+
+def remove_role(deletion: Deletion, name: str) -> Removed:
+    """Delete an IAM role.
 
     Raises:
         InTheWay: an OTA update needs it, or others attached something to it, and nobody forces it.
     """
-    iam = request.cloud.iam
+    iam = deletion.cloud.iam
     found = roles.find_role(iam, name)
     if found is None:
-        return Removal(Outcome("role", Verb.ABSENT, name))
-    needing = needs.updates_needing(found)
-    if needing and not request.is_forced:
+        return Outcome("role", Verb.ABSENT, name)
+    needing = deletion.role_needs.updates_needing(found)
+    force = delete_command("role", [name], "--force")
+    if needing and not deletion.is_forced:
         it, verb = ("it", "needs") if len(needing) == 1 else ("them", "need")
-        raise InTheWay(
+        raise _stays(
             f"The OTA {spoken([('update', one) for one in needing], article='')} still {verb} the role {name}: AWS "
-            f"deletes an update with the rights of its role, so without it that would fail. Delete {it} first: "
-            f"{delete_command('update', needing)}. Or the role all the same: "
-            f"{request.forced('role', name)}."
+            f"deletes an update with its role's permissions, and could not without the role. Delete {it} first: ",
+            delete_command("update", needing),
+            ". To delete the role anyway: ",
+            force,
         )
-    attached = [] if request.is_forced else role_policies.list_foreign(iam, name)
+    attached = [] if deletion.is_forced else role_policies.list_foreign(iam, name)
     if attached:
-        raise InTheWay(
-            f"The role {name} has attached to it what this tool did not attach: {', '.join(attached)}. To delete "
-            f"it with all of that: {request.forced('role', name)}."
+        raise _stays(
+            f"The role {name} has attached to it what this tool did not attach: {', '.join(attached)}. To delete it "
+            "with all of that: ",
+            force,
         )
-    outcome = roles.delete_role(iam, name, thing_name=None, force=request.is_forced, known=found)
+    outcome = roles.delete_role(iam, name, thing_name=None, force=deletion.is_forced, known=found)
     if needing:
-        request.note(
-            f"note: AWS cannot delete the OTA update {', '.join(needing)} without the role {name}; the way out is to "
-            f"make the role again and delete both: {_way_out(request, needing, name, '--force')}."
+        deletion.note(
+            message(
+                f"note: AWS cannot delete the OTA update {', '.join(needing)} without the role {name}. To make the "
+                "role again and delete both: ",
+                _remake_role(deletion, needing, name, "--force"),
+                ".",
+            )
         )
-    return Removal(outcome)
+    return _removed(outcome)
 
 
-def remove_bucket(request: Request, name: str) -> Removal:
-    """Delete a bucket.
-
-    Raises:
-        InTheWay: something is in it, and nobody forces it.
-    """
-    s3, account_id = request.cloud.s3, request.cloud.account_id
-    tags = buckets.find_bucket_tags(s3, name, account_id)
-    if tags is None:
-        return Removal(Outcome("bucket", Verb.ABSENT, name))
-    owned = bucket_contents.Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    keys = () if request.is_forced else bucket_contents.first_keys(s3, owned)
-    if keys:
-        in_it = f"{', '.join(keys)} {'are' if len(keys) > 1 else 'is'} in it"
-        raise InTheWay(
-            f"The bucket {name} is not empty: {in_it}. To delete it with every version of everything in it: "
-            f"{request.forced('bucket', name)}."
-        )
-    delete = partial(buckets.delete_bucket, s3, name, account_id, thing_name=None, known_tags=tags)
-    return Removal(delete(force=request.is_forced))
-
-
-def remove_update(request: Request, name: str) -> Removal:
+def remove_update(deletion: Deletion, name: str) -> Removed:
     """Delete an OTA update with its job and stream.
 
     Raises:
-        InTheWay: its devices may still take it, and nobody forces it.
-        UpdateFailed: AWS cannot, for its role is gone; the message has the way out.
+        InTheWay: devices may still take it, and nobody forces it.
+        UpdateFailed: AWS cannot, because its role is gone; the message says how to go on.
     """
-    iot = request.cloud.iot
+    iot = deletion.cloud.iot
     found, job = side_by_side(partial(find_update, iot, name), partial(find_job, iot, job_id_of(name)))
-    if not request.is_forced:
-        _check_finished(request, name, found, job.status if job else "")
+    if not deletion.is_forced:
+        _check_finished(name, found, job.status if job else "")
+    delete = partial(updates.delete_update, iot, name, thing_name=None, force=True, known=found)
     try:
-        outcome = updates.delete_update(iot, name, thing_name=None, force=True, known=found, patience=request.patience)
+        return _removed(delete(patience=deletion.patience))
     except UpdateFailed as failure:
-        raise UpdateFailed(f"{failure} Both in one: {_way_out(request, [name])}.") from failure
-    return Removal(outcome)
+        remake = _remake_role(deletion, [name])
+        raise UpdateFailed(failure.message, " Both in one: ", remake, ".", remedy=remake) from failure
 
 
-def remove_job(request: Request, job_id: str) -> Removal:
+def remove_job(deletion: Deletion, job_id: str) -> Removed:
     """Delete a job, by its id.
 
     Raises:
-        InTheWay: its devices may still take it, and nobody forces it.
+        InTheWay: devices may still take it, and nobody forces it.
     """
+    iot = deletion.cloud.iot
     try:
-        outcome = jobs.delete_job(request.cloud.iot, job_id, force=request.is_forced, patience=request.patience)
+        outcome = jobs.delete_job(iot, job_id, force=deletion.is_forced, patience=deletion.patience)
     except InTheWay as refusal:
+        force = delete_command("job", [job_id], "--force")
         raise InTheWay(
-            f"{refusal} Let them finish, or delete it all the same: {request.forced('job', job_id)}."
+            refusal.message, " Let them finish. To delete it anyway: ", force, ".", remedy=force
         ) from refusal
     update_id = job_id.removeprefix(JOB_ID_PREFIX)
-    if outcome.verb is Verb.DELETED and update_id != job_id and find_update(request.cloud.iot, update_id):
-        detail = f"its update stays: {delete_command('update', [update_id])}"
-        outcome = Outcome("job", Verb.DELETED, job_id, detail)
-    return Removal(outcome)
+    if outcome.verb is Verb.DELETED and update_id != job_id and find_update(iot, update_id):
+        outcome = replace(outcome, detail=message("its update stays: ", delete_command("update", [update_id])))
+    return _removed(outcome)
 
 
-def _check_finished(request: Request, name: str, found: Update | None, job_status: str) -> None:
-    """Refuse while devices may take the update; one whose deletion was asked for before is past that."""
-    if found is not None and found.status in BEING_CREATED:
-        state = f"AWS is still making it ({found.status})"
-    elif job_status in UNFINISHED_JOB and not (found and found.status in DELETION_ASKED):
-        state = f"its job {job_id_of(name)} is {job_status}, so devices may still take it"
-    else:
-        return
-    raise InTheWay(
-        f"The OTA update {name} has not finished: {state}. Let it finish, or delete it all the same: "
-        f"{request.forced('update', name)}."
-    )
+def prune_thing(cloud: Cloud, name: str) -> Outcome[None]:
+    """Delete a thing that has no certificate any more."""
+    return things.delete_thing(cloud.iot, name, things.find_thing(cloud.iot, name))
 
 
-def _way_out(request: Request, updates_stuck: Sequence[str], role: str = "", *flags: str) -> str:
-    """The command that makes the role of these updates again and deletes them; ``role`` where its name is known."""
-    settings, words = request.settings, ["role", "delete.update", *flags]
-    if list(updates_stuck) != [settings.update_name]:
-        role = role or "<its role>"
-        words += [word for one in updates_stuck for word in ("--name", one)]
-    chosen = f"with --iam-role-name {role} " if role and role != settings.iam_role_name else ""
-    return f"`invoke {chosen}{' '.join(words)}`"
+def prune_policy(cloud: Cloud, name: str) -> Outcome[None]:
+    """Delete a policy that is attached to nothing any more."""
+    return policies.delete_policy(cloud.iot, name)
 
 
-def remove_thing(request: Request, name: str) -> Removal:
-    """Delete a thing; its certificates stay, unless pruned.
-
-    Raises:
-        InTheWay: its device is at work on an update right now, and nobody forces it.
-    """
-    iot = request.cloud.iot
-    found = things.find_thing(iot, name)
-    at_work = jobs.list_jobs_at_work(iot, name) if found and not request.is_forced else []
-    if at_work:
-        raise InTheWay(
-            f"The device of the thing {name} is at work on {', '.join(at_work)} right now, and would be cut off in "
-            f"the middle of it. Let it finish, or delete the thing all the same: {request.forced('thing', name)}."
-        )
-    outcome = things.delete_thing(iot, name, found)
-    arns = [principal.arn for principal in found.principals] if found else []
-    return request.loosen(outcome, certificates_among(arns))
+def prune_certificate(cloud: Cloud, arn: str) -> Outcome[None]:
+    """Delete a certificate that is attached to nothing any more."""
+    return certificates.delete_certificate(cloud.iot, arn)
 
 
-def remove_policy(request: Request, name: str) -> Removal:
-    """Delete an IoT policy with all its versions.
-
-    Raises:
-        InTheWay: it hangs on something, and is neither forced nor pruned.
-    """
-    iot = request.cloud.iot
-    targets = list(policies.list_policy_targets(iot, name))
-    try:
-        outcome = policies.delete_policy(iot, name, force=request.is_forced or request.prunes)
-    except InTheWay as refusal:
-        raise InTheWay(
-            f"The policy {name} hangs on {spoken([('certificate', arn) for arn in targets])}, and deleting it "
-            f"would take that the right to connect. To detach it first and delete it: "
-            f"{request.forced('policy', name)}; with --prune as well, certificates that then hang on nothing else "
-            "go too."
-        ) from refusal
-    return request.loosen(outcome, certificates_among(targets))
+def certificates_of_thing(cloud: Cloud, name: str) -> list[Named]:
+    """Everything attached to the thing."""
+    return [("certificate", principal.arn) for principal in things.list_principals(cloud.iot, name)]
 
 
-def remove_certificate(request: Request, certificate_id: str) -> Removal:
-    """Delete a certificate, by its id.
-
-    Raises:
-        InTheWay: it hangs on a thing or a policy, and nobody forces it.
-    """
-    iot = request.cloud.iot
-    found = certificates.find_certificate(iot, certificate_id)
-    if found is None:
-        return Removal(Outcome("certificate", Verb.ABSENT, certificate_id))
-    attached = hung_on(iot, found.arn)
-    if attached and not request.is_forced:
-        raise InTheWay(
-            f"The certificate {certificate_id} hangs on {spoken(attached)}, so deleting it would cut a device off. "
-            f"To detach it first and delete it: {request.forced('certificate', certificate_id)}; with --prune as "
-            "well, what then has no other certificate goes too."
-        )
-    outcome = certificates.delete_certificate(iot, found.arn, force=True)
-    return request.loosen(outcome, attached)
+def certificates_of_policy(cloud: Cloud, name: str) -> list[Named]:
+    """Everything that the policy is attached to."""
+    return [("certificate", arn) for arn in policies.list_policy_targets(cloud.iot, name)]
 
 
-Named = tuple[str, str]
-"""Noun and name; of a certificate its ARN."""
-
-
-def prune(iot: IoTClient, loosened: Named, gone: Collection[Named], kept_arn: str | None) -> Outcome[None]:
-    """Delete what has lost what it hung on, if it hangs on nothing else.
-
-    ``gone`` is what was deleted just now, certificates by id; ``kept_arn`` is a certificate that stays in any case.
-
-    Raises:
-        OtaError: AWS does not let it go.
-    """
-    noun, name = loosened
-    if name == kept_arn:
-        return Outcome(noun, Verb.SKIPPED, short(name), "named by existing_certificate_arn, stays")
-    looks = {"certificate": hung_on, "policy": _targets_of, "thing": _principals_of}
-    others = [(kind, one) for kind, one in looks[noun](iot, name) if (kind, short(one)) not in gone]
-    if others:
-        return Outcome(noun, Verb.SKIPPED, short(name), f"hangs on {spoken(others)} too, stays")
-    deletions: dict[str, Callable[[], Outcome[None]]] = {
-        "certificate": lambda: certificates.delete_certificate(iot, name),
-        "policy": lambda: policies.delete_policy(iot, name),
-        "thing": lambda: things.delete_thing(iot, name, things.find_thing(iot, name)),
-    }
-    return deletions[noun]()
-
-
-def hung_on(iot: IoTClient, certificate_arn: str) -> list[Named]:
-    """The things and policies that the certificate hangs on."""
+def attachments_of_certificate(cloud: Cloud, arn: str) -> list[Named]:
+    """The things and policies that the certificate is attached to."""
     on_things, on_policies = side_by_side(
-        lambda: list(certificates.list_things_of(iot, certificate_arn)),
-        lambda: list(policies.list_attached_policies(iot, certificate_arn)),
+        lambda: list(certificates.list_things_of(cloud.iot, arn)),
+        lambda: list(policies.list_attached_policies(cloud.iot, arn)),
     )
     return [*(("thing", name) for name in on_things), *(("policy", name) for name in on_policies)]
-
-
-def certificates_among(arns: Sequence[str]) -> list[Named]:
-    """The certificates among these principals or targets."""
-    return [("certificate", arn) for arn in arns if ":cert/" in arn]
 
 
 def short(name: str) -> str:
@@ -349,51 +284,41 @@ def spoken(objects: Sequence[Named], article: str = "the ") -> str:
     return ", ".join(f"{article}{noun} {short(name)}" for noun, name in objects)
 
 
-def _targets_of(iot: IoTClient, policy_name: str) -> list[Named]:
-    return [("certificate", arn) for arn in policies.list_policy_targets(iot, policy_name)]
+def _removed(outcome: Outcome[Any], attached: Sequence[Named] = ()) -> Removed:
+    """The outcome; of a deleted object with what it was attached to."""
+    return replace(outcome, value=tuple(attached) if outcome.verb is Verb.DELETED else ())
 
 
-def _principals_of(iot: IoTClient, thing_name: str) -> list[Named]:
-    return [("certificate", principal.arn) for principal in things.list_principals(iot, thing_name)]
+def _stays(why: str, *rest: str | Command) -> InTheWay:
+    """Why the object stays; the last command in ``rest`` is the remedy, and a full stop is put where none is."""
+    commands = [piece for piece in rest if isinstance(piece, Command)]
+    end = [] if isinstance(rest[-1], str) else ["."]
+    return InTheWay(why, *rest, *end, remedy=commands[-1])
 
 
-Show = Callable[[Outcome[Any]], None]
-REMOVALS: Mapping[str, Callable[[Request, str], Removal]] = {
-    "thing": remove_thing,
-    "policy": remove_policy,
-    "certificate": remove_certificate,
-    "bucket": remove_bucket,
-    "update": remove_update,
-    "job": remove_job,
-}
+def _certificates_among(arns: Iterable[str]) -> list[Named]:
+    return [("certificate", arn) for arn in arns if ":cert/" in arn]
 
 
-def remove(request: Request, noun: str, names: Sequence[str], show: Show) -> list[str]:
-    """Delete them, a few side by side. ``show`` gets a line for each; returns why some of them stay."""
-    gone: set[Named] = set()
-    removals = _run(partial(attempt, noun, _deletion_of(noun, request)), names, show, gone)
-    loosened = sorted({one for removal in removals for one in removal.loosened}) if request.prunes else []
-    pruned = _run(partial(_prune, request, gone), loosened, show, gone)
-    return [removal.refusal for removal in [*removals, *pruned] if removal.refusal]
+def _check_finished(name: str, found: Update | None, job_status: str) -> None:
+    """Refuse while devices may take the update; an update that is already being deleted may go on."""
+    if found is not None and found.status in BEING_CREATED:
+        state = f"AWS is still making it ({found.status})"
+    elif job_status in UNFINISHED_JOB and not (found and found.status in DELETION_REQUESTED):
+        state = f"its job {job_id_of(name)} is {job_status}, so devices may still take it"
+    else:
+        return
+    raise _stays(
+        f"The OTA update {name} has not finished: {state}. Let it finish. To delete it anyway: ",
+        delete_command("update", [name], "--force"),
+    )
 
 
-def _deletion_of(noun: str, request: Request) -> Callable[[str], Removal]:
-    if noun == "role":
-        return partial(remove_role, request, RoleNeeds(request.cloud.iot, request.settings))
-    return partial(REMOVALS[noun], request)
-
-
-def _run(work: Callable[[Any], Removal], items: Iterable[Any], show: Show, gone: set[Named]) -> list[Removal]:
-    """The work on each item; ``gone`` gets what is deleted, as soon as it is."""
-    removals = []
-    for removal in side_by_side_map(work, items):
-        show(removal.outcome)
-        if removal.outcome.verb is Verb.DELETED:
-            gone.add((removal.outcome.noun, removal.outcome.name))
-        removals.append(removal)
-    return removals
-
-
-def _prune(request: Request, gone: set[Named], loosened: Named) -> Removal:
-    prune_one = partial(prune, request.cloud.iot, loosened, gone, request.settings.existing_certificate_arn)
-    return attempt(loosened[0], lambda _: Removal(prune_one()), short(loosened[1]))
+def _remake_role(deletion: Deletion, update_ids: Sequence[str], role: str = "", *flags: str) -> Command:
+    """The command that makes the role of these updates again and deletes them; ``role`` where its name is known."""
+    settings = deletion.settings
+    names: Sequence[str] = []
+    if list(update_ids) != [settings.update_name]:
+        role, names = role or "<its role>", update_ids
+    chosen = {"iam_role_name": role} if role and role != settings.iam_role_name else {}
+    return command("role", **chosen).then("delete.update", *flags, *delete_words(names))

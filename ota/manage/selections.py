@@ -1,7 +1,7 @@
-"""Which objects a delete task means: exact names, patterns with ``*``, and the ways to name a certificate.
+"""Which objects a delete task means: exact names, patterns with ``*``, the ways to name a certificate, the default.
 
-Who writes an exact name has chosen it, whoever made the object. Who writes a pattern has not seen what is like it: so a
-pattern means what this tool made, the rest only with force, and it is to be confirmed before anything is deleted.
+An exact name is the user's own choice, whoever made the object. A pattern may match more than the user knows: so it
+means only what this tool made, the rest only with ``--force``, and it has to be confirmed before anything is deleted.
 
 Source: AWS IoT ListCertificates (ids are 64 hex digits); S3, IAM and IoT name rules: none allows a blank or a ``*``.
 """
@@ -9,18 +9,21 @@ Source: AWS IoT ListCertificates (ids are 64 hex digits); S3, IAM and IoT name r
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ota import certificates
+from ota.certificate_files import find_certificate_file
 from ota.errors import InTheWay, NotOurs, OtaError
-from ota.manage.listed import NOUN_BY_NAME
-from ota.manage.listings import find_rows
+from ota.jobs import job_id_of
+from ota.manage.listings import find_rows, mark_rows
+from ota.messages import Command, command
+from ota.records import Noun
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
+    from ota.settings.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9_+=,.@:*-]+")
 CERTIFICATE_ID = re.compile(r"[0-9a-f]{64}")
@@ -31,13 +34,13 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True)
 class Selection:
-    """What was named.
+    """The objects that names and patterns mean.
 
     Attributes:
-        names: all that is to be deleted, each once; those by pattern at the end.
-        matched: those of them that only a pattern named.
-        spared: like a pattern too, and left because this tool did not make them.
-        unmatched: patterns, and beginnings of ids, that nothing is like.
+        names: all that is to be deleted, each once; those that only a pattern matches last.
+        matched: those of them that only a pattern matches.
+        spared: what a pattern matches too, and what is not deleted because this tool did not make it.
+        unmatched: patterns, and beginnings of ids, that match nothing.
     """
 
     names: tuple[str, ...]
@@ -47,30 +50,50 @@ class Selection:
 
 
 def split_names(given: Sequence[str]) -> list[str]:
-    """Every name that was given, whether with a flag of its own or several in one, separated by blanks."""
+    """Every name given, whether each with a flag of its own or several in one, separated by blanks."""
     return [name for one in given for name in one.split()]
 
 
-def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool) -> Selection:
-    """The objects that these names and patterns mean. Exact names are not looked up, but for beginnings of ids.
+def default_name(settings: Settings, noun: Noun) -> str:
+    """The name of this project's object, as the settings give it; empty where they do not."""
+    if noun.own_name:
+        return str(noun.own_name(settings))
+    return str(getattr(settings, noun.setting)) if settings.thing_name else ""
 
-    ``prefix`` is how this command line began, for commands in messages: ``invoke sandbox``.
+
+def own_certificate(settings: Settings) -> str:
+    """The certificate that the settings name, else the one in ``credentials_path``; empty where there is neither."""
+    if settings.existing_certificate_arn:
+        return settings.existing_certificate_arn
+    path = settings.certificate_path
+    local = find_certificate_file(path) if path.is_file() else None
+    return local.id if local else ""
+
+
+def own_job(settings: Settings) -> str:
+    """The job of the update that the settings name; empty without a thing."""
+    return job_id_of(settings.update_name) if settings.thing_name else ""
+
+
+def select(cloud: Cloud, noun: Noun, names: Sequence[str], *, is_forced: bool) -> Selection:
+    """The objects that these names and patterns mean. Exact names are not looked up, except beginnings of ids.
 
     Raises:
         OtaError: something cannot be the name of such an object.
         InTheWay: the beginning of an id is that of several certificates.
-        NotOurs: nothing that this tool made is like any pattern, and other objects are.
+        NotOurs: patterns match only what this tool did not make.
     """
+    for name in names:
+        _check_name(noun, name)
     exact: list[str] = []
     unmatched: list[str] = []
-    for name in names:
-        if "*" in name and _checked(noun, name):
-            continue
-        found = _certificate_id(cloud, name) if noun == "certificate" else _checked(noun, name)
+    for name in (name for name in names if "*" not in name):
+        found = _certificate_id(cloud, name) if noun.name == "certificate" else name
         (exact if found else unmatched).append(found or name)
+    patterns = [name for name in names if "*" in name]
     matched: list[str] = []
     spared: list[str] = []
-    for pattern in (name for name in names if "*" in name):
+    for pattern in patterns:
         ours, others = _match(cloud, noun, pattern, is_forced=is_forced)
         matched += ours
         spared += others
@@ -79,7 +102,7 @@ def select(cloud: Cloud, noun: str, names: Sequence[str], *, is_forced: bool) ->
     chosen = tuple(dict.fromkeys([*exact, *matched]))
     spared = [name for name in dict.fromkeys(spared) if name not in chosen]
     if spared and not chosen:
-        raise _none_ours(noun, [name for name in names if "*" in name], spared)
+        raise _none_ours(noun, patterns, spared)
     return Selection(chosen, chosen[len(dict.fromkeys(exact)) :], tuple(spared), tuple(unmatched))
 
 
@@ -89,39 +112,38 @@ def shortened(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_NAMES]) + more
 
 
-def counted(noun: str, count: int) -> str:
+def counted(noun: Noun, count: int) -> str:
     """``1 thing``, ``2 things``."""
-    return f"{count:,} {noun if count == 1 else NOUN_BY_NAME[noun].plural}"
+    return f"{count:,} {noun.name if count == 1 else noun.plural}"
 
 
-def delete_command(noun: str, names: Sequence[str], *flags: str) -> str:
-    """The command that deletes these, in backquotes."""
-    words = [f"delete.{noun}"]
-    for name in names:
-        words += ["--name", name]
-    return f"`invoke {shlex.join([*words, *flags])}`"
+def delete_words(names: Sequence[str], *flags: str) -> tuple[str, ...]:
+    """The words of a delete task after its name: ``--name lamp --force``."""
+    return (*(word for name in names for word in ("--name", name)), *flags)
 
 
-def _match(cloud: Cloud, noun: str, pattern: str, *, is_forced: bool) -> tuple[list[str], list[str]]:
-    """Names like the pattern: those to delete, and those to leave."""
-    listed = NOUN_BY_NAME[noun]
-    rows = find_rows(cloud, listed, pattern)
+def delete_command(noun: str, names: Sequence[str], *flags: str) -> Command:
+    """The command that deletes these."""
+    return command(f"delete.{noun}", *delete_words(names, *flags))
+
+
+def _match(cloud: Cloud, noun: Noun, pattern: str, *, is_forced: bool) -> tuple[list[str], list[str]]:
+    """Names that match the pattern: those to delete, and those to leave."""
+    rows = find_rows(cloud, noun, pattern)
     if is_forced:
         return [row.name for row in rows], []
-    rows = listed.mark(cloud, rows)
+    rows = mark_rows(cloud, noun, rows)
     return [row.name for row in rows if row.is_ours], [row.name for row in rows if not row.is_ours]
 
 
-def _checked(noun: str, name: str) -> str:
-    if noun != "certificate" and not NAME.fullmatch(name):
-        raise OtaError(
-            f"{name!r} cannot be the name of a {noun}. `invoke list.{NOUN_BY_NAME[noun].plural}` shows what there is."
-        )
-    return name
+def _check_name(noun: Noun, name: str) -> None:
+    if noun.name != "certificate" and not NAME.fullmatch(name):
+        look = command(f"list.{noun.plural}")
+        raise OtaError(f"{name!r} cannot be the name of a {noun.name}. ", look, " shows what there is.", remedy=look)
 
 
 def _certificate_id(cloud: Cloud, name: str) -> str | None:
-    """The id that was meant; None where no certificate's begins like that."""
+    """The id that was meant; None where no certificate's id begins like that."""
     text = name.removesuffix("…").lower()
     if CERTIFICATE_ID.fullmatch(text):
         return text
@@ -133,9 +155,13 @@ def _certificate_id(cloud: Cloud, name: str) -> str | None:
             )
         return arn["id"].lower()
     if not ID_BEGINNING.fullmatch(text):
+        look = command("list.certificates")
         raise OtaError(
             f"{name!r} is no certificate's id: write its 64 hex digits or at least the first 8, its ARN, or a pattern "
-            f"with *. `invoke list.certificates` shows what there is."
+            "with *. ",
+            look,
+            " shows what there is.",
+            remedy=look,
         )
     found = [one.id for one in certificates.list_certificates(cloud.iot) if one.id.startswith(text)]
     if len(found) > 1:
@@ -146,9 +172,12 @@ def _certificate_id(cloud: Cloud, name: str) -> str | None:
     return found[0] if found else None
 
 
-def _none_ours(noun: str, patterns: Sequence[str], spared: Sequence[str]) -> NotOurs:
+def _none_ours(noun: Noun, patterns: Sequence[str], spared: Sequence[str]) -> NotOurs:
+    delete = delete_command(noun.name, patterns, "--force")
     return NotOurs(
-        f"This tool made no {noun} with a name like {', '.join(patterns)}, so nothing was deleted. Like that, and not "
-        f"made by it: {shortened(spared)}. To delete {'that' if len(spared) == 1 else 'those'} all the same: "
-        f"{delete_command(noun, patterns, '--force')}."
+        f"This tool made no {noun.name} with a name like {', '.join(patterns)}, so nothing was deleted. Made by "
+        f"others: {shortened(spared)}. To delete {'it' if len(spared) == 1 else 'them'} anyway: ",
+        delete,
+        ".",
+        remedy=delete,
     )

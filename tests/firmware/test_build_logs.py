@@ -12,6 +12,7 @@ import pytest
 
 from ota.errors import FirmwareError
 from ota.firmware.scripts import FIRST_BYTES, LAST_BYTES, open_log
+from ota.messages import shell
 
 
 def mode_of(path: Path) -> int:
@@ -50,7 +51,7 @@ def test_something_else_in_its_place_is_named_and_left(tmp_path: Path, kind: str
         os.mkfifo(path)
     with pytest.raises(FirmwareError, match=r"build\.log is (a link|a folder|no file), .*; move it away") as error:
         open_log(path)
-    assert error.value.remedy == f"mv {path} {path}.old"
+    assert error.value.remedy == shell("mv", path, f"{path}.old")
     assert [one.read_text() for one in [other] if one.exists()] == (["somebody's"] if kind == "link" else [])
 
 

@@ -151,7 +151,7 @@ def test_what_is_missing_is_named_before_the_build(request_: BuildRequest, chang
 def test_a_script_that_is_not_executable_is_named_with_the_remedy(request_: BuildRequest, tmp_path: Path) -> None:
     script = tmp_path / "firmware/tools/scripts/build.sh"
     script.chmod(0o644)
-    with pytest.raises(FirmwareError, match=f"is not executable; run: chmod \\+x {script}"):
+    with pytest.raises(FirmwareError, match=f"is not executable; run: `chmod \\+x {script}`"):
         build(request_)
 
 
@@ -191,7 +191,7 @@ def test_outputs_that_are_missing_are_named(request_: BuildRequest, body: str, w
 def test_a_clean_build_that_leaves_the_old_image_is_refused(request_: BuildRequest) -> None:
     build(request_)
     write_script(request_, "true")
-    with pytest.raises(FirmwareError, match=r"said it succeeded, but the image .* is from before; set build_dir"):
+    with pytest.raises(FirmwareError, match=r"reported success, but the image .* is from before; set build_dir"):
         build(replace(request_, clean=True))
 
 

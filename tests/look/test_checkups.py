@@ -534,7 +534,7 @@ SPANS: dict[str, tuple[timedelta | None, Severity]] = {
 def test_credentials_that_end_soon_are_a_warning(left: timedelta | None, severity: Severity) -> None:
     found = doctor_cloud.expiry_finding("arn", NOW + left if left is not None else None, NOW)
     assert found.severity is severity
-    assert found.command == ("aws sso login" if severity is Severity.WARNING else "")
+    assert found.command == ("aws sso login" if severity is Severity.WARNING else ())
 
 
 SKEWS: dict[str, tuple[timedelta | None, Severity]] = {
@@ -551,7 +551,7 @@ SKEWS: dict[str, tuple[timedelta | None, Severity]] = {
 def test_a_wrong_clock_is_found(skew: timedelta | None, severity: Severity) -> None:
     found = doctor_cloud.clock_finding(NOW + skew if skew is not None else None, NOW)
     assert found.severity is severity
-    assert found.command == ("sudo timedatectl set-ntp true" if severity in (Severity.WARNING, Severity.FATAL) else "")
+    assert found.command == ("sudo timedatectl set-ntp true" if severity in (Severity.WARNING, Severity.FATAL) else ())
 
 
 def test_the_clock_is_read_off_aws_s_own_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -633,7 +633,7 @@ def test_quotas_that_are_used_up(
 ) -> None:
     found = room_for_the_role(site_of(desk, monkeypatch), monkeypatch, used, quota)
     assert found.severity is severity
-    assert found.command == ("" if severity is Severity.OK else "invoke list.roles")
+    assert found.command == (() if severity is Severity.OK else "invoke list.roles")
 
 
 @pytest.mark.parametrize("used", [960, 1000], ids=["nearly full", "full"])

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota.operator_actions import EXTRAS
-from ota.operator_policy import BOUNDARY_NAME, PolicyScope, boundary_document, operator_policy_document
+from ota.operator_policy import BOUNDARY_NAME, EXTRAS, PolicyScope, boundary_document, operator_policy_document
 from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT, REGION
 from tests.project import THING, Project, Result, aws_project

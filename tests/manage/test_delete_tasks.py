@@ -14,6 +14,8 @@ from ota import cloud
 from ota.errors import InTheWay, OtaError
 from ota.jobs import Patience
 from ota.manage import by_hand
+from ota.manage.removals import Deletion
+from ota.nouns import NOUN_BY_NAME
 from ota.report import Report
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
@@ -73,8 +75,8 @@ def typed(clean_sandbox: Address, tmp_path: Path) -> Typed:
         account = cloud.open_sandbox(clean_sandbox.endpoint_url, clean_sandbox.region)
         screen = Terminal()
         report = Report(screen, screen, Terminal(f"{answer}\n"))
-        wish = by_hand.Wish(names, force=False, prune=False, yes=False)
-        by_hand.delete_objects(account, settings, report, noun, wish, Patience())
+        deletion = Deletion(account, settings, Patience(), report.note)
+        by_hand.delete_objects(deletion, report, NOUN_BY_NAME[noun], names)
         return plain(screen.getvalue())
 
     return delete
@@ -156,7 +158,7 @@ def test_a_pattern_without_a_terminal_deletes_nothing(hands: Hands, project: Pro
         hands.thing(name, ours=True)
     failed = project.run_here("delete.thing", "--name", "lamp-*", "--prune").failed(
         "Nothing was deleted",
-        "without a terminal nobody can be asked",
+        "there is no terminal to ask on",
         "`invoke delete.thing --name 'lamp-*' --prune --yes`",
     )
     assert "lamp-* matches 2 things:\n  lamp-1\n  lamp-2\n" in failed.out
@@ -233,7 +235,7 @@ def test_a_pattern_that_only_others_objects_are_like_deletes_nothing(hands: Hand
 @pytest.mark.parametrize(
     ("noun", "words"),
     [
-        ("policy", ("hangs on the certificate", "delete.policy --name lamp_policy --force")),
+        ("policy", ("is attached to the certificate", "delete.policy --name lamp_policy --force")),
         ("role", ("OTA update lamp_update still needs the role", "delete.role --name lamp_role --force")),
         ("bucket", ("is not empty: image.bin is in it.", f"delete.bucket --name lamp-ota-{ACCOUNT} --force")),
         ("update", ("has not finished", "delete.update --name lamp_update --force")),
@@ -257,7 +259,9 @@ def test_a_certificate_in_use_says_what_is_in_the_way(hands: Hands, project: Pro
     hands.whole("lamp", ours=True)
     certificate = next(iter(hands.names()["certificates"]))
     project.run_here("delete.certificate", "--name", certificate[:8]).failed(
-        "hangs on the thing lamp, the policy lamp_policy", f"delete.certificate --name {certificate} --force", "--prune"
+        "is attached to the thing lamp, the policy lamp_policy",
+        f"delete.certificate --name {certificate} --force",
+        "--prune",
     )
 
 

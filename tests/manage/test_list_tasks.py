@@ -143,7 +143,7 @@ def test_what_these_credentials_may_not_ask_about_is_told(hands: Hands, project:
     control.fail("GetBucketTagging", "access-denied", times=50)
     done = project.run_here("list.buckets").done()
     assert tables(done)["buckets"][0][-1] == "?"
-    assert "note: these credentials may not ask AWS about 1 of the buckets, so it says ?." in done.err
+    assert "note: these credentials may not ask AWS about 1 of the buckets, shown as ?." in done.err
 
 
 def test_expired_credentials_are_told(project: Project, control: Control) -> None:

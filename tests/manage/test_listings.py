@@ -10,9 +10,10 @@ from botocore.exceptions import ClientError
 
 from ota import cloud
 from ota.errors import PermissionDenied
-from ota.manage import listings
-from ota.manage.listed import NOUN_BY_PLURAL, NOUNS
-from ota.manage.listings import Listing, Query, Row, make_listing, make_listings
+from ota.manage import listings, rows
+from ota.manage.listings import Listing, Query, make_listing, make_listings
+from ota.nouns import LISTED
+from ota.records import Row
 from ota.sandbox.process import Address
 from tests.hand_made import Hands, id_of
 from tests.sandbox_control import Control
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ALL = Query(1000)
 OURS = Query(1000, is_ours=True)
+NOUN_BY_PLURAL = {noun.plural: noun for noun in LISTED}
 GONE_MEANWHILE = (
     "GetOTAUpdate",
     "ListTagsForResource",
@@ -233,7 +235,7 @@ def test_a_bucket_of_another_account_is_left_open(hands: Hands, account: Cloud, 
 
 def test_a_list_that_leaves_out_the_regions_has_them_asked_for(hands: Hands, account: Cloud) -> None:
     hands.bucket("here")
-    (row,) = NOUN_BY_PLURAL["buckets"].fill(account, [Row("here", facts={"region": None})])
+    row = rows.fill_bucket(account, Row("here", facts={"region": None}))
     assert row.facts == {"region": "eu-west-1", "versioned": True}
 
 
@@ -289,8 +291,8 @@ def test_what_goes_while_it_is_listed_is_no_error(hands: Hands, account: Cloud, 
     control.fail("GetRole", code="NoSuchEntity", status=404, times=100)
     for operation in ("GetBucketTagging", "GetBucketVersioning"):
         control.fail(operation, code="NoSuchBucket", status=404, times=100)
-    made = make_listings(account, NOUNS, ALL)
-    assert [one.total for one in made if isinstance(one, Listing)] == [1] * len(NOUNS)
+    made = make_listings(account, LISTED, ALL)
+    assert [one.total for one in made if isinstance(one, Listing)] == [1] * len(LISTED)
     updates = next(one for one in made if isinstance(one, Listing) and one.noun.plural == "updates")
     assert updates.rows[0].facts["status"] == "gone"
 
@@ -327,9 +329,9 @@ def test_the_filter_comes_before_every_question(hands: Hands, account: Cloud, co
 def test_refused_lists_leave_the_others(hands: Hands, account: Cloud, control: Control) -> None:
     hands.thing("lamp")
     control.fail("ListRoles", "access-denied", times=50)
-    made = make_listings(account, NOUNS, ALL)
+    made = make_listings(account, LISTED, ALL)
     refused = [one for one in made if not isinstance(one, Listing)]
-    assert len(made) == len(NOUNS)
+    assert len(made) == len(LISTED)
     assert [type(one) for one in refused] == [PermissionDenied]
     assert "iam:ListRoles" in str(refused[0])
 

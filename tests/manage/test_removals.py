@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 from ota import cloud
 from ota.errors import InTheWay, NotOurs, OtaError
 from ota.jobs import Patience
-from ota.manage.removals import Request
-from ota.manage.removals import remove as remove_names
+from ota.manage.by_hand import remove as remove_names
+from ota.manage.removals import Deletion
 from ota.manage.selections import select, split_names
+from ota.nouns import NOUN_BY_NAME
 from ota.outcomes import Outcome
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
@@ -82,17 +83,17 @@ def remove(account: Cloud, settings_with: Callable[..., Settings]) -> Callable[.
         said = Said()
 
         def show(outcome: Outcome[Any]) -> None:
-            said.lines.append((outcome.noun, outcome.verb.value, outcome.name, outcome.detail))
+            said.lines.append((outcome.noun, outcome.verb.value, outcome.name, str(outcome.detail)))
 
-        request = Request(
+        deletion = Deletion(
             account,
             settings or settings_with(),
+            Patience(poll_s=0.01, delete_timeout_s=delete_timeout_s),
+            lambda text: said.notes.append(str(text)),
             is_forced=force,
             prunes=prune,
-            patience=Patience(poll_s=0.01, delete_timeout_s=delete_timeout_s),
-            note=said.notes.append,
         )
-        said.reasons = remove_names(request, noun, names, show)
+        said.reasons = [str(reason) for reason in remove_names(deletion, NOUN_BY_NAME[noun], names, show)]
         return said
 
     return run
@@ -132,8 +133,8 @@ def test_pruning_a_thing_takes_the_certificates_that_hang_on_nothing_else(hands:
     assert sorted(said.lines[1:]) == sorted(
         [
             ("certificate", "deleted", id_of(own), ""),
-            ("certificate", "skipped", id_of(shared), "hangs on the thing desk too, stays"),
-            ("certificate", "skipped", id_of(righted), "hangs on the policy rights too, stays"),
+            ("certificate", "skipped", id_of(shared), "is attached to the thing desk too, stays"),
+            ("certificate", "skipped", id_of(righted), "is attached to the policy rights too, stays"),
         ]
     )
     assert said.reasons == []
@@ -165,7 +166,7 @@ def test_a_policy_and_a_thing_of_one_name_are_told_apart(hands: Hands, remove: R
     hands.policy("lamp")
     arn = hands.certificate("lamp", policies=("lamp",))
     said = remove("policy", "lamp", prune=True)
-    assert said.lines[1] == ("certificate", "skipped", id_of(arn), "hangs on the thing lamp too, stays")
+    assert said.lines[1] == ("certificate", "skipped", id_of(arn), "is attached to the thing lamp too, stays")
     assert said.reasons == []
     assert hands.names()["certificates"] == {id_of(arn)}
     assert hands.names()["things"] == {"lamp"}
@@ -192,7 +193,7 @@ def test_a_policy_in_use_stays_unless_forced(hands: Hands, remove: Remove) -> No
     arn = hands.certificate(policies=("rights",))
     said = remove("policy", "rights")
     assert said.verbs == [("policy", "skipped", "rights")]
-    assert f"hangs on the certificate {id_of(arn)}" in said.text
+    assert f"is attached to the certificate {id_of(arn)}" in said.text
     assert "`invoke delete.policy --name rights --force`" in said.text
     assert "--prune" in said.text
     assert hands.names()["policies"] == {"rights"}
@@ -218,8 +219,8 @@ def test_pruning_a_policy_takes_the_certificates_that_hang_on_nothing_else(hands
     assert sorted(said.lines[1:]) == sorted(
         [
             ("certificate", "deleted", id_of(own), ""),
-            ("certificate", "skipped", id_of(on_thing), "hangs on the thing lamp too, stays"),
-            ("certificate", "skipped", id_of(more), "hangs on the policy more too, stays"),
+            ("certificate", "skipped", id_of(on_thing), "is attached to the thing lamp too, stays"),
+            ("certificate", "skipped", id_of(more), "is attached to the policy more too, stays"),
         ]
     )
     assert hands.names()["certificates"] == {id_of(one) for one in (on_thing, more, other)}
@@ -234,7 +235,7 @@ def test_a_certificate_in_use_stays_unless_forced(hands: Hands, remove: Remove, 
     arn = hands.certificate("lamp", policies=("rights",))
     said = remove("certificate", id_of(arn), prune=prune)
     assert said.verbs == [("certificate", "skipped", id_of(arn))]
-    assert "hangs on the thing lamp, the policy rights" in said.text
+    assert "is attached to the thing lamp, the policy rights" in said.text
     assert f"`invoke delete.certificate --name {id_of(arn)} --force`" in said.text
     assert "--prune" in said.text
     described = hands.iot.describe_certificate(certificateId=id_of(arn))["certificateDescription"]
@@ -277,9 +278,9 @@ def test_a_forced_and_pruned_certificate_takes_what_has_no_other(hands: Hands, r
     said = remove("certificate", id_of(arn), force=True, prune=True)
     assert sorted(said.lines[1:]) == [
         ("policy", "deleted", "rights", ""),
-        ("policy", "skipped", "more", f"hangs on the certificate {id_of(other)} too, stays"),
+        ("policy", "skipped", "more", f"is attached to the certificate {id_of(other)} too, stays"),
         ("thing", "deleted", "lamp", ""),
-        ("thing", "skipped", "desk", f"hangs on the certificate {id_of(other)} too, stays"),
+        ("thing", "skipped", "desk", f"is attached to the certificate {id_of(other)} too, stays"),
     ]
     names = hands.names()
     assert (names["certificates"], names["things"], names["policies"]) == ({id_of(other)}, {"desk"}, {"more"})
@@ -337,8 +338,8 @@ def test_a_role_that_an_update_needs_stays_unless_forced(
     said = remove("role", role, force=True)
     assert said.verbs == [("role", "deleted", role)]
     assert said.notes == [
-        f"note: AWS cannot delete the OTA update {update} without the role {role}; the way out is to make the role "
-        f"again and delete both: `invoke {way_out}`."
+        f"note: AWS cannot delete the OTA update {update} without the role {role}. To make the role again and delete "
+        f"both: `invoke {way_out}`."
     ]
 
 
@@ -403,7 +404,7 @@ def test_an_update_whose_role_is_gone_tells_the_way_out(hands: Hands, remove: Re
     assert "AWS could not delete the OTA update lamp_update: Cannot assume role" in said.text
     assert "`invoke role delete.update`" in said.text
     other = remove("update", "desk_update", force=True)
-    assert "with --iam-role-name <its role> role delete.update --name desk_update`" in other.text
+    assert "with --iam-role-name '<its role>' role delete.update --name desk_update`" in other.text
     # Its deletion was asked for already: with the role back there is nothing to force any more.
     hands.role("lamp_role", ours_for="lamp")
     assert remove("update", "lamp_update").verbs == [("update", "deleted", "lamp_update")]
@@ -529,7 +530,7 @@ def test_names_may_stand_in_one_text() -> None:
 
 @pytest.mark.usefixtures("clean_sandbox")
 def test_exact_names_are_taken_as_they_are_and_once(account: Cloud) -> None:
-    chosen = select(account, "thing", ["b", "a", "b"], is_forced=False)
+    chosen = select(account, NOUN_BY_NAME["thing"], ["b", "a", "b"], is_forced=False)
     assert (chosen.names, chosen.matched, chosen.unmatched) == (("b", "a"), (), ())
 
 
@@ -538,17 +539,17 @@ def test_a_pattern_means_what_we_made(hands: Hands, account: Cloud) -> None:
         hands.thing(name, ours=True)
     hands.thing("lamp-3")
     hands.thing("desk-2")
-    chosen = select(account, "thing", ["lamp-*", "no-*"], is_forced=False)
+    chosen = select(account, NOUN_BY_NAME["thing"], ["lamp-*", "no-*"], is_forced=False)
     assert chosen.names == chosen.matched == ("lamp-1", "lamp-2")
     assert (chosen.spared, chosen.unmatched) == (("lamp-3",), ("no-*",))
-    forced = select(account, "thing", ["lamp-*"], is_forced=True)
+    forced = select(account, NOUN_BY_NAME["thing"], ["lamp-*"], is_forced=True)
     assert (forced.names, forced.spared) == (("lamp-1", "lamp-2", "lamp-3"), ())
 
 
 def test_a_name_beside_a_pattern_is_chosen_whoever_made_it(hands: Hands, account: Cloud) -> None:
     hands.thing("lamp-1", ours=True)
     hands.thing("lamp-3")
-    chosen = select(account, "thing", ["lamp-3", "lamp-*"], is_forced=False)
+    chosen = select(account, NOUN_BY_NAME["thing"], ["lamp-3", "lamp-*"], is_forced=False)
     assert (chosen.names, chosen.matched, chosen.spared) == (("lamp-3", "lamp-1"), ("lamp-1",), ())
 
 
@@ -556,7 +557,7 @@ def test_a_pattern_for_nothing_of_ours_says_what_is_like_it(hands: Hands, accoun
     for number in range(5):
         hands.policy(f"p{number}")
     with pytest.raises(NotOurs) as caught:
-        select(account, "policy", ["p*"], is_forced=False)
+        select(account, NOUN_BY_NAME["policy"], ["p*"], is_forced=False)
     assert "This tool made no policy with a name like p*" in str(caught.value)
     assert "p4, p3, p2 and 2 more" in str(caught.value)
     assert "`invoke delete.policy --name 'p*' --force`" in str(caught.value)
@@ -570,21 +571,21 @@ def test_a_pattern_for_nothing_of_ours_says_what_is_like_it(hands: Hands, accoun
 def test_a_certificate_has_several_names(hands: Hands, account: Cloud, write: Callable[[str], str]) -> None:
     arn = hands.certificate()
     hands.certificate()
-    assert select(account, "certificate", [write(arn)], is_forced=False).names == (id_of(arn),)
+    assert select(account, NOUN_BY_NAME["certificate"], [write(arn)], is_forced=False).names == (id_of(arn),)
 
 
 def test_certificates_go_by_pattern_too(hands: Hands, account: Cloud) -> None:
     hands.thing("lamp", ours=True)
     arn = hands.certificate("lamp")
     hands.certificate()
-    chosen = select(account, "certificate", [f"{id_of(arn)[:6]}*"], is_forced=False)
+    chosen = select(account, NOUN_BY_NAME["certificate"], [f"{id_of(arn)[:6]}*"], is_forced=False)
     assert chosen.names == chosen.matched == (id_of(arn),)
 
 
 def test_a_beginning_that_no_certificate_has_is_unmatched(hands: Hands, account: Cloud) -> None:
     arn = hands.certificate()
     other = f"{(int(id_of(arn)[:8], 16) + 1) % 16**8:08x}"
-    assert select(account, "certificate", [other], is_forced=False).unmatched == (other,)
+    assert select(account, NOUN_BY_NAME["certificate"], [other], is_forced=False).unmatched == (other,)
 
 
 def test_a_beginning_that_two_certificates_have_is_refused(
@@ -595,27 +596,27 @@ def test_a_beginning_that_two_certificates_have_is_refused(
     ids = [id_of(hands.certificate()) for _ in range(17)]
     digit = next(one[0] for number, one in enumerate(ids) if one[0] in {other[0] for other in ids[:number]})
     with pytest.raises(InTheWay, match=rf"certificates have ids that begin with {digit}: write more digits"):
-        select(account, "certificate", [digit], is_forced=False)
+        select(account, NOUN_BY_NAME["certificate"], [digit], is_forced=False)
 
 
 @pytest.mark.parametrize("name", ["lamp", "abc", "1234567", "zzzzzzzz", "0" * 65, "arn:aws:iot:eu-west-1:1:cert/ab"])
 @pytest.mark.usefixtures("clean_sandbox")
 def test_what_cannot_name_a_certificate_is_refused(account: Cloud, name: str) -> None:
     with pytest.raises(OtaError, match=r"is no certificate's id: .* first 8.*`invoke list.certificates`"):
-        select(account, "certificate", [name], is_forced=False)
+        select(account, NOUN_BY_NAME["certificate"], [name], is_forced=False)
 
 
 @pytest.mark.usefixtures("clean_sandbox")
 def test_a_certificate_of_another_region_is_refused(account: Cloud) -> None:
     arn = f"arn:aws:iot:us-east-1:{ACCOUNT}:cert/{'0' * 64}"
     with pytest.raises(OtaError, match=r"is in us-east-1, and this run works in eu-west-1: set AWS_REGION=us-east-1"):
-        select(account, "certificate", [arn], is_forced=False)
+        select(account, NOUN_BY_NAME["certificate"], [arn], is_forced=False)
 
 
 @pytest.mark.parametrize("name", ["a/b", "a$b", "lämp", "x;y"])
 def test_what_cannot_be_a_name_is_refused_before_any_call(account: Cloud, control: Control, name: str) -> None:
     with pytest.raises(OtaError, match=r"cannot be the name of a role. `invoke list.roles` shows what there is"):
-        select(account, "role", ["fine", name], is_forced=False)
+        select(account, NOUN_BY_NAME["role"], ["fine", name], is_forced=False)
     assert control.operations() == []
 
 

@@ -1,0 +1,379 @@
+"""The records of all nouns: names, lists, deletion by name, order, and the operator's permissions.
+
+`list`, `delete`, `permissions` and the order of `plan`, `all` and `clean` are driven from these records. A new noun is
+its module, its record here, its task in tasks.py, its test, and the setting that names it.
+
+Source: Service Authorization Reference for AWS IoT, S3 and IAM (actions, resource types).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
+from typing import Protocol, TypeVar
+
+from ota.records import Deleted, Grant, Lazy, Listed, Noun
+
+PRUNE_CERTIFICATES = "Delete its certificates too, where they are attached to nothing else."
+BY_PATTERN = "by pattern also what this tool did not make."
+
+THING = Noun(
+    "thing",
+    "things",
+    setting="thing_name",
+    set_up=20,
+    teardown=60,
+    task="thing",
+    listed=Listed(
+        "List the IoT things, with their certificates.",
+        {"certificates": "certificates"},
+        Lazy("ota.manage.rows:thing_rows"),
+        fill=Lazy("ota.manage.rows:fill_thing"),
+        order="name",
+        is_dated=False,
+    ),
+    deleted=Deleted(
+        "Delete an IoT thing by its name; its certificates stay, unless pruned.",
+        f"Delete it even while its device works on an update; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_thing"),
+        prune_help=PRUNE_CERTIFICATES,
+        attached_to=Lazy("ota.manage.removals:certificates_of_thing"),
+        prune=Lazy("ota.manage.removals:prune_thing"),
+    ),
+    everywhere={"iot:ListThings": "list delete"},
+    grants=(
+        Grant(
+            "Thing",
+            ("{iot}:thing/{thing_name}",),
+            {
+                "iot:CreateThing": "thing",
+                "iot:DescribeThing": "thing look clean list delete",
+                "iot:DeleteThing": "clean delete",
+                "iot:ListJobExecutionsForThing": "look clean delete",
+                "iot:ListThingPrincipals": "thing look clean list delete",
+                "iot:ListThingPrincipalsV2": "thing look clean list delete",
+            },
+        ),
+    ),
+)
+POLICY = Noun(
+    "policy",
+    "policies",
+    setting="policy_name",
+    set_up=40,
+    teardown=50,
+    task="policy",
+    needs=("thing",),
+    listed=Listed(
+        "List the IoT policies, with what they are attached to.",
+        {"attached_to": "attached to"},
+        Lazy("ota.manage.rows:policy_rows"),
+        mark=Lazy("ota.manage.rows:mark_policy"),
+        fill=Lazy("ota.manage.rows:fill_policy"),
+        is_dated=False,
+    ),
+    deleted=Deleted(
+        "Delete an IoT policy by its name, with all its versions.",
+        f"Detach it first; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_policy"),
+        prune_help=f"Detach it first. {PRUNE_CERTIFICATES}",
+        attached_to=Lazy("ota.manage.removals:certificates_of_policy"),
+        prune=Lazy("ota.manage.removals:prune_policy"),
+    ),
+    tag_uses="policy",
+    everywhere={"iot:ListPolicies": "list delete"},
+    grants=(
+        Grant(
+            "Policy",
+            ("{iot}:policy/{policy_name}",),
+            {
+                "iot:CreatePolicy": "policy",
+                "iot:GetPolicy": "policy look clean list delete",
+                "iot:DeletePolicy": "clean delete",
+                "iot:ListTargetsForPolicy": "look clean list delete",
+                "iot:ListTagsForResource": "policy look clean list delete",
+                "iot:CreatePolicyVersion": "policy",
+                "iot:ListPolicyVersions": "policy clean delete",
+                "iot:DeletePolicyVersion": "policy clean delete",
+            },
+        ),
+    ),
+)
+CERTIFICATE = Noun(
+    "certificate",
+    "certificates",
+    own_name=Lazy("ota.manage.selections:own_certificate"),
+    set_up=10,
+    teardown=40,
+    listed=Listed(
+        "List the certificates: status, expiry, and the things and policies attached to them.",
+        {"status": "status", "expires": "expires", "things": "things", "policies": "policies"},
+        Lazy("ota.manage.rows:certificate_rows"),
+        mark_all=Lazy("ota.manage.rows:mark_certificates"),
+        fill=Lazy("ota.manage.rows:fill_certificate"),
+        id_title="id",
+        shows_date=False,
+    ),
+    deleted=Deleted(
+        "Delete a certificate by its id.",
+        f"Detach it from all things and policies first; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_certificate"),
+        name_help="ID, its first 8 digits or more, its ARN, or a pattern with * (asks first); repeatable (default: the "
+        "one in credentials_path).",
+        prune_help="With --force: also delete things and policies that have no other certificate.",
+        attached_to=Lazy("ota.manage.removals:attachments_of_certificate"),
+        prune=Lazy("ota.manage.removals:prune_certificate"),
+    ),
+    everywhere={
+        "iot:CreateCertificateFromCsr": "thing",
+        "iot:GetEffectivePolicies": "policy look",
+        "iot:ListAttachedPolicies": "policy look clean list delete",
+        "iot:ListCertificates": "thing look clean list delete",
+    },
+    grants=(
+        Grant(
+            "Certificate",
+            ("{certificate}",),
+            {
+                "iot:DescribeCertificate": "thing look clean list delete",
+                "iot:UpdateCertificate": "clean delete",
+                "iot:DeleteCertificate": "clean delete",
+                "iot:AttachPolicy": "policy",
+                "iot:DetachPolicy": "clean delete",
+                "iot:ListPrincipalThings": "thing look clean list delete",
+                "iot:ListPrincipalThingsV2": "thing look clean list delete",
+            },
+        ),
+        Grant(
+            "CertificateOfThing",
+            ("{certificate}",),
+            {"iot:AttachThingPrincipal": "thing", "iot:DetachThingPrincipal": "clean delete"},
+            condition="thing",
+        ),
+    ),
+)
+BUCKET = Noun(
+    "bucket",
+    "buckets",
+    setting="bucket_name",
+    set_up=50,
+    teardown=20,
+    task="bucket",
+    listed=Listed(
+        "List the S3 buckets, with region and versioning.",
+        {"region": "region", "versioned": "versioned"},
+        Lazy("ota.manage.rows:bucket_rows"),
+        mark=Lazy("ota.manage.rows:mark_bucket"),
+        fill=Lazy("ota.manage.rows:fill_bucket"),
+        order="newest",
+    ),
+    deleted=Deleted(
+        "Delete an S3 bucket by its name.",
+        f"Delete it with every version of everything in it; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_bucket"),
+    ),
+    everywhere={"s3:ListAllMyBuckets": "look list delete"},
+    grants=(
+        Grant(
+            "Bucket",
+            ("{s3}:::{bucket_name}",),
+            {
+                "s3:CreateBucket": "bucket",
+                "s3:TagResource": "bucket",
+                "s3:DeleteBucket": "clean delete",
+                "s3:ListBucket": "bucket update look clean list delete",
+                "s3:ListBucketVersions": "look clean delete",
+                "s3:ListBucketMultipartUploads": "look clean delete",
+                "s3:GetBucketVersioning": "bucket look clean list",
+                "s3:PutBucketVersioning": "bucket",
+                "s3:GetBucketTagging": "bucket look clean list delete",
+                "s3:PutBucketTagging": "bucket",
+                "s3:GetBucketPublicAccessBlock": "bucket look",
+                "s3:PutBucketPublicAccessBlock": "bucket",
+                "s3:GetBucketPolicy": "bucket look",
+                "s3:PutBucketPolicy": "bucket",
+            },
+        ),
+        Grant(
+            "Image",
+            ("{s3}:::{bucket_name}/*",),
+            {
+                "s3:PutObject": "update",
+                "s3:GetObject": "update look clean",
+                "s3:DeleteObjectVersion": "update clean delete",
+                "s3:AbortMultipartUpload": "update clean delete",
+            },
+        ),
+    ),
+)
+ROLE = Noun(
+    "role",
+    "roles",
+    setting="iam_role_name",
+    set_up=60,
+    teardown=30,
+    task="role",
+    listed=Listed(
+        "List the IAM roles, with their permissions boundaries.",
+        {"boundary": "boundary"},
+        Lazy("ota.manage.rows:role_rows"),
+        mark=Lazy("ota.manage.rows:mark_role"),
+        order="newest",
+    ),
+    deleted=Deleted(
+        "Delete an IAM role by its name.",
+        f"Delete it with whatever is attached, even while an OTA update needs it; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_role"),
+    ),
+    everywhere={"iam:ListRoles": "list delete", "iam:ListPolicies": "look", "iam:GetAccountSummary": "look"},
+    grants=(
+        Grant(
+            "Role",
+            ("{iam}:role/{iam_role_name}",),
+            {
+                "iam:GetRole": "role look clean list delete",
+                "iam:TagRole": "role",
+                "iam:DeleteRole": "clean delete",
+                "iam:GetRolePolicy": "role look clean",
+                "iam:ListRolePolicies": "role look clean delete",
+                "iam:ListAttachedRolePolicies": "role look clean delete",
+                "iam:ListInstanceProfilesForRole": "look clean delete",
+            },
+        ),
+        # What gives a role permissions, or takes some away: a deleted policy may be one that denies.
+        Grant(
+            "BoundedRole",
+            ("{iam}:role/{iam_role_name}",),
+            {
+                "iam:CreateRole": "role",
+                "iam:PutRolePolicy": "role",
+                "iam:UpdateAssumeRolePolicy": "role",
+                "iam:PutRolePermissionsBoundary": "role",
+                "iam:DeleteRolePolicy": "clean delete",
+                "iam:DetachRolePolicy": "clean delete",
+            },
+            condition="boundary",
+        ),
+        Grant("PassRole", ("{iam}:role/{iam_role_name}",), {"iam:PassRole": "update"}, condition="service"),
+        # Read only: the boundary, and what is attached to a role that this tool did not make.
+        Grant(
+            "ReadPolicies",
+            ("{iam}:policy/*", "arn:{partition}:iam::aws:policy/*"),
+            {"iam:GetPolicy": "role look", "iam:GetPolicyVersion": "role look"},
+        ),
+        # The user's own permissions alone. A role's session has no such ARN, so `doctor` skips that look.
+        Grant("OwnPermissions", ("{iam}:user/{own_user}",), {"iam:SimulatePrincipalPolicy": "look"}),
+    ),
+)
+UPDATE = Noun(
+    "update",
+    "updates",
+    setting="update_name",
+    set_up=90,
+    teardown=10,
+    task="update",
+    needs=("policy", "bucket", "role", "build"),
+    listed=Listed(
+        "List the OTA updates: status, job, targets.",
+        {"status": "status", "job_status": "job", "targets": "targets"},
+        Lazy("ota.manage.rows:update_rows"),
+        mark=Lazy("ota.manage.rows:mark_update"),
+        fill=Lazy("ota.manage.rows:fill_update"),
+        order="newest",
+    ),
+    deleted=Deleted(
+        "Delete an OTA update by its name, with its job and stream.",
+        f"Delete it even if devices have not finished; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_update"),
+    ),
+    tag_uses="update",
+    everywhere={"iot:ListOTAUpdates": "look clean list delete"},
+    grants=(
+        Grant(
+            "Update",
+            ("{iot}:otaupdate/{update_name}",),
+            {
+                "iot:CreateOTAUpdate": "update",
+                "iot:GetOTAUpdate": "update look clean list delete",
+                "iot:DeleteOTAUpdate": "update clean delete",
+            },
+        ),
+    ),
+)
+JOB = Noun(
+    "job",
+    "jobs",
+    own_name=Lazy("ota.manage.selections:own_job"),
+    set_up=100,
+    listed=Listed(
+        "List the jobs, of OTA updates or not: status and targets.",
+        {"status": "status", "targets": "targets"},
+        Lazy("ota.manage.rows:job_rows"),
+        mark=Lazy("ota.manage.rows:mark_job"),
+        fill=Lazy("ota.manage.rows:fill_job"),
+        order="newest",
+        id_title="id",
+    ),
+    deleted=Deleted(
+        "Delete a job by its id; an OTA update that it belongs to stays.",
+        f"Delete it even if devices have not finished; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_job"),
+    ),
+    everywhere={"iot:ListJobs": "list delete"},
+    grants=(
+        Grant(
+            "Job",
+            ("{iot}:job/{job_id}",),
+            {
+                "iot:DescribeJob": "update look clean list delete",
+                "iot:DeleteJob": "update clean delete",
+                "iot:ListJobExecutionsForJob": "update look clean delete",
+            },
+        ),
+        Grant(
+            "Execution",
+            ("{iot}:job/{job_id}", "{iot}:thing/{thing_name}"),
+            {"iot:DescribeJobExecution": "update look clean"},
+        ),
+    ),
+)
+# What takes part beside the AWS nouns: local files, and the uploaded image.
+HEADER = Noun("header", "headers", set_up=30, teardown=70, everywhere={"iot:DescribeEndpoint": "thing look"})
+IMAGE = Noun("image", "images", set_up=70, task="build", needs=("thing",))
+OBJECT = Noun("object", "objects", set_up=80)
+FILES = Noun("files", "files", teardown=80)
+# Virtual devices of the sandbox: many things that go with their update.
+REHEARSAL = Noun("things", "things", teardown=15)
+
+NOUNS = (THING, POLICY, CERTIFICATE, BUCKET, ROLE, IMAGE, UPDATE, JOB, HEADER, OBJECT, FILES, REHEARSAL)
+NOUN_BY_NAME = {noun.name: noun for noun in NOUNS}
+LISTED = tuple(noun for noun in NOUNS if noun.listed)
+
+
+class OfNoun(Protocol):
+    """A change or an outcome."""
+
+    @property
+    def noun(self) -> str:
+        """The noun's name."""
+
+
+Line = TypeVar("Line", bound=OfNoun)
+
+
+def in_set_up_order(lines: Iterable[Line]) -> list[Line]:
+    """The changes or outcomes in the order in which `all` makes their nouns."""
+    return _in_order(lines, {noun.name: noun.set_up for noun in NOUNS if noun.set_up})
+
+
+def in_teardown_order(lines: Iterable[Line]) -> list[Line]:
+    """The changes or outcomes in the order in which `clean` deletes their nouns."""
+    return _in_order(lines, {noun.name: noun.teardown for noun in NOUNS if noun.teardown})
+
+
+def _in_order(lines: Iterable[Line], places: Mapping[str, int]) -> list[Line]:
+    """Sorted by place; a line without a record, such as a problem with the signature, stays behind the one before."""
+    placed: list[tuple[int, Line]] = []
+    for line in lines:
+        placed.append((places.get(line.noun, placed[-1][0] if placed else 0), line))
+    return [line for _, line in sorted(placed, key=itemgetter(0))]

@@ -1,0 +1,90 @@
+"""The records of the nouns: what they name exists, and what they order happens in that order."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+
+from ota.nouns import LISTED, NOUN_BY_NAME, NOUNS, in_set_up_order, in_teardown_order
+from ota.outcomes import Outcome, Verb
+from ota.records import Lazy
+from ota.sandbox.process import Address
+from ota.settings.table import FIELD_BY_NAME
+from tests.project import REPOSITORY_PATH, Project, aws_project, built_tree
+
+
+def lazies(record: object) -> Iterator[Lazy]:
+    """Every function that a record names."""
+    if isinstance(record, Lazy):
+        yield record
+    elif is_dataclass(record):
+        for field in fields(record):
+            yield from lazies(getattr(record, field.name))
+
+
+@pytest.fixture
+def project(tmp_path: Path, clean_sandbox: Address, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = aws_project(tmp_path / "project", clean_sandbox)
+    project.put_image(built_tree(tmp_path_factory.getbasetemp()))
+    return project
+
+
+@pytest.mark.parametrize("path", sorted({one.path for noun in NOUNS for one in lazies(noun)}))
+def test_every_function_that_a_record_names_exists(path: str) -> None:
+    assert callable(Lazy(path).load())
+
+
+def test_every_noun_that_can_be_named_has_a_setting() -> None:
+    assert {noun.setting for noun in NOUNS if noun.setting} <= set(FIELD_BY_NAME)
+    assert [noun.name for noun in NOUNS if noun.deleted and not (noun.setting or noun.own_name)] == []
+
+
+def test_what_may_be_pruned_says_what_it_is_attached_to_and_how_it_goes() -> None:
+    for noun in NOUNS:
+        if noun.deleted and noun.deleted.prune_help:
+            assert noun.deleted.attached_to, noun.name
+            assert noun.deleted.prune, noun.name
+
+
+def test_a_list_is_marked_in_one_way() -> None:
+    assert [noun.name for noun in LISTED if noun.listed and noun.listed.mark and noun.listed.mark_all] == []
+
+
+def test_reading_the_records_imports_no_noun() -> None:
+    program = "import sys, ota.nouns; print(*[name for name in sys.modules if name.startswith('ota.')])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPOSITORY_PATH, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {"ota.nouns", "ota.records"}
+
+
+def test_all_plan_and_clean_keep_the_order_of_the_records(project: Project) -> None:
+    """``plan`` and ``clean --plan`` sort by it; ``all`` and ``clean`` happen so."""
+    planned = [step["noun"] for step in json.loads(project.run_here("plan", "--json").done().out)["steps"]]
+    made = [noun for noun, _ in project.run_here("all").done().verbs]
+    leaving = [step["noun"] for step in json.loads(project.run_here("clean", "--plan", "--json").done().out)["steps"]]
+    gone = [noun for noun, _ in project.run_here("clean").done().verbs]
+    for line in (planned, made):
+        assert all(NOUN_BY_NAME[noun].set_up for noun in line)
+        assert {"certificate", "thing", "policy", "bucket", "role", "update"} <= set(line)
+        assert line == in_order(line, is_set_up=True)
+    for line in (leaving, gone):
+        assert all(NOUN_BY_NAME[noun].teardown for noun in line)
+        assert {"update", "bucket", "role", "certificate", "policy", "thing"} <= set(line)
+        assert line == in_order(line, is_set_up=False)
+
+
+def test_a_line_without_a_record_stays_behind_the_one_before() -> None:
+    given = ["role", "image", "signature", "thing", "update"]
+    assert in_order(given, is_set_up=True) == ["thing", "role", "image", "signature", "update"]
+
+
+def in_order(nouns: list[str], *, is_set_up: bool) -> list[str]:
+    lines = [Outcome[None](noun, Verb.CREATED, "") for noun in nouns]
+    return [line.noun for line in (in_set_up_order if is_set_up else in_teardown_order)(lines)]

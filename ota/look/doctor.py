@@ -21,7 +21,7 @@ from ota.errors import OtaError, Problem, SettingsError, from_boto
 from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
-from ota.messages import Command, command
+from ota.messages import Remedy, command
 from ota.outcomes import Action, Change
 from ota.plan import Plan, Site, attempt, make_plan
 from ota.settings.settings import Settings
@@ -170,6 +170,6 @@ def corrected_value(problem: Problem, cloud: Cloud | None) -> str | None:
     return problem.suggestion if problem.setting else None
 
 
-def _correction(problem: Problem, cloud: Cloud | None) -> Command | str:
+def _correction(problem: Problem, cloud: Cloud | None) -> Remedy:
     value = corrected_value(problem, cloud)
-    return command("all", **{problem.setting: value}) if value is not None else ""
+    return (command("all", **{problem.setting: value}),) if value is not None else ()

@@ -163,7 +163,7 @@ def _pattern_names(settings: Settings, things: str, account: PolicyScope) -> dic
         origin = settings.origins[name]
         if origin.source not in (BUILT_IN, UNSET):
             written = format_text(origin.raw, values, setting=name)
-            names[name] = tidy_pattern(written) if origin.source.endswith("default") else written
+            names[name] = tidy_pattern(written) if origin.is_default else written
     return names
 
 

@@ -36,9 +36,6 @@ from ota.settings.names import NameProblem, path_problem, thing_name_warning
 from ota.settings.profile_checks import profile_problems
 from ota.settings.readers import Unreadable, split_names
 from ota.settings.sources import (
-    BUILT_IN,
-    BY_PROFILE,
-    UNSET,
     Choice,
     Sources,
     Value,
@@ -62,11 +59,19 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one value comes from: as written, with its references filled, and the source ("unset" without one)."""
+    """Where one value comes from.
+
+    Attributes:
+        raw: as written.
+        formatted: with its references filled.
+        source: as a user knows it: "with flag", "config.json default", …; "unset" without one.
+        is_default: the user did not choose it for this setting.
+    """
 
     raw: str
     formatted: str
     source: str
+    is_default: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,8 @@ class Settings(DeclaredSettings):
         self._needs_application = bool(texts.waiting_for_application)
         self._values = _typed(texts.values, frame.root_path)
         self.origins: Mapping[str, Origin] = {
-            name: Origin(choice.raw, texts.values[name], choice.source) for name, choice in texts.choices.items()
+            name: Origin(choice.raw, texts.values[name], choice.source, choice.is_default)
+            for name, choice in texts.choices.items()
         }
         warning = thing_name_warning(self.thing_name) if self.profile.thing_name_chars else None
         self.warnings: tuple[str, ...] = (warning,) if warning else ()
@@ -156,8 +162,7 @@ class Settings(DeclaredSettings):
 
     def is_chosen(self, name: str) -> bool:
         """Whether the user set this setting; False where its value is a default or it has none."""
-        source = self.origins[name].source
-        return source not in (BUILT_IN, BY_PROFILE, UNSET, f"{self.config_path.name} default")
+        return not self.origins[name].is_default
 
     def with_account(self, account_id: str, region: str | None = None) -> Settings:
         """The same settings with the real account id and region in them.

@@ -65,6 +65,11 @@ class SandboxRule(NamedTuple):
     stand_in: str = ""
     kept_because: str = ""
 
+    @property
+    def guards_a_path(self) -> bool:
+        """Whether a path of the user's is replaced in the sandbox, or is stated to be safe there."""
+        return bool(self.moved_to or self.is_reset or self.kept_because)
+
 
 def moved_to(folder: str) -> SandboxRule:
     """In the sandbox the path is this folder under ``.sandbox/``."""
@@ -121,7 +126,7 @@ class Setting(Generic[T]):
         by_profile: bool = False,
         for_firmware: bool = False,
     ) -> None:
-        if (read is Path or base) and not (base and sandbox and any(sandbox)):
+        if (read is Path or base) and not (base and sandbox and sandbox.guards_a_path):
             raise TypeError(f"a path needs its base and what it is in the sandbox: {meaning}")
         self.read, self.meaning, self.default, self.shipped, self.example = read, meaning, default, shipped, example
         self.check, self.tidy, self.filters = check, tidy, filters

@@ -791,7 +791,7 @@ def test_what_corrects_a_problem_of_the_settings(
     (problem,) = problems_of(tmp_path, **values)
     assert (problem.setting, corrected_value(problem, None)) == (setting, value)
     (found,) = settings_findings([problem], None)
-    assert found.command == ("" if value is None else command("all", **{setting: value}))
+    assert found.command == (() if value is None else (command("all", **{setting: value}),))
 
 
 def test_a_boundary_s_name_that_the_account_has_not_mends_nothing(

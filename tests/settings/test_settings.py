@@ -17,7 +17,7 @@ from ota.settings import names
 from ota.settings.readers import CleanBuild, OverwriteHeader
 from ota.settings.settings import Origin, Settings, load_settings
 from ota.settings.sources import is_placeholder
-from ota.settings.table import SETTINGS, ArmSettings, Base, Setting, kept, moved_to, rows_of
+from ota.settings.table import SETTINGS, ArmSettings, Base, Setting, kept, moved_to, rows_of, stand_in
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT_ID = "123456789012"
@@ -313,7 +313,7 @@ class TestPrecedence:
         name, source = (*self.LAYERS, ("ROM", "built-in default"))[first]
 
         assert done.audio == name
-        assert done.origins["audio"] == Origin(name, name, source)
+        assert done.origins["audio"] == Origin(name, name, source, is_default=first > 2)
 
     def test_a_flag_that_was_not_given_says_nothing(self, load: Load) -> None:
         assert load({"audio": "VSI"}, overrides={"audio": None}).audio == "VSI"
@@ -334,7 +334,7 @@ class TestPrecedence:
         done = load({"update_name": "$<thing_name>{upper}"})
 
         assert done.origins["update_name"] == Origin("$<thing_name>{upper}", "LAMP", "config.json")
-        assert done.origins["role_prefix"] == Origin("", "", "unset")
+        assert done.origins["role_prefix"] == Origin("", "", "unset", is_default=True)
         assert list(done.origins) == list(SETTINGS)
 
     def test_is_chosen_tells_a_choice_from_a_default(self, load: Load) -> None:
@@ -401,8 +401,9 @@ class TestSandbox:
             {"base": Base.ROOT},
             {"sandbox": moved_to("x")},
             {"base": Base.ROOT, "sandbox": kept("")},
+            {"base": Base.ROOT, "sandbox": stand_in(".sandbox/plans")},
         ],
-        ids=["neither", "no sandbox", "no base", "no reason"],
+        ids=["neither", "no sandbox", "no base", "no reason", "the user's path comes first"],
     )
     def test_a_path_that_forgets_it_cannot_be_declared(self, options: dict[str, Any]) -> None:
         with pytest.raises(TypeError, match="a path needs its base and what it is in the sandbox: folder of plans"):

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.records import Deleted, Grant, Lazy, Listed, Noun
+
+if TYPE_CHECKING:
+    from ota.outcomes import Change, Outcome
 
 PRUNE_CERTIFICATES = "Delete its certificates too, where they are attached to nothing else."
 BY_PATTERN = "by pattern also what this tool did not make."
@@ -350,15 +353,7 @@ NOUN_BY_NAME = {noun.name: noun for noun in NOUNS}
 LISTED = tuple(noun for noun in NOUNS if noun.listed)
 
 
-class OfNoun(Protocol):
-    """A change or an outcome."""
-
-    @property
-    def noun(self) -> str:
-        """The noun's name."""
-
-
-Line = TypeVar("Line", bound=OfNoun)
+Line = TypeVar("Line", bound="Change | Outcome[Any]")
 
 
 def in_set_up_order(lines: Iterable[Line]) -> list[Line]:

@@ -1,22 +1,22 @@
 """What the record of a noun holds; the records themselves are in ``ota/nouns.py``.
 
 The records are read for ``invoke --list``, so reading them imports nothing: a record names a function by its module,
-and the function is imported when it is first called.
+and the function is imported when it is first called. A named tuple takes a tenth of a dataclass's time to define.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 NAME_HELP = "NAME, or a pattern with * (asks first); repeatable (default: the one that the settings name)."
 
 
-@dataclass(frozen=True)
-class Lazy:
+class Lazy(NamedTuple):
     """A function of another module, imported at the first call: ``Lazy("ota.things:find_thing")``."""
 
     path: str
@@ -32,8 +32,7 @@ class Lazy:
         return self.load()(*args, **kwargs)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One object in a list.
 
     Attributes:
@@ -47,16 +46,19 @@ class Row:
     name: str
     created: datetime | None = None
     is_ours: bool | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = {}
     arn: str = ""
 
     def with_facts(self, **facts: Any) -> Row:
         """The same row with more facts."""
-        return replace(self, facts={**self.facts, **facts})
+        return self._replace(facts={**self.facts, **facts})
+
+    def marked(self, *, is_ours: bool) -> Row:
+        """The same row, with whether it is ours."""
+        return self._replace(is_ours=is_ours)
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """How a noun is listed.
 
     Attributes:
@@ -89,8 +91,7 @@ class Listed:
         return self.is_dated and self.shows_date
 
 
-@dataclass(frozen=True)
-class Deleted:
+class Deleted(NamedTuple):
     """How objects of a noun are deleted by name.
 
     Attributes:
@@ -113,8 +114,7 @@ class Deleted:
     prune: Lazy | None = None
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(NamedTuple):
     """One statement of the operator's policy.
 
     Attributes:
@@ -135,8 +135,7 @@ class Grant:
         return [action for action, needing in self.actions.items() if not set(needing.split()).isdisjoint(uses)]
 
 
-@dataclass(frozen=True)
-class Noun:
+class Noun(NamedTuple):
     """One kind of object.
 
     Attributes:
@@ -176,5 +175,5 @@ class Noun:
     listed: Listed | None = None
     deleted: Deleted | None = None
     tag_uses: str = ""
-    everywhere: Mapping[str, str] = field(default_factory=dict)
+    everywhere: Mapping[str, str] = {}
     grants: tuple[Grant, ...] = ()

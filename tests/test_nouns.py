@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,9 @@ def lazies(record: object) -> Iterator[Lazy]:
     """Every function that a record names."""
     if isinstance(record, Lazy):
         yield record
-    elif is_dataclass(record):
-        for field in fields(record):
-            yield from lazies(getattr(record, field.name))
+    elif isinstance(record, tuple):
+        for value in record:
+            yield from lazies(value)
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def _attempt(noun: str, name: str, work: Callable[[], Removed]) -> Attempt:
 
 
 def _remove_one(deletion: Deletion, noun: Noun, name: str) -> Attempt:
-    outcome, refusal = _attempt(noun.name, name, partial(_deletion_of(noun).remove, deletion, name))
+    outcome, refusal = _attempt(noun.name, name, partial(_deletion_of(noun).remove.load(), deletion, name))
     if outcome.value and not deletion.prunes:
         stay = "stay" if len(outcome.value) > 1 else "stays"
         outcome = replace(outcome, detail=f"{spoken(outcome.value)} {stay}")

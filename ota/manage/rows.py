@@ -13,7 +13,6 @@ ListJobs; S3 ListBuckets; IAM ListRoles, which returns no tags.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def policy_rows(cloud: Cloud) -> Iterator[Row]:
 
 def mark_policy(cloud: Cloud, row: Row) -> Row:
     """The policy, marked by its tags."""
-    return replace(row, is_ours=ownership.is_ours(policies.find_policy_tags(cloud.iot, row.arn) or {}))
+    return row.marked(is_ours=ownership.is_ours(policies.find_policy_tags(cloud.iot, row.arn) or {}))
 
 
 def fill_policy(cloud: Cloud, row: Row) -> Row:
@@ -65,14 +64,14 @@ def mark_certificates(cloud: Cloud, rows: Sequence[Row]) -> list[Row]:
     our_things = {one.name for one in things.list_things(cloud.iot, only_ours=True) if one.is_ours}
     if len(our_things) < len(rows):
         ours = _certificates_of(cloud, our_things)
-        return [replace(row, is_ours=row.arn in ours) for row in rows]
+        return [row.marked(is_ours=row.arn in ours) for row in rows]
     return list(side_by_side_map(partial(_mark_certificate, cloud, our_things), rows))
 
 
 def _mark_certificate(cloud: Cloud, our_things: set[str], row: Row) -> Row:
     attached_to = list(certificates.list_things_of(cloud.iot, row.arn))
     is_ours = len(attached_to) == 1 and attached_to[0] in our_things
-    return replace(row, is_ours=is_ours).with_facts(things=attached_to)
+    return row.marked(is_ours=is_ours).with_facts(things=attached_to)
 
 
 def _certificates_of(cloud: Cloud, thing_names: set[str]) -> set[str]:
@@ -107,7 +106,7 @@ def bucket_rows(cloud: Cloud) -> Iterator[Row]:
 
 def mark_bucket(cloud: Cloud, row: Row) -> Row:
     """The bucket, marked by its tags."""
-    return replace(row, is_ours=ownership.is_ours(buckets.find_bucket_tags(cloud.s3, row.name, cloud.account_id) or {}))
+    return row.marked(is_ours=ownership.is_ours(buckets.find_bucket_tags(cloud.s3, row.name, cloud.account_id) or {}))
 
 
 def fill_bucket(cloud: Cloud, row: Row) -> Row:
@@ -135,9 +134,9 @@ def mark_role(cloud: Cloud, row: Row) -> Row:
     """The role, marked by its tags, with its permissions boundary."""
     found = roles.find_role(cloud.iam, row.name)
     if found is None:
-        return replace(row, is_ours=False)
+        return row.marked(is_ours=False)
     boundary = (found.boundary_arn or "none").rpartition("/")[2]
-    return replace(row, is_ours=ownership.is_ours(found.tags)).with_facts(boundary=boundary)
+    return row.marked(is_ours=ownership.is_ours(found.tags)).with_facts(boundary=boundary)
 
 
 def update_rows(cloud: Cloud) -> Iterator[Row]:
@@ -149,8 +148,8 @@ def mark_update(cloud: Cloud, row: Row) -> Row:
     """The update, marked, with its status, job and targets."""
     found = find_update(cloud.iot, row.name)
     if found is None:
-        return replace(row, is_ours=False).with_facts(status="gone")
-    return replace(row, is_ours=found.is_ours()).with_facts(
+        return row.marked(is_ours=False).with_facts(status="gone")
+    return row.marked(is_ours=found.is_ours()).with_facts(
         status=found.status, job=found.job_id, targets=_names_of(found.targets)
     )
 
@@ -171,7 +170,7 @@ def mark_job(cloud: Cloud, row: Row) -> Row:
     """The job, ours when its update is: the OTA service creates it without tags."""
     is_updates = row.name.startswith(JOB_ID_PREFIX)
     update = find_update(cloud.iot, row.name.removeprefix(JOB_ID_PREFIX)) if is_updates else None
-    return replace(row, is_ours=update is not None and update.is_ours())
+    return row.marked(is_ours=update is not None and update.is_ours())
 
 
 def fill_job(cloud: Cloud, row: Row) -> Row:

@@ -227,7 +227,7 @@ def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Change, ...]:
         return (blocked("update", name, update),)
     action = Action.CREATE if update is None else Action.REPLACE
     upload = Change("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
-    return upload, Change("update", action, name, is_certain=update is None), _wait(site)
+    return upload, Change("update", action, name, is_certain=update is None, found=update), _wait(site)
 
 
 def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
@@ -247,7 +247,9 @@ def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple
     if verb is Verb.REUSED:
         waits = (_wait(site),) if update and update.status in BEING_CREATED else ()
         return Change("update", Action.REUSE, name, f"job {job_id_of(name)}"), *waits
-    step = Change("update", Action.CREATE if verb is Verb.CREATED else Action.REPLACE, name, _why(delivery, update))
+    action = Action.CREATE if verb is Verb.CREATED else Action.REPLACE
+    left = update or (delivery.job if isinstance(delivery.job, Job) else None)
+    step = Change("update", action, name, _why(delivery, update), found=left)
     return _plan_object(delivery, request), step, _wait(site)
 
 

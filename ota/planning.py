@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import partial
 
 from ota.outcomes import Action
-from ota.plan import Plan, Site, aimed
+from ota.plan import Plan, Site
 from ota.plan_delivery import look_at_delivery, plan_bucket, plan_image, plan_role, plan_update
 from ota.plan_identity import look_at_identity, look_at_policy, plan_header, plan_identity, plan_policy
 from ota.threads import side_by_side
@@ -41,7 +41,7 @@ def make_plan(site: Site) -> Plan:
         changes_header=header.action in CHANGING,
         changes_certificate=identity.writes_certificate,
     )
-    steps = [
+    steps = (
         *plan_identity(site, identity),
         header,
         plan_policy(site, policy, identity),
@@ -49,5 +49,5 @@ def make_plan(site: Site) -> Plan:
         role,
         image,
         *plan_update(site, delivery, image),
-    ]
-    return aimed(site, steps)
+    )
+    return Plan(steps)

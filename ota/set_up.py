@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import buckets, certificates, desired_state, images, policies, roles, things, updates
-from ota.errors import OtaError, SignatureError
+from ota.errors import OtaError, SignatureError, attempt
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds, headers, signatures, verify
 from ota.firmware.header_notes import Written
 from ota.jobs import Execution, find_execution
 from ota.outcomes import Outcome, Verb
-from ota.plan import attempt
 from ota.threads import side_by_side
 from ota.update_requests import Update, has_same_content, job_id_of
 from ota.update_waits import Patience, find_update
@@ -45,6 +43,35 @@ class FoundUpdate:
     update: Update | None
     has_image: bool = False
     execution: Execution | OtaError | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An update, and what its device has done with it.
+
+    Attributes:
+        update: it exists, and so does its job.
+        is_new: this run made it, or found it without an image, so its device cannot have finished with it.
+        execution: the device's part of the job, or why AWS did not tell; None where the job has not reached the device.
+    """
+
+    update: Update
+    is_new: bool
+    execution: Execution | OtaError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the device has finished with the update, so that the job offers it nothing."""
+        return isinstance(self.execution, Execution) and self.execution.is_over
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that ``all`` sets up: the thing's name, the image that the update brings, and the offer to the device."""
+
+    thing_name: str
+    image: builds.Image
+    offer: Offer
 
 
 class SetUp:
@@ -82,15 +109,27 @@ class SetUp:
         return self._run.steps.do("build", self._build).get()
 
     def update(self) -> Update:
-        """The OTA update, once signature and image are proven; where its device has finished already, that is told."""
-        update = self.made_update()
-        self._run.steps.do("end of the update", self._tell_end)
-        return update
-
-    def made_update(self) -> Update:
-        """The OTA update, whatever its device has made of it."""
+        """The OTA update, once signature and image are proven."""
         self._run.take_turn()
         return self._run.steps.do("update", self._update).get()
+
+    def offer(self) -> Offer:
+        """The OTA update, and what its device has done with one that was there before."""
+        update = self.update()
+        is_reused = self._run.steps.find("update").verb is Verb.REUSED
+        found = self._run.steps.do("update as found", self._update_as_found)
+        is_new = not (is_reused and found.has_image)  # one that AWS was still making has no image to look at yet
+        return Offer(update, is_new, None if is_new else found.execution)
+
+    def everything(self) -> Ready:
+        """All that an update needs, and the update; the certificate is still active at the end.
+
+        Raises:
+            CertificateError: somebody deactivated it meanwhile.
+        """
+        ready = Ready(self.thing().name, self.build(), self.offer())
+        self._check_still_active()
+        return ready
 
     def head_start(self) -> None:
         """Begin what an update needs and no task before it waits for: bucket, role, and a look at the update."""
@@ -99,37 +138,6 @@ class SetUp:
             settings.require_application()
         self._run.take_turn()
         self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._update_as_found})
-
-    def summary(self) -> None:
-        """What stands now, and what comes next; where a virtual device runs already, how it takes the update."""
-        from ota.look import summaries
-        from ota.look.following import follow_device
-
-        image, update, name = self.build(), self.update(), self.thing().name
-        self._check_still_active()
-        is_new, execution = self._execution_as_found()
-        self._run.end_turn()
-        if summaries.is_over(execution):
-            self._run.report.say(f"All is set up for {name}; `invoke clean` takes everything down again.")
-            return
-        self._run.report.say(summaries.ready_text(name, image, update, execution, is_new=is_new))
-        if not follow_device(self._run.site(), self._run.report, self._run.scope.device_path / name):
-            self._run.report.say(summaries.NEXT)
-
-    def _tell_end(self) -> None:
-        """How the device ended with an update that was there before, where it did."""
-        _, execution = self._execution_as_found()
-        if isinstance(execution, Execution) and execution.is_over:
-            from ota.look import summaries
-
-            self._run.report.say(summaries.end_text(execution, datetime.now(timezone.utc)))
-
-    def _execution_as_found(self) -> tuple[bool, Execution | OtaError | None]:
-        """Whether the update is new, and else what its device had made of it."""
-        is_reused = self._run.steps.do("update", self._update).verb is Verb.REUSED
-        found = self._run.steps.do("update as found", self._update_as_found)
-        is_new = not (is_reused and found.has_image)  # one that AWS was still making has no image to look at yet
-        return is_new, None if is_new else found.execution
 
     def _check_still_active(self) -> None:
         """Look at the certificate again, unless nothing took any time since the first look."""
@@ -190,7 +198,7 @@ class SetUp:
         )
 
     def _may_replace_header(self, question: str) -> bool:
-        choice = self._run.header_choice(self._run.settings)
+        choice = self._run.may_replace_header
         return self._run.report.ask(question) if choice is None else choice
 
     def _policy(self) -> Outcome[policies.Policy]:
@@ -241,7 +249,7 @@ class SetUp:
             settings.iam_role_name,
             trust=trust,
             permissions=permissions,
-            boundary_arn=self._run.boundary_arn(settings),
+            boundary_arn=self._run.boundary_arn,
             thing_name=settings.thing_name,
         )
 

@@ -23,7 +23,7 @@ from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.outcomes import Action, Change, Outcome, Verb
-from ota.plan import Plan, Site, aimed, attempt, blocked
+from ota.plan import Plan, Site, attempt, blocked
 from ota.role_policies import holds_foreign, list_foreign, trust_shortcomings
 from ota.roles import OTA_SERVICE
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
@@ -76,7 +76,7 @@ class TeardownPlanner:
         if not any(step.action is Action.BLOCKED for step in steps):
             steps += self._plan_headers()
             steps += [self._plan_files()] if self._local else []
-        return aimed(self._site, steps)
+        return Plan(tuple(steps))
 
     def _look(self) -> _Look:
         cloud, settings = self._site.cloud, self._settings

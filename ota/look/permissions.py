@@ -90,13 +90,14 @@ def read_wish(*, tasks: str, also: str, account: str, region: str, things: str, 
 
 def show(run: Run, wish: Wish) -> None:
     """Print the operator's policy, or the boundary's."""
+    run.report.keep_stdout_clear()
     scope, settings = _scope(run, wish)
     if wish.boundary:
         run.report.note(f"the permissions boundary {scope.boundary}: what a role of these names may do at most")
         run.report.document(boundary_document(scope))
         return
     document = operator_policy_document(scope, tasks=wish.tasks, also=wish.also)
-    for note in _notes(document, scope, wish, is_boundary_set=bool(run.boundary_arn(settings))):
+    for note in _notes(document, scope, wish, is_boundary_set=bool(run.boundary_in(settings))):
         run.report.note(f"note: {note}")
     run.report.document(document)
 
@@ -112,7 +113,7 @@ def _scope(run: Run, wish: Wish) -> tuple[PolicyScope, Settings]:
         place.account_id,
         thing_name=wish.things or settings.thing_name,
         names=names,
-        boundary_arn=run.boundary_arn(settings),
+        boundary_arn=run.boundary_in(settings),
         certificate_arn=settings.existing_certificate_arn,
     )
     return scope, settings

@@ -19,10 +19,9 @@ from ota.jobs import Execution, Rollout
 from ota.look import looks, screens
 from ota.look.statuses import Verdict
 from ota.look.watching import Moment, changes, follow, what_it_says, why_it_failed
-from ota.plan import Site
 from ota.report import Report
+from ota.run import Run
 from ota.settings.settings import load_settings
-from tests.conftest import ACCOUNT
 from tests.look.look_desk import JOB, POLICY, UPDATE, Desk, built
 from tests.look.look_desk import desk as bare_desk
 from tests.project import THING
@@ -144,11 +143,10 @@ def test_words_that_nobody_knows_are_not_explained() -> None:
     assert why_it_failed(Execution("a", "SOMETHING_NEW", details={"x": "y"})) == ""
 
 
-def site_of(desk: Desk) -> Site:
+def run_of(desk: Desk, report: Report) -> Run:
     environ = desk.project.environ
-    opened = open_cloud(environ)
-    settings = load_settings(desk.project.root_path, environ=environ).with_account(ACCOUNT, opened.region)
-    return Site(opened, settings)
+    settings = load_settings(desk.project.root_path, environ=environ)
+    return Run(desk.project.root_path, report).about(settings, open_cloud(environ))
 
 
 class Terminal(io.StringIO):
@@ -168,7 +166,7 @@ def watch(
         report.keep_stdout_clear()
     try:
         with desk.project.at_work():
-            looks.watch(site_of(desk), report, sleep=clock.sleep, clock=clock.read, **options)
+            looks.watch(run_of(desk, report), sleep=clock.sleep, clock=clock.read, **options)
     except Answered as answer:
         return answer.exit_code, out.getvalue(), err.getvalue()
     return 0, out.getvalue(), err.getvalue()
@@ -373,7 +371,7 @@ def test_an_update_that_another_run_is_about_to_make_is_waited_for(desk: Desk) -
 def test_a_build_of_another_run_is_waited_for_as_long_as_it_takes(desk: Desk) -> None:
     desk.run("clean").done()
     script_path = desk.project.firmware_path / "tools/scripts/build.sh"
-    with builds.sole_build(script_path, lambda: None), pytest.raises(looks.NothingToWatch) as raised:
+    with builds.sole_build(script_path, lambda: None, 1.0), pytest.raises(looks.NothingToWatch) as raised:
         watch(desk, timeout_s=700.0)
     assert "none came in 700 seconds" in str(raised.value)
 

@@ -1,7 +1,8 @@
-"""The commands: one task for each thing that an over-the-air update needs, to be called alone or chained.
+"""The tasks of the command line: each can be called alone, or several in one command.
 
-``invoke all`` sets everything up, ``invoke clean`` takes it down again; put ``sandbox`` first and it happens on this
-machine. A task body is one call: ``ota/conductor.py`` knows what needs what, ``ota/`` does the work.
+``invoke all`` sets up everything that an over-the-air update needs, and ``invoke clean`` deletes it again. After
+``sandbox`` the rest of the command line works on this machine. A task body is one call into a room of ``ota/`` with the
+run of this command line; ``docs/architecture.md`` describes the rooms.
 """
 
 from __future__ import annotations
@@ -21,26 +22,28 @@ if TYPE_CHECKING:
     from invoke.context import Context
     from invoke.parser import ParseResult
 
-    from ota.conductor import Conductor
+    from ota.run import Run
+    from ota.set_up import SetUp
 
-# Invoke turned this off, so that no cache is left beside a task file; compiling ota/ anew takes a quarter of each run.
+# Invoke turns this off to leave no cache beside a task file, but compiling ota/ again takes a quarter of each run.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 # Imported after that line, so that their compiled code is kept between runs.
 from ota.errors import OtaError  # noqa: E402
 from ota.messages import command, help_command  # noqa: E402
-from ota.nouns import LISTED, NOUNS  # noqa: E402
+from ota.nouns import LISTED, NOUN_BY_NAME, NOUNS  # noqa: E402
 from ota.records import Deleted  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
 
 ROOT_PATH = Path(__file__).resolve().parent
+RUN = "ota_run"  # the key in invoke's configuration; `run` is invoke's own
 JSON_HELP = "One JSON document on stdout instead of a table."
 
 
 class OtaTask(Task):  # type: ignore[type-arg]
-    """A task that shows what a user can cause as a sentence, and a bug as a traceback.
+    """A task that prints an error that a user can cause as a message, and a bug as a traceback.
 
-    Before the first of them runs, the order of the whole command line is checked.
+    Before the first task runs, the order of the tasks on the command line is checked.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,13 +52,13 @@ class OtaTask(Task):  # type: ignore[type-arg]
             self.pre: list[Any] = [ORDER_CHECK, *self.pre]
 
     def __deepcopy__(self, _memo: object) -> OtaTask:
-        """Only its help texts ever change, for invoke uses them up; copying more took most of ``--list``'s time."""
+        """A copy with its own help texts, which invoke empties; a full copy takes most of the time of ``--list``."""
         clone = copy.copy(self)
         clone.help = dict(self.help)
         return clone
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body; the one place that turns our errors and AWS's into an exit status and a message."""
+        """Run the body, and turn our errors and AWS's into a message and an exit status; no other code does that."""
         context = args[0]
         try:
             return super().__call__(*args, **kwargs)
@@ -74,44 +77,51 @@ class OtaTask(Task):  # type: ignore[type-arg]
             failure = known
         except KeyboardInterrupt:
             raise Exit("Interrupted. Nothing is lost: run the same command again, it carries on.", code=130) from None
-        if "conductor" not in context.config:  # what failed is to make it
+        if RUN not in context.config:  # making the run has failed
             raise Exit(str(failure), code=failure.exit_code)
-        run = _conductor(context).run
+        run = _run(context)
         run.steps.wind_up()
-        raise Exit(run.report.aimed(failure.message), code=failure.exit_code)
+        raise Exit(run.report.text(failure.message), code=failure.exit_code)
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:
-    """AWS's exceptions; evaluated only when something was raised, so that listing the tasks stays quick."""
+    """The exceptions of botocore, imported only when something was raised, so that listing the tasks is quick."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     return BotoCoreError, ClientError
 
 
-def _conductor(context: Context) -> Conductor:
-    """The conductor of this command line; made on first use, kept in invoke's configuration for the tasks after."""
-    if "conductor" not in context.config:
-        from ota.conductor import Conductor
+def _run(context: Context) -> Run:
+    """The run of this command line, made on first use and kept in invoke's configuration for the next tasks."""
+    if RUN not in context.config:
+        from ota.run import Run
 
-        context.config.update(conductor=Conductor(ROOT_PATH))
-    return cast("Conductor", context.config["conductor"])
+        context.config.update({RUN: Run(ROOT_PATH)})
+    return cast("Run", context.config[RUN])
+
+
+def _set_up(context: Context) -> SetUp:
+    """The set-up of this command line; it keeps its results in the run."""
+    from ota.set_up import SetUp
+
+    return SetUp(_run(context))
 
 
 class WholeLine(Call):
-    """The call of a task that gets the whole command line as ``context.core``, as invoke's core parser left it."""
+    """The call of a task that gets the result of invoke's core parser as ``context.core``."""
 
     def make_context(self, config: Config, core_parse_result: ParseResult) -> Context:
-        """The usual context, and in it the core parser's result."""
+        """The usual context with the core parser's result in it."""
         context = super().make_context(config, core_parse_result)
         context._set(core=core_parse_result)
         return context
 
 
 def read_line(c: Context) -> None:
-    """Refuse `sandbox` and `with` behind a task that would act without them."""
+    """Refuse `sandbox` and `with` after a task that would run without them."""
     from ota.task_order import check_order
 
-    check_order(namespace, c.core, is_sandbox=_conductor(c).run.scope.is_sandbox)
+    check_order(namespace, c.core, is_sandbox=_run(c).scope.is_sandbox)
 
 
 ORDER_CHECK = WholeLine(OtaTask(read_line))
@@ -120,49 +130,53 @@ ORDER_CHECK = WholeLine(OtaTask(read_line))
 @task(klass=OtaTask)
 def thing(c: Context) -> None:
     """Create the IoT thing, its key and certificate, and write the firmware's aws_clientcredential.h."""
-    _conductor(c).set_up.thing()
+    _set_up(c).thing()
 
 
 @task(klass=OtaTask, pre=[thing])
 def policy(c: Context) -> None:
     """Create the least-privilege IoT policy and attach it to the thing's certificate."""
-    _conductor(c).set_up.policy()
+    _set_up(c).policy()
 
 
 @task(klass=OtaTask)
 def bucket(c: Context) -> None:
     """Create the versioned, private S3 bucket for firmware images."""
-    _conductor(c).set_up.bucket()
+    _set_up(c).bucket()
 
 
 @task(klass=OtaTask)
 def role(c: Context) -> None:
     """Create the IAM role that the OTA service assumes, with prefix and permissions boundary."""
-    _conductor(c).set_up.role()
+    _set_up(c).role()
 
 
 @task(klass=OtaTask, pre=[thing])
 def build(c: Context) -> None:
     """Run the firmware's own build script, from clean where the header or the certificate is newer than the image."""
-    _conductor(c).set_up.build()
+    _set_up(c).build()
 
 
 @task(klass=OtaTask)
 def head_start(c: Context) -> None:
     """Begin what an update needs and nothing else waits for; its own tasks report it."""
-    _conductor(c).set_up.head_start()
+    _set_up(c).head_start()
 
 
 @task(klass=OtaTask, pre=[head_start, policy, bucket, role, build])
 def update(c: Context) -> None:
     """Prove the signature, upload the image, create the OTA update and wait until its job exists."""
-    _conductor(c).set_up.update()
+    from ota.look.summaries import show_update
+
+    show_update(_run(c), _set_up(c).offer())
 
 
 @task(klass=OtaTask, name="all", pre=[update])
 def all_(c: Context) -> None:
     """Set up everything that an update needs, then sum it up."""
-    _conductor(c).set_up.summary()
+    from ota.look.summaries import show_summary
+
+    show_summary(_run(c), _set_up(c).everything())
 
 
 @task(
@@ -187,9 +201,13 @@ def clean(
     if plan:
         from ota.look.looks import show_teardown_plan
 
-        _conductor(c).look(show_teardown_plan, as_json=json, is_forced=force, local=local)
+        show_teardown_plan(_run(c), force=force, local=local, as_json=json)
         return
-    _conductor(c).clean(force=force, local=local, all_certificates=all_certificates)
+    from ota import cleaning
+    from ota.device.rehearsals import take_down
+
+    flags = {"force": force, "local": local, "all_certificates": all_certificates}
+    cleaning.clean(_run(c), **flags, take_down_rehearsals=take_down)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
@@ -197,7 +215,7 @@ def plan(c: Context, json: bool = False) -> None:
     """Show object by object what `all` would do, and change nothing; exit status 1 where `all` would fail."""
     from ota.look.looks import show_plan
 
-    _conductor(c).look(show_plan, as_json=json)
+    show_plan(_run(c), as_json=json)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
@@ -205,52 +223,54 @@ def status(c: Context, json: bool = False) -> None:
     """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed, 5 unknown."""
     from ota.look.looks import show_status
 
-    _conductor(c).look(show_status, as_json=json)
+    show_status(_run(c), as_json=json)
 
 
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
     """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
     from ota.device.wishes import read_timeout
-    from ota.look.looks import watch
+    from ota.look import looks
 
-    _conductor(c).look(watch, as_json=json, timeout_s=read_timeout(timeout))
+    looks.watch(_run(c), timeout_s=read_timeout(timeout), as_json=json)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def doctor(c: Context, json: bool = False) -> None:
     """Find what would make `all` fail, with the command that mends it; exit status 1 where there is something."""
-    _conductor(c).check_up(as_json=json)
+    from ota.look.looks import show_checkup
+
+    show_checkup(_run(c), as_json=json)
 
 
 @task(klass=OtaTask, name="start", default=True)
 def sandbox_start(c: Context) -> None:
     """Use the local stand-in for AWS for the rest of the command line; started when it is not running."""
-    _conductor(c).run.scope.use_sandbox()
+    _run(c).scope.use_sandbox()
 
 
 @task(klass=OtaTask, name="stop")
 def sandbox_stop(c: Context) -> None:
     """Stop the local stand-in; what it holds is gone, the files in .sandbox/ stay."""
-    _conductor(c).stop_sandbox()
+    _run(c).stop_sandbox()
 
 
 @task(klass=OtaTask, name="reset")
 def sandbox_reset(c: Context) -> None:
     """Empty the local stand-in and delete the files in .sandbox/ that the tasks made there."""
-    _conductor(c).reset_sandbox()
+    _run(c).reset_sandbox()
 
 
 @task(klass=OtaTask, name="env")
 def sandbox_env(c: Context) -> None:
     """Print the export lines that point any other AWS tool at the local stand-in."""
-    _conductor(c).run.scope.show_sandbox_environment()
+    _run(c).scope.show_sandbox_environment()
 
 
 def with_(c: Context, config_file: str | None = None, **values: str | None) -> None:
     """Change settings for the rest of the command line: `invoke with --thing-name lamp-2 all`."""
     given = {name: value for name, value in values.items() if value is not None}
-    _conductor(c).run.scope.override(given, config_file)
+    _run(c).scope.override(given, config_file)
 
 
 def _settings_task() -> OtaTask:
@@ -267,7 +287,7 @@ def _settings_task() -> OtaTask:
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def settings(c: Context, json: bool = False) -> None:
     """Show every setting, its value, and where that came from."""
-    _conductor(c).run.scope.show_settings(as_json=json)
+    _run(c).scope.show_settings(as_json=json)
 
 
 LIST_HELP = {
@@ -283,10 +303,35 @@ def _list_task(noun: str, name: str, sentence: str) -> OtaTask:
     """The task that lists one noun, or all."""
 
     def body(c: Context, limit: str = "", filter_: str = "", mine: bool = False, json: bool = False) -> None:
-        _conductor(c).show_lists(noun, limit=limit, pattern=filter_, mine=mine, as_json=json)
+        from ota.manage import listings
+
+        run = _run(c)
+        if json:
+            run.report.keep_stdout_clear()
+        rows = listings.read_limit(limit, run.scope.loose_settings.max_listed)
+        listings.show_lists(run.cloud, run.report, noun, listings.Query(rows, filter_, is_ours=mine), as_json=json)
 
     body.__doc__ = sentence
     return OtaTask(body, name=name, help=LIST_HELP, default=noun == "all")
+
+
+def _delete(c: Context, noun: str, names: list[str] | None, *, force: bool, prune: bool, yes: bool) -> None:
+    """Delete objects of one noun by their names."""
+    from ota.manage.by_hand import delete_objects
+    from ota.manage.removals import Deletion
+
+    with _run(c).deleting() as run:
+        settings = run.loose_settings
+        deletion = Deletion(
+            run.cloud,
+            settings,
+            run.patience_to_delete(),
+            run.report.note,
+            is_forced=force or settings.force_delete,
+            prunes=prune,
+            is_confirmed=yes,
+        )
+        delete_objects(deletion, run.report, NOUN_BY_NAME[noun], names or ())
 
 
 def _delete_task(noun: str, texts: Deleted) -> OtaTask:
@@ -295,10 +340,10 @@ def _delete_task(noun: str, texts: Deleted) -> OtaTask:
     def body(
         c: Context, name: list[str] | None = None, force: bool = False, prune: bool = False, yes: bool = False
     ) -> None:
-        _conductor(c).delete(noun, name or (), force=force, prune=prune, yes=yes)
+        _delete(c, noun, name, force=force, prune=prune, yes=yes)
 
     def body_without_prune(c: Context, name: list[str] | None = None, force: bool = False, yes: bool = False) -> None:
-        _conductor(c).delete(noun, name or (), force=force, prune=False, yes=yes)
+        _delete(c, noun, name, force=force, prune=False, yes=yes)
 
     chosen = body if texts.prune_help else body_without_prune
     chosen.__doc__ = texts.help
@@ -330,7 +375,9 @@ def delete_help(_c: Context) -> None:
 )
 def verify(c: Context, running_version: str | None = None, json: bool = False) -> None:
     """Prove offline that image, signature, key and settings belong together and fit the firmware."""
-    _conductor(c).verify(running_version=running_version, as_json=json)
+    from ota.look.looks import show_verification
+
+    show_verification(_run(c), running_version=running_version, as_json=json)
 
 
 @task(
@@ -340,7 +387,9 @@ def verify(c: Context, running_version: str | None = None, json: bool = False) -
 )
 def explain(c: Context, text: str, json: bool = False) -> None:
     """Say what a failure code, a status or an errorInfo means: `invoke explain "0x000000e3: 0x00000000"`."""
-    _conductor(c).explain(text, as_json=json)
+    from ota.look.explain import show
+
+    show(_run(c).report, text, as_json=json)
 
 
 @task(
@@ -370,7 +419,9 @@ def device(
     json: bool = False,
 ) -> None:
     """Have a virtual device take the update as the firmware would: exit status 0 once it runs it, or has no job."""
-    _conductor(c).device(
+    from ota.device import runs
+
+    wish = runs.read_wish(
         encoding=encoding,
         faithful=faithful,
         fault=fault,
@@ -380,6 +431,7 @@ def device(
         timeout=timeout,
         as_json=json,
     )
+    runs.play(_run(c), wish)
 
 
 @task(
@@ -406,7 +458,10 @@ def permissions(
     json: bool = False,  # noqa: ARG001 - scripts say it to every task that reports
 ) -> None:
     """Print the IAM policy that the operator needs: `invoke permissions --for update,clean`."""
-    _conductor(c).permissions(tasks=for_, also=also, account=account, region=region, things=things, boundary=boundary)
+    from ota.look import permissions as operator
+
+    flags = {"tasks": for_, "also": also, "account": account, "region": region, "things": things}
+    operator.show(_run(c), operator.read_flags(**flags, boundary=boundary))
 
 
 namespace = Collection(

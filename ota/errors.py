@@ -1,8 +1,8 @@
-"""Every error a user can cause, and what an AWS error means for them.
+"""The errors that a user can cause, and the translation of AWS's and the system's errors into them.
 
-All kinds stand under one base, :class:`OtaError`, so that one place (the task class in ``tasks.py``) turns them into
-a line or two on stderr and exit status 1. The message says what failed, on which object, and what to do next.
-Anything that is not an ``OtaError`` is a bug and keeps its traceback.
+All have one base class, :class:`OtaError`. One place, the task class in ``tasks.py``, turns an error into one or two
+lines on stderr and an exit status. The message says what failed, on which object, and what to do next. Any other
+exception is a bug and keeps its traceback.
 
 Source: IAM service authorization reference (operation to action names); botocore's exception classes.
 """
@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from ota.messages import AnyCommand, Message, Remedy, Text, joined, message
+from ota.messages import AnyCommand, Message, Remedy, Text, command, joined, message, shell
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
+
+T = TypeVar("T")
 
 
 class OtaError(Exception):
@@ -42,7 +44,7 @@ class OtaError(Exception):
 
 
 class Answered(OtaError):
-    """A look-only task has answered, and not with "all is well"; the exit status says it to scripts."""
+    """A task that only looks has printed its result; the exit status tells scripts that not all is well."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__()
@@ -96,11 +98,11 @@ class NotOurs(OtaError):
 
 
 class InTheWay(OtaError):
-    """An object is in a state or in a use that forbids what was asked."""
+    """The object's state, or something that uses it, does not allow the operation."""
 
 
 class FirmwareError(OtaError):
-    """The firmware tree, its header, its build or its image is not as it must be."""
+    """The firmware tree, its header, its build or its image is missing or cannot be used."""
 
 
 class SignatureError(OtaError):
@@ -112,19 +114,19 @@ class CertificateError(OtaError):
 
 
 class UpdateFailed(OtaError):
-    """AWS could not create or delete the OTA update; carries AWS's own words."""
+    """AWS could not create or delete the OTA update; the message quotes AWS's reason."""
 
 
 class WaitTimeout(OtaError):
-    """Something did not reach its state within the bounds that were given."""
+    """A wait ended at its time limit."""
 
 
 class DeviceFailed(OtaError):
-    """The virtual device did not come to run the update."""
+    """The virtual device does not run the update."""
 
 
 class CloudError(OtaError):
-    """AWS answered with an error that is none of the above, or did not answer."""
+    """AWS returned an error that is none of the above, or did not answer."""
 
 
 PERMISSIONS = {
@@ -168,7 +170,7 @@ THROTTLED_CODES = {
     "TooManyRequestsException",
     "SlowDown",
 }
-# S3 answers a HEAD without a body, so that its status is all there is; of ours only expired credentials give this one.
+# S3 answers a HEAD request with a status and no body; of our requests, only those with expired credentials get 400.
 BARE_REFUSAL_CODE = "400"
 MAKE_ROOM = "make room on the disk"
 ALLOW = "give yourself the right to it"
@@ -184,49 +186,70 @@ MACHINE_REFUSALS = {
     errno.ENAMETOOLONG: "give it a shorter name",
     errno.ELOOP: "remove the link that leads to itself",
 }
-RENEW = (
-    "renew them (`aws sso login`, or copy new ones into .env) and run the same command again; it carries on where it "
-    "stopped."
-)
+CARRY_ON = "run the same command again; it carries on where it stopped."
+RENEW = message("renew them (", shell("aws", "sso", "login"), f", or copy new ones into .env) and {CARRY_ON}")
 # The operator's policy grants these only on a role that has the permissions boundary.
-BOUNDED_HINT = (
-    " The operator's policy grants it on a role with the permissions boundary alone: set permissions_boundary, and "
-    "`invoke role` puts it on the role."
+BOUNDED_HINT = message(
+    " The operator's policy grants it only on a role that has the permissions boundary: set permissions_boundary, and ",
+    command("role"),
+    " puts it on the role.",
 )
-HINTS = {
-    "iam:CreateRole": " A role may have to be made with a permissions boundary and a prefix: set permissions_boundary "
-    "and role_prefix in config.json.",
+HINTS: dict[str, Text] = {
+    "iam:CreateRole": " The account may require a permissions boundary and a name prefix for roles: set "
+    "permissions_boundary and role_prefix in config.json.",
     "iam:PutRolePolicy": BOUNDED_HINT,
     "iam:DeleteRolePolicy": BOUNDED_HINT,
     "iam:DetachRolePolicy": BOUNDED_HINT,
-    "iam:UpdateAssumeRolePolicy": " A role that is made anew needs no such right: delete it with "
-    "`invoke delete.role --name {name}`.",
-    "iam:RemoveRoleFromInstanceProfile": " AWS cannot bound it, so it is not among the operator's permissions: "
-    "`invoke permissions --also instance-profiles` adds it.",
+    "iam:RemoveRoleFromInstanceProfile": message(
+        " AWS cannot limit it to some roles, so the operator's policy does not have it: ",
+        command("permissions", "--also", "instance-profiles"),
+        " adds it.",
+    ),
 }
 AUTHORIZED_TO_PERFORM = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
 
 
 def from_boto(error: Exception) -> OtaError:
-    """The sentence for an AWS error that no step expected.
+    """The error for an exception of botocore that no step expected.
 
-    Takes what botocore raised: a ClientError, which is an answer of AWS, or a BotoCoreError, which is none.
+    A ClientError is an answer of AWS; any other BotoCoreError means that there was none.
     """
     from botocore.exceptions import ClientError
 
     if isinstance(error, ClientError):
         return _from_answer(error)
-    return _from_silence(error)
+    return _without_answer(error)
+
+
+def attempt(look: Callable[[], T]) -> T | OtaError:
+    """The result of ``look``, or the error that it ended with, so that other looks still run.
+
+    Raises:
+        CredentialsError: the credentials are missing or refused, so that every look would fail.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        return look()
+    except CredentialsError:
+        raise
+    except OtaError as error:
+        return error
+    except (BotoCoreError, ClientError) as error:
+        translated = from_boto(error)
+        if isinstance(translated, CredentialsError):
+            raise translated from error
+        return translated
 
 
 def from_system(error: OSError) -> OtaError | None:
-    """The sentence for what this machine refuses and its user can change; None where that is a bug of ours."""
+    """The error for a refusal of the operating system that the user can remove; None for any other, which is a bug."""
     if error.errno not in MACHINE_REFUSALS:
         return None
     on_path = f" {error.filename}" if error.filename else ""
     return OtaError(
         f"This machine refused a file{on_path}: {error.strerror}. Nothing is lost: {MACHINE_REFUSALS[error.errno]}, "
-        "then run the same command again; it carries on where it stopped."
+        f"then {CARRY_ON}"
     )
 
 
@@ -237,12 +260,13 @@ def permission_for(service: str, operation: str) -> str:
 
 def _from_answer(error: ClientError) -> OtaError:
     details = error.response.get("Error", {})
-    code, message = details.get("Code", ""), details.get("Message", "")
+    code, said = str(details.get("Code", "")), str(details.get("Message", ""))
     if code in EXPIRED_CODES:
-        return CredentialsError(f"The AWS credentials have expired: {RENEW}")
+        return CredentialsError("The AWS credentials have expired: ", RENEW)
     if code == BARE_REFUSAL_CODE:
         return CredentialsError(
-            f"AWS refused {error.operation_name} without a word, as it does when the credentials have expired: {RENEW}"
+            f"AWS refused {error.operation_name} and gave no reason, as it does when the credentials have expired: ",
+            RENEW,
         )
     if code in REFUSED_KEY_CODES:
         return CredentialsError(
@@ -256,34 +280,42 @@ def _from_answer(error: ClientError) -> OtaError:
             "AWS_ACCESS_KEY_ID, or this machine's clock is wrong."
         )
     if code in DENIED_CODES:
-        return _denied(error, message)
-    return _unexpected(error, code, message)
+        return _denied(error, said)
+    return _unexpected(error, code, said)
 
 
-def _denied(error: ClientError, message: str) -> PermissionDenied:
+def _denied(error: ClientError, said: str) -> PermissionDenied:
     service, object_name = _call_of(error)
-    named = AUTHORIZED_TO_PERFORM.search(message)
+    named = AUTHORIZED_TO_PERFORM.search(said)
     permission = named.group(1) if named else f"{service}:{error.operation_name}"
     if permission == f"{service}:{error.operation_name}":
         # Where a message only repeats the operation's name, that need not be an action that a policy can allow.
         permission = permission_for(service, error.operation_name)
     on_object = f" on {object_name}" if object_name else ""
-    hint = HINTS.get(permission, "").format(name=object_name)
     return PermissionDenied(
-        f"AWS refused {permission}{on_object}: these credentials lack the permission {permission}.{hint} "
-        "Have it added (`invoke permissions` prints what is needed), then run the same command again."
+        f"AWS refused {permission}{on_object}: these credentials lack the permission {permission}.",
+        _hint(permission, object_name),
+        " Have it added (",
+        command("permissions"),
+        " prints what is needed), then run the same command again.",
     )
 
 
-def _unexpected(error: ClientError, code: str, message: str) -> OtaError:
+def _hint(permission: str, object_name: str) -> Text:
+    if permission == "iam:UpdateAssumeRolePolicy":
+        delete = command("delete.role", "--name", object_name)
+        return message(" A new role does not need this permission: delete the role with ", delete, ".")
+    return HINTS.get(permission, "")
+
+
+def _unexpected(error: ClientError, code: str, said: str) -> OtaError:
     service, object_name = _call_of(error)
     request_id = error.response.get("ResponseMetadata", {}).get("RequestId", "unknown")
     on_object = f" on {object_name}" if object_name else ""
-    what = f"AWS could not do {service}:{error.operation_name}{on_object}: {message} ({code}, request {request_id})."
+    what = f"AWS could not do {service}:{error.operation_name}{on_object}: {said} ({code}, request {request_id})."
     if code in THROTTLED_CODES:
         return CloudError(
-            f"{what} The account's call rate is used up, and trying again did not help: wait a minute, "
-            "then run the same command again; it carries on where it stopped."
+            f"{what} The account's call rate is used up, and retries did not help: wait a minute, then {CARRY_ON}"
         )
     return CloudError(f"{what} Nothing is lost: run the same command again once the cause is gone.")
 
@@ -293,20 +325,21 @@ def _call_of(error: ClientError) -> tuple[str, str]:
     return str(details.get("Service", "aws")), str(details.get("Object", ""))
 
 
-def _from_silence(error: Exception) -> OtaError:
+def _without_answer(error: Exception) -> OtaError:
     from botocore import exceptions as boto
 
     if isinstance(error, (boto.NoCredentialsError, boto.CredentialRetrievalError, boto.PartialCredentialsError)):
         return CredentialsError(
-            f"AWS credentials could not be had ({error}): check .env, AWS_PROFILE, or sign in again."
+            f"There are no usable AWS credentials ({error}): check .env, AWS_PROFILE, or sign in again."
         )
     if isinstance(error, (boto.SSOError, boto.UnauthorizedSSOTokenError, boto.TokenRetrievalError)):
-        return CredentialsError(f"The AWS sign-in has ended ({error}): run `aws sso login`, then the same command.")
+        return CredentialsError(
+            f"The AWS sign-in has expired ({error}): run ", shell("aws", "sso", "login"), ", then the same command."
+        )
     if isinstance(error, (boto.ConfigParseError, boto.ConfigNotFound)):
         return CredentialsError(f"The AWS configuration cannot be read ({error}): correct that file, or move it away.")
     if isinstance(error, (boto.EndpointConnectionError, boto.ConnectionError, boto.HTTPClientError)):
         return CloudError(
-            f"AWS cannot be reached ({error}): check the network, AWS_REGION and AWS_ENDPOINT_URL, then run "
-            "the same command again; it carries on where it stopped."
+            f"AWS cannot be reached ({error}): check the network, AWS_REGION and AWS_ENDPOINT_URL, then {CARRY_ON}"
         )
     return CloudError(f"The call to AWS failed: {error}. Nothing is lost: run the same command again.")

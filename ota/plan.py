@@ -11,35 +11,27 @@ Source: ``set_up.py`` for the order of the objects; the ``decide_`` functions of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from ota import certificates, desired_state, policies, things
+from ota import plan_delivery as delivery
 from ota.certificate_decisions import chosen_arn, decide_certificate, writes_certificate_file
 from ota.certificate_files import find_certificate_file
-from ota.command_lines import AND, INVOKE, aim
-from ota.errors import CredentialsError, OtaError, from_boto
+from ota.errors import OtaError, attempt
 from ota.firmware import headers
 from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.tree import has_firmware_tree, missing_tree_text
-from ota.messages import PLAIN, AnyCommand, Command, CommandLine, Remedy, command
+from ota.messages import Command, command
 from ota.nouns import in_set_up_order
 from ota.outcomes import QUIET, Action, Change, blocked
+from ota.run import Run
 from ota.threads import side_by_side
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ota.cloud import Cloud
-    from ota.settings.settings import Settings
-
-T = TypeVar("T")
+__all__ = ["Plan", "Run", "attempt", "blocked"]
 
 CHANGING = (Action.CHANGE, Action.ASK)
-
-SANDBOX_SHELL = f'eval "$({INVOKE} sandbox.env)"'
 
 
 @dataclass(frozen=True)
@@ -72,94 +64,28 @@ class Plan:
         }
 
 
-@dataclass(frozen=True)
-class Site:
-    """What a look is about.
-
-    Attributes:
-        cloud: the account.
-        settings: for that account.
-        boundary_arn: the permissions boundary that a role gets.
-        may_replace_header: whether values that somebody put into the header are replaced; None where somebody at
-            a terminal would be asked.
-        header_notes_paths: where the notes of what was written into firmware headers are.
-        command_line: how this command line began, for the commands that mend.
-        prefix: how this command line began, for the commands that mend: "invoke sandbox with --thing-name lamp-2".
-    """
-
-    cloud: Cloud
-    settings: Settings
-    boundary_arn: str | None = None
-    may_replace_header: bool | None = False
-    prefix: str = INVOKE
-    command_line: CommandLine = PLAIN
-    header_notes_paths: tuple[Path, ...] = ()
-
-    def command(self, command: str | AnyCommand | Remedy) -> str:
-        """A remedy as this command line has to give it: on the same settings and the same cloud. Done once or twice."""
-        if not isinstance(command, str):
-            return self.command_line.remedy(command)
-        if SANDBOX_SHELL in command:
-            return command
-        return AND.join(self._aimed(part) for part in aim(command, self.prefix).split(AND)) if command else ""
-
-    def _aimed(self, part: str) -> str:
-        if part.startswith("aws ") and self.cloud.is_sandbox:
-            # In a shell of its own, so that the user's is not left pointing at the sandbox.
-            return f"({SANDBOX_SHELL} && {part})"
-        return part
-
-
-def attempt(look: Callable[[], T]) -> T | OtaError:
-    """What a look found, or its error as a value, so that the other looks go on.
-
-    Raises:
-        CredentialsError: no look can be made with these.
-    """
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return look()
-    except CredentialsError:
-        raise
-    except OtaError as error:
-        return error
-    except (BotoCoreError, ClientError) as error:
-        translated = from_boto(error)
-        if isinstance(translated, CredentialsError):
-            raise translated from error
-        return translated
-
-
-def aimed(site: Site, steps: Iterable[Change]) -> Plan:
-    """The plan, with each command as this command line has to give it."""
-    return Plan(tuple(replace(step, command=site.command(step.command)) for step in steps))
-
-
-def make_plan(site: Site) -> Plan:
+def make_plan(run: Run) -> Plan:
     """What ``all`` would do, object by object.
 
     Raises:
         CredentialsError: AWS refuses the credentials, so that no look is possible.
     """
-    from ota import plan_delivery as delivery  # it imports this module
-
     for service in ("iot", "s3", "iam"):
-        getattr(site.cloud, service)  # made one after the other, for making two at once takes no less time
-    guess = site.settings.existing_certificate_arn or _arn_of_file(site)
+        getattr(run.cloud, service)  # made one after the other, for making two at once takes no less time
+    guess = run.settings.existing_certificate_arn or _arn_of_file(run)
     (certificate, thing), header, policy, bucket, role, found = side_by_side(
-        partial(plan_identity, site),
-        partial(plan_header, site),
-        partial(attempt, partial(_look_at_policy, site, guess)),
-        partial(delivery.plan_bucket, site),
-        partial(delivery.plan_role, site),
-        partial(delivery.look_at_delivery, site),
+        partial(plan_identity, run),
+        partial(plan_header, run),
+        partial(attempt, partial(_look_at_policy, run, guess)),
+        partial(delivery.plan_bucket, run),
+        partial(delivery.plan_role, run),
+        partial(delivery.look_at_delivery, run),
     )
     arn = chosen_arn(certificate)
     if arn not in (None, guess):
-        policy = attempt(partial(_look_at_policy, site, arn))
+        policy = attempt(partial(_look_at_policy, run, arn))
     image = delivery.plan_image(
-        site,
+        run,
         found,
         changes_header=header.action in CHANGING,
         changes_certificate=writes_certificate_file(certificate),
@@ -168,26 +94,26 @@ def make_plan(site: Site) -> Plan:
         certificate,
         thing,
         header,
-        plan_policy(site, policy, arn, attaches=certificate.action is not Action.BLOCKED),
+        plan_policy(run, policy, arn, attaches=certificate.action is not Action.BLOCKED),
         bucket,
         role,
         image,
-        *delivery.plan_update(site, found, image),
+        *delivery.plan_update(run, found, image),
     ]
-    return aimed(site, in_set_up_order(steps))
+    return Plan(tuple(in_set_up_order(steps)))
 
 
-def plan_identity(site: Site) -> tuple[Change, Change]:
+def plan_identity(run: Run) -> tuple[Change, Change]:
     """The changes of the certificate and of the thing."""
-    iot, settings = site.cloud.iot, site.settings
+    iot, settings = run.cloud.iot, run.settings
     files, existing_arn = desired_state.certificate_files(settings), settings.existing_certificate_arn
-    thing_arn = desired_state.iot_arn(site.cloud, f"thing/{settings.thing_name}")
+    thing_arn = desired_state.iot_arn(run.cloud, f"thing/{settings.thing_name}")
     thing, found = side_by_side(
         partial(attempt, partial(things.find_thing_by_principals, iot, settings.thing_name, thing_arn)),
         partial(attempt, partial(certificates.find_local_certificate, iot, files, existing_arn=existing_arn)),
     )
     if isinstance(thing, OtaError):
-        return _blocked_certificate(site, thing), blocked("thing", settings.thing_name, thing)
+        return _blocked_certificate(run, thing), blocked("thing", settings.thing_name, thing)
     look = partial(
         certificates.look_at_certificate,
         iot,
@@ -197,16 +123,16 @@ def plan_identity(site: Site) -> tuple[Change, Change]:
         existing_arn=existing_arn,
     )
     state = found if isinstance(found, OtaError) else attempt(partial(look, found=found))
-    certificate = _plan_certificate(site, state)
+    certificate = _plan_certificate(run, state)
     arn = chosen_arn(certificate)
     is_attached = thing is not None and arn is not None and thing.is_attached(arn)
     attaches = not is_attached and certificate.action is not Action.BLOCKED
     return certificate, things.decide_thing(settings.thing_name, thing, attaches=attaches)
 
 
-def plan_header(site: Site) -> Change:
+def plan_header(run: Run) -> Change:
     """The change of the firmware's header; asks AWS for the endpoint."""
-    settings, header_format = site.settings, site.settings.profile.header_format
+    settings, header_format = run.settings, run.settings.profile.header_format
     skipped = partial(Change, headers.NOUN, Action.SKIP, header_format.name)
     if not settings.target_application:
         return skipped("target_application is not set")
@@ -216,55 +142,55 @@ def plan_header(site: Site) -> Change:
     found = attempt(partial(headers.find_header, root, application, header_format))
     if isinstance(found, OtaError) or found is None:
         return blocked(headers.NOUN, header_format.name, found or OtaError(missing_tree_text(root)))
-    wanted = headers.Header(found.path, header_format, site.cloud.data_endpoint, settings.thing_name)
-    notes = [find_note(path, found.path) for path in site.header_notes_paths]
+    wanted = headers.Header(found.path, header_format, run.cloud.data_endpoint, settings.thing_name)
+    notes = [find_note(path, found.path) for path in run.header_notes_paths]
     note = next((one for one in notes if one is not NOTHING), NOTHING)
-    return headers.decide_header(found, wanted, note, may_replace=site.may_replace_header)
+    return headers.decide_header(found, wanted, note, may_replace=run.may_replace_header)
 
 
 def plan_policy(
-    site: Site, found: policies.FoundPolicy | OtaError, certificate_arn: str | None, *, attaches: bool = True
+    run: Run, found: policies.FoundPolicy | OtaError, certificate_arn: str | None, *, attaches: bool = True
 ) -> Change:
     """The change of the policy; ``attaches`` is False where no certificate can be used."""
     iot, name, wanted = (
-        site.cloud.iot,
-        site.settings.policy_name,
-        desired_state.wanted_policy(site.cloud, site.settings),
+        run.cloud.iot,
+        run.settings.policy_name,
+        desired_state.wanted_policy(run.cloud, run.settings),
     )
     if isinstance(found, OtaError):
         return blocked("policy", name, found, command("all", policy_name=f"{name}-ota"))
     return policies.decide_policy(iot, name, found, wanted, certificate_arn, attaches=attaches)
 
 
-def _look_at_policy(site: Site, certificate_arn: str | None) -> policies.FoundPolicy:
-    wanted = desired_state.wanted_policy(site.cloud, site.settings)
-    return policies.look_at_policy(site.cloud.iot, site.settings.policy_name, wanted, certificate_arn)
+def _look_at_policy(run: Run, certificate_arn: str | None) -> policies.FoundPolicy:
+    wanted = desired_state.wanted_policy(run.cloud, run.settings)
+    return policies.look_at_policy(run.cloud.iot, run.settings.policy_name, wanted, certificate_arn)
 
 
-def _plan_certificate(site: Site, state: certificates.FoundCertificate | OtaError) -> Change:
+def _plan_certificate(run: Run, state: certificates.FoundCertificate | OtaError) -> Change:
     if isinstance(state, OtaError):
-        return _blocked_certificate(site, state)
+        return _blocked_certificate(run, state)
     change = decide_certificate(state)
     is_blocked = change.action is Action.BLOCKED
-    return replace(change, command=change.command or _another_certificate(site)) if is_blocked else change
+    return replace(change, command=change.command or _another_certificate(run)) if is_blocked else change
 
 
-def _blocked_certificate(site: Site, error: OtaError) -> Change:
-    name = site.settings.existing_certificate_arn or site.settings.certificate_path.name
-    return blocked("certificate", name, error, _another_certificate(site))
+def _blocked_certificate(run: Run, error: OtaError) -> Change:
+    name = run.settings.existing_certificate_arn or run.settings.certificate_path.name
+    return blocked("certificate", name, error, _another_certificate(run))
 
 
-def _another_certificate(site: Site) -> Command:
+def _another_certificate(run: Run) -> Command:
     """The way out where a problem has none of its own: a certificate apart from the one in the way."""
-    settings = site.settings
+    settings = run.settings
     if settings.existing_certificate_arn:
         return command("all", existing_certificate_arn="CREATE_NEW_CERTIFICATE")
     return command("all", credentials_path=f"{settings.credentials_path.name}-{settings.thing_name}")
 
 
-def _arn_of_file(site: Site) -> str | None:
+def _arn_of_file(run: Run) -> str | None:
     """The ARN that the certificate in the file has in this account; None where no readable file is."""
-    local = attempt(partial(find_certificate_file, site.settings.certificate_path))
+    local = attempt(partial(find_certificate_file, run.settings.certificate_path))
     if local is None or isinstance(local, OtaError):
         return None
-    return desired_state.iot_arn(site.cloud, f"cert/{local.id}")
+    return desired_state.iot_arn(run.cloud, f"cert/{local.id}")

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import buckets, desired_state, images, roles, updates
-from ota.errors import OtaError, SignatureError
+from ota.errors import OtaError, SignatureError, attempt
 from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds
 from ota.firmware.signatures import signature_text
@@ -22,7 +22,7 @@ from ota.firmware.verify import verify
 from ota.jobs import find_execution, find_job, job_id_of
 from ota.messages import command
 from ota.outcomes import Action, Change, blocked
-from ota.plan import Site, attempt
+from ota.run import Run
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
@@ -48,26 +48,26 @@ class Delivery:
     is_uploaded: bool | OtaError = False
 
 
-def plan_bucket(site: Site) -> Change:
+def plan_bucket(run: Run) -> Change:
     """The step of the bucket, looked up here."""
-    s3, wanted = site.cloud.s3, desired_state.wanted_bucket(site.cloud, site.settings)
+    s3, wanted = run.cloud.s3, desired_state.wanted_bucket(run.cloud, run.settings)
     look = partial(buckets.find_bucket, s3, wanted.name, wanted.account_id, wanted.default_name)
     return buckets.decide_bucket(s3, attempt(look), wanted)
 
 
-def plan_role(site: Site) -> Change:
+def plan_role(run: Run) -> Change:
     """The step of the role, looked up here."""
-    iam, wanted = site.cloud.iam, desired_state.wanted_role(site.cloud, site.settings, site.boundary_arn)
+    iam, wanted = run.cloud.iam, desired_state.wanted_role(run.cloud, run.settings, run.boundary_arn)
     look = partial(roles.find_role_with_policies, iam, wanted.name, wanted.thing_name, reads_ahead=True)
     return roles.decide_role(iam, attempt(look), wanted)
 
 
-def look_at_delivery(site: Site) -> Delivery:
+def look_at_delivery(run: Run) -> Delivery:
     """The image on this machine; the update and the object, side by side."""
-    image = _image_here(site)
+    image = _image_here(run)
     update, uploaded = side_by_side(
-        partial(attempt, partial(find_update_with_job, site.cloud, site.settings, looks_for_job=True)),
-        partial(attempt, partial(_is_uploaded, site, image)),
+        partial(attempt, partial(find_update_with_job, run.cloud, run.settings, looks_for_job=True)),
+        partial(attempt, partial(_is_uploaded, run, image)),
     )
     return Delivery(image, update, uploaded)
 
@@ -92,55 +92,55 @@ def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: boo
     return FoundUpdate(update, has_image, execution, job)
 
 
-def plan_image(site: Site, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
+def plan_image(run: Run, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
     """The step of the build. ``changes_…``: what an older image does not have in it."""
-    settings = site.settings
+    settings = run.settings
     name = settings.ota_binary if settings.target_application else "image"
     if settings.skip_build:
         outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
         if isinstance(outcome, OtaError):
             return blocked("image", name, outcome, command("build", skip_build="false"))
         return Change("image", Action.SKIP, outcome.name, outcome.detail)
-    refusal = attempt(partial(_check_build, site))
+    refusal = attempt(partial(_check_build, run))
     if isinstance(refusal, OtaError):
         return blocked("image", name, refusal)
-    return Change("image", Action.BUILD, name, _build_detail(site, delivery, changes_header, changes_certificate))
+    return Change("image", Action.BUILD, name, _build_detail(run, delivery, changes_header, changes_certificate))
 
 
-def plan_update(site: Site, delivery: Delivery, image_step: Change) -> tuple[Change, ...]:
+def plan_update(run: Run, delivery: Delivery, image_step: Change) -> tuple[Change, ...]:
     """The steps of the image's object, of the update, and of waiting for its job."""
     if image_step.action is Action.BLOCKED:
         return ()
     is_certain = image_step.action is Action.SKIP
-    request = attempt(partial(_request, site, delivery.image)) if delivery.image else None
+    request = attempt(partial(_request, run, delivery.image)) if delivery.image else None
     if is_certain and isinstance(request, OtaError):
-        return (blocked("signature", site.settings.signature_file, request),)
+        return (blocked("signature", run.settings.signature_file, request),)
     if request is None or isinstance(request, OtaError):
-        return _plan_unknown(site, delivery)
-    return tuple(replace(step, is_certain=is_certain) for step in _plan_known(site, delivery, request))
+        return _plan_unknown(run, delivery)
+    return tuple(replace(step, is_certain=is_certain) for step in _plan_known(run, delivery, request))
 
 
-def _image_here(site: Site) -> builds.Image | None:
-    settings = site.settings
+def _image_here(run: Run) -> builds.Image | None:
+    settings = run.settings
     if not settings.target_application and not settings.is_chosen("ota_binary"):
         return None
     return builds.find_image(settings.image_path, settings.signature_path)
 
 
-def _is_uploaded(site: Site, image: builds.Image | None) -> bool:
+def _is_uploaded(run: Run, image: builds.Image | None) -> bool:
     if image is None:
         return False
-    return images.is_uploaded(site.cloud.s3, desired_state.wanted_image(site.cloud, site.settings, image))
+    return images.is_uploaded(run.cloud.s3, desired_state.wanted_image(run.cloud, run.settings, image))
 
 
-def _check_build(site: Site) -> None:
-    settings = site.settings
+def _check_build(run: Run) -> None:
+    settings = run.settings
     check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
     builds.check_script(settings.build_script_path)
 
 
-def _build_detail(site: Site, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
-    settings = site.settings
+def _build_detail(run: Run, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
+    settings = run.settings
     stale = _stale(settings, changes_header, changes_certificate) if delivery.image else None
     if desired_state.is_clean_build(settings.clean_build, stale):
         return f"from clean: {stale or 'clean_build is true'}"
@@ -157,9 +157,9 @@ def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) 
     return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
 
 
-def _request(site: Site, image: builds.Image) -> UpdateRequest:
+def _request(run: Run, image: builds.Image) -> UpdateRequest:
     """The request for the update; refused for the reasons for which ``all`` refuses it."""
-    cloud, settings = site.cloud, site.settings
+    cloud, settings = run.cloud, run.settings
     mistakes = of_severity(verify(settings, image), Severity.FATAL)
     if mistakes:
         remedy = next((mistake.command for mistake in mistakes if mistake.command), "")
@@ -173,29 +173,29 @@ def _request(site: Site, image: builds.Image) -> UpdateRequest:
     )
 
 
-def _plan_unknown(site: Site, delivery: Delivery) -> tuple[Change, ...]:
+def _plan_unknown(run: Run, delivery: Delivery) -> tuple[Change, ...]:
     """Where there is no image to compare with."""
-    name, found = site.settings.update_name, delivery.update
+    name, found = run.settings.update_name, delivery.update
     if isinstance(found, OtaError):
         return (blocked("update", name, found),)
     action = Action.CREATE if found.update is None else Action.REPLACE
-    upload = Change("object", Action.UPLOAD, site.settings.ota_binary, "what the build makes", is_certain=False)
-    return upload, Change("update", action, name, is_certain=found.update is None), _wait(site)
+    upload = Change("object", Action.UPLOAD, run.settings.ota_binary, "what the build makes", is_certain=False)
+    return upload, Change("update", action, name, is_certain=found.update is None), _wait(run)
 
 
-def _plan_known(site: Site, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
-    settings, found = site.settings, delivery.update
-    change = updates.decide_update(site.cloud.iot, found, request, may_replace_running=settings.replace_running_update)
+def _plan_known(run: Run, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
+    settings, found = run.settings, delivery.update
+    change = updates.decide_update(run.cloud.iot, found, request, may_replace_running=settings.replace_running_update)
     if change.action is Action.BLOCKED or delivery.image is None:
         return (change,)
     if change.action is Action.REUSE:
         is_being_created = isinstance(found, FoundUpdate) and found.update and found.update.status in BEING_CREATED
-        return (change, _wait(site)) if is_being_created else (change,)
-    wanted = desired_state.wanted_image(site.cloud, settings, delivery.image)
-    return images.decide_image(wanted, is_uploaded=delivery.is_uploaded is True), change, _wait(site)
+        return (change, _wait(run)) if is_being_created else (change,)
+    wanted = desired_state.wanted_image(run.cloud, settings, delivery.image)
+    return images.decide_image(wanted, is_uploaded=delivery.is_uploaded is True), change, _wait(run)
 
 
-def _wait(site: Site) -> Change:
-    settings = site.settings
+def _wait(run: Run) -> Change:
+    settings = run.settings
     detail = f"until AWS has made it, {settings.update_timeout_s:g} s at most"
     return Change("job", Action.WAIT, job_id_of(settings.update_name), detail)

@@ -1,10 +1,10 @@
-"""The one place that prints.
+"""Prints everything: results to stdout, messages to stderr. No other module prints.
 
-Every object gets one line: ``noun  verb  name  detail``. Results go to stdout, messages to stderr. Colours, progress
-bars and spinners come from rich, and only on a terminal; anywhere else the same words come out plain, so that a log
-reads like the screen. What AWS, a device or a file's name says is shown without control and bidirectional characters,
-so that it can neither steer the terminal nor pass for a line of ours. Without a terminal no question is asked: the
-answer is no, and the caller says which setting or flag means yes.
+Every object gets one line: ``noun  verb  name  detail``. A message's commands are rendered here, for the command line
+on which they are shown. Colours, progress bars and spinners come from rich, and only on a terminal; elsewhere the same
+words are printed plain, so that a log reads like the screen. Text from AWS, a device or a file name is printed without
+control and bidirectional characters, so that it cannot change the terminal or imitate a line of this tool. Without a
+terminal no question is asked: the answer is no, and the caller says which setting or flag means yes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import io
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ota.command_lines import INVOKE, aim, aim_text
+from ota.command_lines import AND, INVOKE, aim, aim_text
 from ota.errors import OtaError
 from ota.findings import Finding, Severity
 from ota.messages import AnyCommand, Command, CommandLine, Message, Remedy, Shell, Text
@@ -34,7 +35,7 @@ VERB_WIDTH = 7
 NAME_WIDTH = 30
 ID_CHARS = 12
 DIFFERENCE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
-# Escape sequences whole; of the rest C0 and C1 but newline and tab, and what is invisible or changes the direction.
+# Whole escape sequences; single C0 and C1 characters except newline and tab; invisible and bidirectional characters.
 # Source: ECMA-48 (CSI, OSC and the other strings); Unicode Standard Annex 9 (bidirectional formatting characters).
 UNPRINTABLE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]"
@@ -58,10 +59,10 @@ SEVERITY_STYLES = {
 
 
 class Report:
-    """Prints to ``out`` and ``err``; fancy where ``out`` is a terminal.
+    """Prints to ``out`` and ``err``; with colours and progress bars where ``out`` is a terminal.
 
     Attributes:
-        is_terminal: whether somebody is watching, and can be asked.
+        is_terminal: whether ``out`` is a terminal.
         command_line: how this command line began, for the commands in messages.
         prefix: the same as text, for commands that are text.
     """
@@ -79,7 +80,7 @@ class Report:
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
         verb, name = outcome.verb.value, self._in_one_line(outcome.name)
-        detail = self._short(self.aimed(outcome.detail))
+        detail = self._short(self.text(outcome.detail))
         end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
         if not self.is_terminal or self._says_aside:
             self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
@@ -96,8 +97,8 @@ class Report:
         self._console.print(line, soft_wrap=True)
 
     def entry(self, noun: str, word: str, style: str, name: str, detail: Text = "") -> None:
-        """One object's line with a word that is no verb; on a terminal its text wraps under itself."""
-        name, detail = self._in_one_line(name), self._short(self.aimed(detail))
+        """One object's line with an action or a state instead of a verb; on a terminal its text wraps in its column."""
+        name, detail = self._in_one_line(name), self._short(self.text(detail))
         if not self.is_terminal:
             first, *more = detail.splitlines() or [""]
             self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
@@ -114,34 +115,34 @@ class Report:
         self._console.print(grid)
 
     def block(self, text: Text, style: str = "") -> None:
-        """Lines that belong under the one before: indented, and whole, so that they can be pasted."""
+        """Indented lines under an object's line; never wrapped, so that they can be pasted."""
         indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
-        for line in self.aimed(text).splitlines():
+        for line in self.text(text).splitlines():
             self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
 
     def prose(self, text: Text) -> None:
-        """Sentences that belong under the line before; on a terminal wrapped there."""
+        """Indented sentences under an object's line; wrapped on a terminal."""
         if not self.is_terminal:
             self.block(text)
             return
         from rich.padding import Padding
         from rich.text import Text as RichText
 
-        for line in self.aimed(text).splitlines():
+        for line in self.text(text).splitlines():
             self._console.print(Padding(RichText(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
 
     def styled(self, text: Text, style: str) -> None:
-        """A sentence that belongs to the result, coloured on a terminal."""
+        """A sentence of the result, coloured on a terminal."""
         if not self.is_terminal or self._says_aside:
             self.say(text)
             return
         from rich.text import Text as RichText
 
-        self._console.print(RichText(self.aimed(text), style), soft_wrap=True)
+        self._console.print(RichText(self.text(text), style), soft_wrap=True)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType], None]]:
-        """A part of the screen that changes in place; yields what to call with how it looks now."""
+        """A part of the screen that changes in place; yields the function that draws it anew."""
         if not self.is_terminal:
             yield lambda _: None
             return
@@ -151,49 +152,78 @@ class Report:
             yield lambda renderable: live.update(renderable)
 
     def say(self, text: Text) -> None:
-        """A sentence that belongs to the result; stdout, unless that is kept clear."""
+        """A sentence of the result; stdout, or stderr where stdout is for a JSON document."""
         if self._says_aside:
             self.note(text)
         else:
-            self._write(self.aimed(text))
+            self._write(self.text(text))
 
     def document(self, value: Any) -> None:
-        """One JSON document; stdout."""
-        # json escapes all that it would be unsafe to show, except DEL.
-        self._write(json.dumps(self._aimed_all(value), indent=2).replace("\x7f", "\\u007f"))
+        """One JSON document on stdout; the messages and commands in ``value`` are rendered."""
+        # json escapes every character that is unsafe to print, except DEL.
+        self._write(json.dumps(self._rendered(value), indent=2).replace("\x7f", "\\u007f"))
 
     def keep_stdout_clear(self) -> None:
-        """Sentences go to stderr from now on, so that stdout holds nothing but a JSON document."""
+        """Print sentences to stderr from now on, so that stdout has nothing but a JSON document."""
         self._says_aside = True
 
     def note(self, text: Text) -> None:
-        """A message beside the result; stderr."""
-        print(self.aimed(text), file=self._err, flush=True)
+        """A message that is not part of the result; stderr."""
+        print(self.text(text), file=self._err, flush=True)
 
-    def _aimed_all(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return aim_text(value, self.prefix)
-        if isinstance(value, Message):
-            return self.command_line.text(value)
-        if isinstance(value, Command | Shell):
-            return self.command_line.render(value)
-        if isinstance(value, dict):
-            return {key: self._aimed_all(one) for key, one in value.items()}
-        return [self._aimed_all(one) for one in value] if isinstance(value, list | tuple) else value
-
-    def aimed(self, text: Text) -> str:
-        """The text without control characters, its commands as they have to be typed on this command line."""
+    def text(self, text: Text) -> str:
+        """The text as it is printed: its commands rendered, without control characters."""
         if isinstance(text, Message):
             return printable(self.command_line.text(text))
-        return aim_text(printable(text), self.prefix)
+        return aim_text(printable(text), self.prefix)  # MERGE: legacy, becomes printable(text)
 
     def command(self, command: str | AnyCommand | Remedy) -> str:
-        """A command, or several joined, as it has to be typed on this command line."""
-        return printable(aim(command, self.prefix) if isinstance(command, str) else self.command_line.remedy(command))
+        """A command, or several joined, as it has to be typed on this command line; empty for none."""
+        return printable(self._legacy(command) if isinstance(command, str) else self.command_line.remedy(command))
+
+    @contextlib.contextmanager
+    def about(self, **settings: str) -> Iterator[None]:
+        """Render commands for these settings meanwhile, because the messages are about another object."""
+        usual, self.command_line = self.command_line, self.command_line.with_settings(**settings)
+        # MERGE: the lines about the prefix are legacy.
+        usual_prefix, flags = (
+            self.prefix,
+            "".join(f" --{n.replace('_', '-')} {shlex.quote(v)}" for n, v in settings.items()),
+        )
+        self.prefix = aim(f"{INVOKE} with{flags}", usual_prefix) if flags else usual_prefix
+        try:
+            yield
+        finally:
+            self.command_line = usual
+            self.prefix = usual_prefix
+
+    def _rendered(self, value: Any) -> Any:
+        if isinstance(value, Command | Shell):
+            return self.command(value)
+        if isinstance(value, Message):
+            return self.command_line.text(value)
+        if isinstance(value, str):
+            return aim_text(value, self.prefix)  # MERGE: legacy, becomes the value itself
+        if isinstance(value, dict):
+            return {key: self._rendered_entry(key, one) for key, one in value.items()}
+        return [self._rendered(one) for one in value] if isinstance(value, list | tuple) else value
+
+    def _rendered_entry(self, key: str, value: Any) -> Any:
+        """An entry of a JSON object; a remedy is one line for the shell."""
+        return self.command(value) if key == "command" and isinstance(value, str | tuple) else self._rendered(value)
+
+    def _legacy(self, command: str) -> str:
+        """MERGE: goes with ``prefix`` and ``ota/command_lines.py`` once every command is data."""
+        sandbox = f'eval "$({INVOKE} sandbox.env)"'
+        if sandbox in command:
+            return command
+        parts = aim(command, self.prefix).split(AND) if command else []
+        is_sandbox = self.command_line.is_sandbox
+        return AND.join(f"({sandbox} && {part})" if part.startswith("aws ") and is_sandbox else part for part in parts)
 
     @property
     def can_ask(self) -> bool:
-        """Whether somebody is there to answer."""
+        """Whether a user can answer a question: output and input are a terminal."""
         return self.is_terminal and self._stdin is not None and self._stdin.isatty()
 
     def ask(self, question: str) -> bool:
@@ -205,7 +235,7 @@ class Report:
         return self._stdin.readline().strip().lower() in {"y", "yes"}
 
     def ask_for(self, question: str) -> str:
-        """A question that wants a word; without a terminal the answer is empty."""
+        """A question for a word; without a terminal the answer is empty."""
         if not self.can_ask:
             return ""
         self._err.write(f"{printable(question)} ")
@@ -213,7 +243,7 @@ class Report:
         return self._stdin.readline().strip()
 
     def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows under titles, in columns; off a terminal one line a row, nothing cut."""
+        """Rows under titles, in columns; without a terminal each row is one line and nothing is cut."""
         lines = [tuple(titles), *(tuple(self._in_one_line(cell) for cell in row) for row in rows)]
         if not self.is_terminal:
             widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
@@ -231,9 +261,9 @@ class Report:
         self._console.print(table)
 
     def findings(self, findings: Iterable[Finding]) -> None:
-        """What a look found, and under each finding the command that mends it, whole so that it can be pasted."""
+        """Findings, and under each the command that fixes it; never wrapped, so that it can be pasted."""
         for finding in findings:
-            severity, subject, text = finding.severity.value, finding.subject, self._short(self.aimed(finding.text))
+            severity, subject, text = finding.severity.value, finding.subject, self._short(self.text(finding.text))
             if not self.is_terminal:
                 self._write(f"{severity:<{VERB_WIDTH}}  {subject:<{NOUN_WIDTH}}  {text}")
             else:
@@ -254,7 +284,7 @@ class Report:
 
     @contextlib.contextmanager
     def bytes_bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-        """A progress bar over bytes; yields what to call with the bytes done so far."""
+        """A progress bar; yields the function that takes the number of bytes done so far."""
         if not self.is_terminal:
             yield lambda _: None
             return
@@ -267,7 +297,7 @@ class Report:
 
     @contextlib.contextmanager
     def live_line(self, label: str) -> Iterator[Callable[[str], None]]:
-        """A spinner that shows the newest line of something that talks a lot; yields what to call with a line."""
+        """A spinner with the newest line of a program's output; yields the function that takes a line."""
         if not self.is_terminal:
             yield lambda _: None
             return
@@ -283,16 +313,16 @@ class Report:
             print(text, file=self._out, flush=True)
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-            # Where whoever read has gone (`invoke all | head`) the work goes on, and nobody has to hear of it.
+            # Where the reader of a pipe has ended (`invoke all | head`) the work goes on without a message.
             if not isinstance(error, BrokenPipeError):
                 raise OtaError(f"The output cannot be written ({error.strerror}), so the run ends here.") from error
 
     def _in_one_line(self, name: str) -> str:
-        """An object's name, shortened; line breaks in it become visible, so that it cannot begin a line of its own."""
+        """An object's name, shortened, on one line: line breaks in it are printed as escapes."""
         return printable(self._short(name)).replace("\n", "\\n").replace("\t", "\\t")
 
     def _short(self, text: str) -> str:
-        """Certificate ids cut to what tells them apart, and paths shown from the current folder."""
+        """The text with certificate ids cut short, and with paths relative to the current folder."""
         return CERTIFICATE_ID.sub(lambda found: found.group()[:ID_CHARS] + "…", text.replace(self._here, ""))
 
     @cached_property
@@ -308,14 +338,14 @@ def printable(text: str) -> str:
 
 
 class _Nowhere(io.StringIO):
-    """A stream that keeps nothing."""
+    """A stream that discards its text."""
 
     def write(self, text: str) -> int:
         return len(text)
 
 
 def _writable(stream: TextIO | None) -> TextIO:
-    """The stream, made to take any character; nowhere for one that the shell has closed (``>&-``)."""
+    """The stream, which replaces characters that it cannot encode; one that the shell closed (``>&-``) discards all."""
     if stream is None:
         return _Nowhere()
     if isinstance(stream, io.TextIOWrapper) and stream.errors in {"strict", "surrogateescape"}:

@@ -1,32 +1,43 @@
-"""One run of the command line: which settings, which cloud, and what its steps have come to so far."""
+"""One command line: its settings, its cloud, its lock, and what its tasks have found and made so far.
+
+The tasks of a command line share one :class:`Run`. Cloud and settings are opened on first use. :class:`Steps` keeps
+results, so that ``invoke thing policy all`` makes and prints each object once.
+
+Source: ``concurrent.futures`` for steps that run in the background.
+"""
 
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota import locks
 from ota.cloud import Cloud
-from ota.errors import InTheWay
-from ota.plan import Site
+from ota.errors import CredentialsError, InTheWay, OtaError, from_boto
+from ota.jobs import Patience
+from ota.messages import message, shell
+from ota.outcomes import Outcome
 from ota.report import Report
 from ota.scope import Scope
 from ota.settings.readers import OverwriteHeader
-from ota.steps import Steps
+from ota.threads import begin
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
 
+T = TypeVar("T")
+
 
 class Run:
-    """What the tasks of one command line share; cloud and settings are opened on first use.
+    """What the tasks of one command line share.
 
     Attributes:
-        report: where lines go.
+        report: prints lines, and asks.
         scope: which settings and which cloud the command line is about.
         steps: what was found and made.
     """
@@ -35,7 +46,11 @@ class Run:
         self.report = report or Report()
         self.scope = Scope(root_path, os.environ, self.report)
         self.steps = Steps(self.report)
-        self._turn: locks.Lock | None = None
+        self._lock: locks.Lock | None = None
+
+    def __copy__(self) -> Run:
+        """Itself: invoke copies its configuration, which holds the run, between tasks."""
+        return self
 
     @cached_property
     def cloud(self) -> Cloud:
@@ -49,30 +64,34 @@ class Run:
 
     @cached_property
     def loose_settings(self) -> Settings:
-        """The same for tasks that name their objects themselves, so that nothing has to be set."""
+        """The settings for tasks that name their objects themselves: none is required."""
         return self.scope.loose_settings.with_account(self.cloud.account_id, self.cloud.region)
 
-    def site(self, cloud: Cloud | None = None, settings: Settings | None = None) -> Site:
-        """What the look-only tasks look at; with another cloud or settings where this command line's cannot be had."""
-        cloud = cloud or self.cloud
-        settings = (settings or self.scope.settings).with_account(cloud.account_id, cloud.region)
-        return Site(
-            cloud,
-            settings,
-            self.boundary_arn(settings),
-            self.header_choice(settings),
-            prefix=self.scope.prefix,
-            command_line=self.scope.command_line,
-            header_notes_paths=self.scope.header_notes_paths,
-        )
+    def about(self, settings: Settings, cloud: Cloud | None = None) -> Run:
+        """The same command line with other settings, and with a cloud that is already open."""
+        other = object.__new__(Run)
+        vars(other).update(vars(self))
+        opened = cloud or self.cloud
+        vars(other).update(cloud=opened, settings=settings.with_account(opened.account_id, opened.region))
+        return other
 
-    def boundary_arn(self, settings: Settings) -> str | None:
-        """The permissions boundary; the sandbox has none of the user's account, so there only a flag's counts."""
+    @property
+    def boundary_arn(self) -> str | None:
+        """The permissions boundary that the role gets."""
+        return self.boundary_in(self.settings)
+
+    def boundary_in(self, settings: Settings) -> str | None:
+        """The permissions boundary of these settings; in the sandbox only one that a flag names.
+
+        The sandbox does not have the IAM policies of the user's account, so the boundary in the settings is not there.
+        """
         is_flag = settings.origins["permissions_boundary"].source == "with flag"
         return settings.permissions_boundary if is_flag or not self.scope.is_sandbox else None
 
-    def header_choice(self, settings: Settings) -> bool | None:
-        """Whether values put into the header by hand are replaced; None where somebody is there to be asked."""
+    @property
+    def may_replace_header(self) -> bool | None:
+        """Whether values that somebody put into the firmware's header are replaced; None where the user is asked."""
+        settings = self.settings
         if self.scope.owns(settings.firmware_root):
             return True
         if settings.overwrite_header is OverwriteHeader.ASK:
@@ -80,29 +99,69 @@ class Run:
         return settings.overwrite_header is OverwriteHeader.ALWAYS
 
     @property
+    def header_notes_paths(self) -> tuple[Path, ...]:
+        """The files that note what was written into firmware headers."""
+        return self.scope.header_notes_paths
+
+    def stop_sandbox(self) -> None:
+        """Stop the sandbox; a later task of this command line starts another."""
+        self.scope.stop_sandbox()
+        self.forget()
+
+    def reset_sandbox(self) -> None:
+        """Empty the sandbox and delete the files in it."""
+        self.scope.reset_sandbox()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget cloud, settings and results, because the command line is about another cloud from here on."""
+        self.steps.forget()
+        for name in ("cloud", "settings", "loose_settings"):
+            vars(self).pop(name, None)
+
+    @property
     def turn(self) -> Sequence[int]:
-        """What a process is given that is to keep other runs waiting, too."""
-        return self._turn.descriptors if self._turn else ()
+        """The lock's file descriptors, for a child process that has to hold the lock too."""
+        return self._lock.descriptors if self._lock else ()
 
     def take_turn(self) -> None:
-        """Wait until no other run changes anything from this folder, and keep others waiting.
+        """Take the lock of this folder, so that only one run at a time changes anything from it.
 
         Raises:
-            InTheWay: one is at work for longer than ``lock_timeout_s``.
+            InTheWay: another run holds the lock for longer than ``lock_timeout_s``.
         """
-        if self._turn is not None:
+        if self._lock is not None:
             return
         timeout_s = self.scope.loose_settings.lock_timeout_s
         try:
-            self._turn = locks.take_lock_file(self.scope.lock_path, partial(self._tell_wait, timeout_s), timeout_s)
+            self._lock = locks.take_lock_file(self.scope.lock_path, partial(self._tell_wait, timeout_s), timeout_s)
         except locks.StillHeld as held:
             raise self._still_held(held.holder, timeout_s) from held
 
     def end_turn(self) -> None:
-        """Let other runs in; whoever only looks, or stays for long, keeps nobody waiting."""
-        if self._turn is not None:
-            self._turn.release()
-            self._turn = None
+        """Release the lock, before a task that only looks or that runs for long."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @contextmanager
+    def deleting(self) -> Iterator[Run]:
+        """Hold the lock while objects are deleted; later tasks look again, because what they know may be gone."""
+        self.take_turn()
+        try:
+            yield self
+        finally:
+            self.steps.forget()
+
+    def patience_to_delete(self) -> Patience:
+        """The time limits of a deletion; only a role that this command line looked at gets time until IAM knows it."""
+        settings, role = self.loose_settings, self.steps.find("role")
+        limit_s = settings.role_settle_timeout_s
+        return Patience(
+            timeout_s=settings.update_timeout_s,
+            delete_timeout_s=settings.delete_timeout_s,
+            settle_timeout_s=role.get().left_to_settle_s(limit_s) if isinstance(role, Outcome) else 0.0,
+        )
 
     def _tell_wait(self, timeout_s: float, holder: locks.Holder) -> None:
         self.report.note(
@@ -111,15 +170,75 @@ class Run:
         )
 
     def _still_held(self, holder: locks.Holder, timeout_s: float) -> InTheWay:
-        path = self.scope.lock_path
-        way_out = f"`kill {holder.pid}`" if holder.is_alive else f"`fuser {shlex.quote(str(path))}` names its processes"
+        if holder.is_alive:
+            way_out = message(shell("kill", holder.pid))
+        else:
+            way_out = message(shell("fuser", self.scope.lock_path), " names its processes")
         return InTheWay(
             f"Waited {timeout_s:g} s (lock_timeout_s), and {holder} is still at work from this folder: let it end, or "
-            f"end it ({way_out}), then run the same command again."
+            "end it (",
+            way_out,
+            "), then run the same command again.",
         )
 
+
+class Steps:
+    """The results of the steps of one command line, by the steps' names.
+
+    A step runs once, whichever tasks ask for it; some run in the background before a task asks. The line of an outcome
+    is printed when a task first asks for it.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._done: dict[str, Any] = {}
+        self._begun: dict[str, Future[Any]] = {}
+
+    def begin(self, works: Mapping[str, Callable[[], Any]]) -> None:
+        """Start these steps in the background, side by side, except those that are done."""
+        missing = {name: work for name, work in works.items() if name not in self._done}
+        if not missing:
+            return
+        self._begun.update(zip(missing, begin(missing.values(), len(missing)), strict=True))
+
+    def do(self, name: str, work: Callable[[], T]) -> T:
+        """The result of a step: cached, or from the background, or from running it now."""
+        if name not in self._done:
+            begun = self._begun.pop(name, None)
+            self._done[name] = begun.result() if begun else work()
+            if isinstance(self._done[name], Outcome):
+                self._report.outcome(self._done[name])
+        result: T = self._done[name]
+        return result
+
+    def find(self, name: str) -> Any:
+        """The cached result of a step; None where no task has asked for it."""
+        return self._done.get(name)
+
     def forget(self) -> None:
-        """The cloud is another one, and nothing that was found or made is in it."""
-        self.steps.forget()
-        for name in ("cloud", "settings", "loose_settings"):
-            vars(self).pop(name, None)
+        """Forget all results."""
+        self._done.clear()
+
+    def wind_up(self) -> None:
+        """After a failure: wait for the steps in the background and print their results."""
+        begun, self._begun = self._begun, {}
+        for name, future in begun.items():
+            self._tell(name, future)
+
+    def _tell(self, name: str, begun: Future[Any]) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            result = begun.result()
+        except OtaError as error:
+            self._tell_failure(name, error)
+        except (BotoCoreError, ClientError) as error:
+            self._tell_failure(name, from_boto(error))
+        else:
+            if isinstance(result, Outcome):
+                self._report.outcome(result)
+
+    def _tell_failure(self, name: str, error: OtaError) -> None:
+        """Print the failure; not one of credentials, because the failure that ended the run says the same."""
+        if not isinstance(error, CredentialsError):
+            self._report.note(message(f"{name}: ", error.message))

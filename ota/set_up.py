@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +39,35 @@ if TYPE_CHECKING:
 
 BUILD_LOG = "build.log"
 SETTLED_ROLE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An update, and what its device has done with it.
+
+    Attributes:
+        update: it exists, and so does its job.
+        is_new: this run made it, or found it without an image, so its device cannot have finished with it.
+        execution: the device's part of the job, or why AWS did not tell; None where the job has not reached the device.
+    """
+
+    update: Update
+    is_new: bool
+    execution: Execution | OtaError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the device has finished with the update, so that the job offers it nothing."""
+        return isinstance(self.execution, Execution) and self.execution.is_over
+
+
+@dataclass(frozen=True)
+class Ready:
+    """All that ``all`` sets up: the thing's name, the image that the update brings, and the offer to the device."""
+
+    thing_name: str
+    image: builds.Image
+    offer: Offer
 
 
 class SetUp:
@@ -77,15 +105,28 @@ class SetUp:
         return self._run.steps.do("build", self._build).get()
 
     def update(self) -> Update:
-        """The OTA update, once signature and image are proven; where its device has finished already, that is told."""
-        update = self.made_update()
-        self._run.steps.do("end of the update", self._tell_end)
-        return update
-
-    def made_update(self) -> Update:
-        """The OTA update, whatever its device has made of it."""
+        """The OTA update, once signature and image are proven."""
         self._run.take_turn()
         return self._run.steps.do("update", self._update).get()
+
+    def offer(self) -> Offer:
+        """The OTA update, and what its device has done with one that was there before."""
+        update = self.update()
+        is_reused = self._run.steps.find("update").verb is Verb.REUSED
+        found = self._run.steps.do("update as found", self._find_update)
+        was_complete = found.update is not None and found.update.status == COMPLETE
+        is_new = not (is_reused and was_complete)
+        return Offer(update, is_new, None if is_new else found.execution)
+
+    def everything(self) -> Ready:
+        """All that an update needs, and the update; the certificate is still active at the end.
+
+        Raises:
+            CertificateError: somebody deactivated it meanwhile.
+        """
+        ready = Ready(self.thing().name, self.build(), self.offer())
+        self._check_still_active()
+        return ready
 
     def head_start(self) -> None:
         """Start in the background what does not depend on the thing: bucket, role, and a look at the update."""
@@ -95,38 +136,6 @@ class SetUp:
         self._run.take_turn()
         self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._find_update})
 
-    def summary(self) -> None:
-        """What stands now, and what comes next; where a virtual device runs already, how it takes the update."""
-        from ota.look import summaries
-        from ota.look.following import follow_device
-
-        image, update, name = self.build(), self.update(), self.thing().name
-        self._check_still_active()
-        is_new, execution = self._execution_as_found()
-        self._run.end_turn()
-        if summaries.is_over(execution):
-            self._run.report.say(f"All is set up for {name}; `invoke clean` takes everything down again.")
-            return
-        self._run.report.say(summaries.ready_text(name, image, update, execution, is_new=is_new))
-        if not follow_device(self._run.site(), self._run.report, self._run.scope.device_path / name):
-            self._run.report.say(summaries.NEXT)
-
-    def _tell_end(self) -> None:
-        """How the device ended with an update that was there before, where it did."""
-        _, execution = self._execution_as_found()
-        if isinstance(execution, Execution) and execution.is_over:
-            from ota.look import summaries
-
-            self._run.report.say(summaries.end_text(execution, datetime.now(timezone.utc)))
-
-    def _execution_as_found(self) -> tuple[bool, Execution | OtaError | None]:
-        """Whether the update is new, and else what its device had made of it."""
-        is_reused = self._run.steps.do("update", self._update).verb is Verb.REUSED
-        found = self._run.steps.do("update as found", self._find_update)
-        was_complete = found.update is not None and found.update.status == COMPLETE
-        is_new = not (is_reused and was_complete)
-        return is_new, None if is_new else found.execution
-
     def _check_still_active(self) -> None:
         """Look at the certificate again, unless the run took no time since the first look."""
         outcomes = [self._run.steps.find(name) for name in ("certificate", "thing", "policy", "update")]
@@ -134,14 +143,10 @@ class SetUp:
             return
         certificate_decisions.check_active(self._run.cloud.iot, outcomes[0].get().id)
 
-    @property
-    def _site(self) -> plan.Site:
-        return self._run.site()
-
     def _identity(self) -> tuple[Change, Change]:
         """The changes of certificate and thing, and the endpoint for the header, looked up side by side."""
         certificate, thing = side_by_side(
-            partial(plan.plan_identity, self._site), lambda: self._run.cloud.data_endpoint
+            partial(plan.plan_identity, self._run), lambda: self._run.cloud.data_endpoint
         )[0]
         return certificate, thing
 
@@ -163,7 +168,7 @@ class SetUp:
 
     def _make_header(self) -> Outcome[headers.Header]:
         return headers.make_header(
-            plan.plan_header(self._site),
+            plan.plan_header(self._run),
             self._run.cloud.account_name,
             notes_path=self._run.scope.header_notes_path(self._run.settings.firmware_root),
             confirm=self._run.report.ask,
@@ -175,7 +180,7 @@ class SetUp:
         thing, certificate = (self._run.steps.find(name) for name in ("thing", "certificate"))
         certificate_arn, is_new = certificate.get().arn, certificate.verb is Verb.CREATED
         found = self._policy_as_found(None if is_new else certificate_arn, is_likely_absent=thing.verb is Verb.CREATED)
-        policy = policies.make_policy(iot, plan.plan_policy(self._site, found, certificate_arn), certificate_arn)
+        policy = policies.make_policy(iot, plan.plan_policy(self._run, found, certificate_arn), certificate_arn)
         is_ours = settings.existing_certificate_arn is None
         if is_ours and policy.verb is not Verb.CREATED and thing.verb is not Verb.REUSED:
             self._check_alone(certificate)
@@ -215,7 +220,7 @@ class SetUp:
 
     def _role(self) -> Outcome[roles.Role]:
         iam, settings = self._run.cloud.iam, self._run.settings
-        wanted = desired_state.wanted_role(self._run.cloud, settings, self._run.boundary_arn(settings))
+        wanted = desired_state.wanted_role(self._run.cloud, settings, self._run.boundary_arn)
         found = roles.find_role_with_policies(iam, wanted.name, wanted.thing_name)
         return roles.make_role(iam, roles.decide_role(iam, found, wanted))
 

@@ -1,7 +1,7 @@
-"""Whether `sandbox` and `with` stand before the tasks that they are for, told before the first task runs.
+"""Checks before the first task runs that `sandbox` and `with` come before the tasks that they apply to.
 
 Invoke runs the tasks of a command line one by one, so `invoke bucket sandbox` would make the bucket in the real
-account before it reaches `sandbox`. Every task therefore has a pre-task that reads the whole line. Invoke hands the
+account before it reaches `sandbox`. Every task therefore has a pre-task that reads the whole line. Invoke passes the
 words that it has not parsed yet, the tasks and their flags, to ``Call.make_context``; here they are parsed again.
 
 Source: invoke 3.0, ``Executor.execute``, ``Call.make_context``, ``Program.parse_core_args`` (``ParseResult.unparsed``).
@@ -9,7 +9,6 @@ Source: invoke 3.0, ``Executor.execute``, ``Call.make_context``, ``Program.parse
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import ParseError
 
 from ota.errors import OtaError
+from ota.messages import Command
 
 if TYPE_CHECKING:
     from invoke.collection import Collection
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 SANDBOX = ("sandbox", "sandbox.start")
 OPENERS = (*SANDBOX, "with")
-# Neither settings nor an AWS account matter to these, so `sandbox` and `with` may come after them.
+# These need neither settings nor an AWS account, so `sandbox` and `with` may come after them.
 INDEPENDENT = ("sandbox.stop", "sandbox.reset", "sandbox.env", "explain")
 
 
 @dataclass(frozen=True)
 class Given:
-    """One task of a command line: its name, and the words that call it."""
+    """One task on a command line: its name, and the words that call it."""
 
     name: str
     words: tuple[str, ...]
 
 
 def check_order(collection: Collection, core: ParseResult, *, is_sandbox: bool) -> None:
-    """Refuse a command line on which a task acts before `sandbox` or `with` is reached.
+    """Refuse a command line with a task before `sandbox` or `with` that needs them.
 
     Args:
         collection: all tasks.
         core: the core parser's result; its ``unparsed`` words are the tasks.
-        is_sandbox: whether the command line is about the local stand-in anyway.
+        is_sandbox: whether the command line talks to the sandbox anyway.
 
     Raises:
         OtaError: with the whole line in the right order.
@@ -52,15 +52,17 @@ def check_order(collection: Collection, core: ParseResult, *, is_sandbox: bool) 
     given = read_tasks(collection, core) if set(OPENERS) & set(core.unparsed) else []
     late = find_late(given, is_sandbox=is_sandbox)
     if late:
-        words = ["invoke", *_core_words(core), *(word for one in in_order(given) for word in one.words)]
+        in_right_order = Command(tuple(one.words for one in in_order(given)), options=tuple(_core_words(core)))
         raise OtaError(
             f"`{late.words[0]}` comes first, before the tasks that are to use it. Nothing was done. "
-            f"The same in the right order: `{shlex.join(words)}`."
+            "The same in the right order: ",
+            in_right_order,
+            ".",
         )
 
 
 def read_tasks(collection: Collection, core: ParseResult) -> list[Given]:
-    """The tasks of the command line in its order; none where another program's collection gives them other names."""
+    """The tasks on the command line, in order; none where they are part of a collection with other names."""
     from invoke.parser import Parser
     from invoke.program import Program
 
@@ -73,7 +75,7 @@ def read_tasks(collection: Collection, core: ParseResult) -> list[Given]:
 
 
 def find_late(given: Sequence[Given], *, is_sandbox: bool) -> Given | None:
-    """The first `sandbox` or `with` that stands behind a task that would have acted without it."""
+    """The first `sandbox` or `with` that comes after a task that would have run without it."""
     has_acted = False
     for one in given:
         is_change = one.name in OPENERS and not (one.name in SANDBOX and is_sandbox)
@@ -85,7 +87,7 @@ def find_late(given: Sequence[Given], *, is_sandbox: bool) -> Given | None:
 
 
 def in_order(given: Sequence[Given]) -> list[Given]:
-    """The tasks with `sandbox` first, once, then every `with`, then the others as they stand."""
+    """The tasks in the right order: `sandbox` once, then every `with`, then the others in their order."""
     sandbox = [one for one in given if one.name in SANDBOX][:1]
     settings = [one for one in given if one.name == "with"]
     return [*sandbox, *settings, *(one for one in given if one.name not in OPENERS)]
@@ -103,13 +105,13 @@ def _core_words(core: ParseResult) -> list[str]:
 
 
 def _arguments(context: ParserContext) -> list[Argument]:
-    """Every argument once; those that are given by their place come first."""
+    """Every argument once, the positional ones first."""
     by_id: dict[int, Argument] = {id(one): one for one in context.args.values()}
     return sorted(by_id.values(), key=lambda one: not one.positional)
 
 
 def _words(argument: Argument) -> Iterator[str]:
-    """How the argument was given; nothing where it was not."""
+    """The words that give the argument; none where it was not given."""
     if not argument.got_value:
         return
     flag = _flag(argument)

@@ -17,15 +17,17 @@ from ota import buckets, desired_state, images, policies
 from ota.certificates import other_things
 from ota.deletions import Chain, not_ours
 from ota.device.rehearsals import Group, find_group, thing_names
-from ota.errors import NotOurs, OtaError, UpdateFailed
+from ota.errors import NotOurs, OtaError, UpdateFailed, attempt
 from ota.firmware.header_notes import read_notes
 from ota.firmware.headers import judge_return
 from ota.further_updates import Register
 from ota.identity_teardown import IdentityTeardown
 from ota.jobs import JOB_BEING_DELETED, Job, find_job, job_id_of
+from ota.nouns import in_teardown_order
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
-from ota.plan import Plan, Site, aimed, attempt
+from ota.plan import Plan
 from ota.role_policies import OTA_SERVICE, holds_foreign, list_foreign, trust_shortcomings
+from ota.run import Run
 from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
 from ota.teardown import Found, Teardown
 from ota.threads import side_by_side
@@ -50,7 +52,7 @@ class _Look:
 class TeardownPlanner:
     """Plans one teardown of this site; ``is_forced`` as ``clean --force``, ``local`` as ``clean --local``."""
 
-    def __init__(self, site: Site, *, is_forced: bool, local: bool) -> None:
+    def __init__(self, site: Run, *, is_forced: bool, local: bool) -> None:
         self._site = site
         self._settings = site.settings
         self._is_forced = is_forced
@@ -75,7 +77,7 @@ class TeardownPlanner:
         if not any(step.action is Action.BLOCKED for step in steps):
             steps += self._plan_headers()
             steps += [self._plan_files()] if self._local else []
-        return aimed(self._site, steps)
+        return Plan(tuple(in_teardown_order(steps)))
 
     def _look(self) -> _Look:
         cloud, settings = self._site.cloud, self._settings

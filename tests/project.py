@@ -298,8 +298,8 @@ def _run_program(root_path: Path, arguments: tuple[str, ...]) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     finally:
-        if "conductor" in program.config:
-            program.config["conductor"].run.end_turn()  # as the end of a process does
+        if "ota_run" in program.config:
+            program.config["ota_run"].end_turn()  # as the end of a process does
     return 0
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.project import Project
 
-HEAVY = ("boto3", "botocore", "moto", "rich", "cryptography", "dotenv", "ota.conductor", "ota.scope", "ota.sandbox")
+HEAVY = ("boto3", "botocore", "moto", "rich", "cryptography", "dotenv", "ota.run", "ota.scope", "ota.sandbox")
 TASKS = {
     "all", "bucket", "build", "clean", "policy", "role", "thing", "update",
     "sandbox.start", "sandbox.stop", "sandbox.reset", "sandbox.env",

@@ -12,6 +12,7 @@ import pytest
 
 from ota.errors import OtaError
 from ota.findings import warning
+from ota.messages import CommandLine, Shell, command
 from ota.outcomes import Outcome, Verb
 from ota.report import Report
 
@@ -212,3 +213,13 @@ def test_stdout_can_be_kept_for_one_document() -> None:
     report.document({"things": []})
     assert out.getvalue() == '{\n  "things": []\n}\n'
     assert err.getvalue() == "AWS account 1\n"
+
+
+def test_in_the_sandbox_a_command_for_the_aws_cli_calls_the_sandbox() -> None:
+    report = Report()
+    report.prefix, report.command_line = "invoke sandbox", CommandLine(is_sandbox=True)
+    line = '(eval "$(invoke sandbox.env)" && aws iot list-things) && invoke sandbox thing'
+    assert report.command("aws iot list-things && invoke thing") == line
+    assert report.command((Shell("aws iot list-things", calls_aws=True), command("thing"))) == line
+    assert report.command(report.command("invoke thing")) == "invoke sandbox thing"
+    assert report.command("") == report.command(()) == ""

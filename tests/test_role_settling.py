@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ota.conductor import Conductor
+from ota.run import Run
+from ota.set_up import SetUp
 from tests import fault_project
 from tests.account import ROLE, Account, account_at
 from tests.fault_project import Call, Inventory, kill_after
@@ -29,25 +30,35 @@ def account(control: Control) -> Account:
     return account_at(control.address)
 
 
-@pytest.fixture
-def aged_run(project: Project) -> Iterator[Callable[[float], Conductor]]:
-    """A command line that meets the role when it is so many seconds old."""
-    begun: list[Conductor] = []
+class Runs:
+    """Command lines that meet the role when it is so many seconds old; one at a time, as in one folder."""
 
-    def begin(age_s: float) -> Conductor:
-        conductor = Conductor(project.root_path)
-        begun.append(conductor)
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._begun: Run | None = None
+
+    def begin(self, age_s: float) -> SetUp:
+        self.end()
+        run = self._begun = Run(self._project.root_path)
 
         def age(parsed: dict[str, Any], **_: object) -> None:
             if "Role" in parsed:
                 parsed["Role"]["CreateDate"] -= timedelta(seconds=age_s)
 
-        conductor.run.cloud.iam.meta.events.register("after-call.iam.GetRole", age)
-        return conductor
+        run.cloud.iam.meta.events.register("after-call.iam.GetRole", age)
+        return SetUp(run)
 
-    yield begin
-    for one in begun:
-        one.run.end_turn()
+    def end(self) -> None:
+        """End the command line that was begun last, as the end of its process does."""
+        if self._begun:
+            self._begun.end_turn()
+
+
+@pytest.fixture
+def runs(project: Project) -> Iterator[Runs]:
+    runs = Runs(project)
+    yield runs
+    runs.end()
 
 
 @pytest.mark.parametrize(
@@ -56,26 +67,23 @@ def aged_run(project: Project) -> Iterator[Callable[[float], Conductor]]:
     ids=["just made", "young", "nearly settled", "old", "made in the future"],
 )
 def test_a_role_of_an_earlier_run_gets_what_is_left_of_its_time(
-    project: Project, aged_run: Callable[[float], Conductor], age_s: float, expected_s: float
+    project: Project, runs: Runs, age_s: float, expected_s: float
 ) -> None:
     project.run_here("role").done()
     with project.at_work():
-        settle_s = aged_run(age_s).set_up.patience().settle_timeout_s
+        settle_s = runs.begin(age_s).patience().settle_timeout_s
     assert expected_s - TOLERANCE_S <= settle_s <= expected_s + 1  # AWS tells whole seconds
 
 
 def test_a_role_that_an_earlier_run_repaired_gets_its_time_from_then(
-    project: Project, account: Account, aged_run: Callable[[float], Conductor]
+    project: Project, account: Account, runs: Runs
 ) -> None:
     project.run_here("role").done()
     account.iam.delete_role_policy(RoleName=ROLE, PolicyName="ota-tasks")
     with project.at_work():
-        killed = aged_run(3600)
-        killed.set_up.role()
-        killed.run.end_turn()  # as the end of its process does
-        repeat = aged_run(3600)
-        settle_s = repeat.set_up.patience().settle_timeout_s
-        repeat.run.end_turn()
+        runs.begin(3600).role()  # and then it is killed
+        settle_s = runs.begin(3600).patience().settle_timeout_s
+    runs.end()
     assert TIMEOUT_S - TOLERANCE_S <= settle_s <= TIMEOUT_S
     project.run_here("clean").done()
 
@@ -94,7 +102,7 @@ def test_the_age_is_told_by_aws_s_clock(project: Project) -> None:
     """A clock of this machine that is wrong by hours changes nothing."""
     project.run_here("role").done()
     with project.at_work():
-        conductor = Conductor(project.root_path)
+        run = Run(project.root_path)
 
         def be_late(parsed: dict[str, Any], **_: object) -> None:
             parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = "Fri, 01 Jan 2100 00:00:40 GMT"
@@ -102,5 +110,5 @@ def test_the_age_is_told_by_aws_s_clock(project: Project) -> None:
                 year=2100, month=1, day=1, hour=0, minute=0, second=0, microsecond=0
             )
 
-        conductor.run.cloud.iam.meta.events.register("after-call.iam.GetRole", be_late)
-        assert conductor.set_up.patience().settle_timeout_s == pytest.approx(20)
+        run.cloud.iam.meta.events.register("after-call.iam.GetRole", be_late)
+        assert SetUp(run).patience().settle_timeout_s == pytest.approx(20)

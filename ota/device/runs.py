@@ -16,11 +16,12 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING
 
 from ota.desired_state import certificate_files
-from ota.device import faults
+from ota.device import faults, rehearsals
 from ota.device.device import Device
 from ota.device.firmware import Firmware
 from ota.device.identity import Identity, Site, find_identity, find_site
@@ -35,14 +36,16 @@ from ota.errors import DeviceFailed, OtaError, WaitTimeout
 from ota.firmware import signatures
 from ota.firmware.tree import has_model
 from ota.profiles import VersionRule
+from ota.set_up import SetUp
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
     from ota.report import Report
+    from ota.run import Run
     from ota.scope import Scope
     from ota.settings.settings import Settings
 
-__all__ = ["Bench", "Wish", "read_wish", "run"]
+__all__ = ["Bench", "Wish", "play", "read_wish", "run"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,21 @@ class Bench:
     prepare: Callable[[Sequence[str]], None]
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+
+
+def play(command_line: Run, wish: Wish) -> None:
+    """Run the devices for a command line, which may make the things of a rehearsal first."""
+    command_line.end_turn()
+    prepare = partial(_rehearse, command_line)
+    run(Bench(command_line.report, command_line.scope, lambda: command_line.cloud, prepare), wish)
+
+
+def _rehearse(run: Run, names: Sequence[str]) -> None:
+    """Make things of these names, and an update for all of them."""
+    set_up = SetUp(run)
+    set_up.policy()
+    rehearsals.prepare(run.cloud, run.settings, run.report, set_up.update(), names, set_up.patience())
+    run.end_turn()
 
 
 def run(bench: Bench, wish: Wish) -> None:

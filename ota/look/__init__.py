@@ -1,1 +1,4 @@
-"""What only looks: the screens of plan, status, watch, doctor and explain."""
+"""Tasks that only look, and their screens: plan, status, watch, doctor, verify, explain and permissions.
+
+The doors are ``looks``, ``summaries``, ``explain`` and ``permissions``.
+"""

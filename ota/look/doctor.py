@@ -1,8 +1,8 @@
-"""Everything that would make ``all`` fail, or a device stay silent, found before the first object is made.
+"""Finds everything that would make ``all`` fail, or a device stay silent, before the first object is made.
 
-The checks run side by side and each by itself, so that one that cannot be made keeps no other from being made. What
-``all`` would refuse is taken from its plan; the rest is what a plan cannot see: credentials that run out, a clock that
-is wrong, a boundary that takes away what the role needs, tools that the build calls.
+The checks run side by side, and one that fails does not stop the others. The plan of ``all`` says what ``all`` would
+refuse. The other checks look at what a plan does not see: credentials that expire, a wrong clock, a permissions
+boundary that does not allow what the role needs, programs that the build calls.
 
 Where settings are wrong, the other checks are made with corrected values, so that one mistake hides no other.
 
@@ -12,31 +12,35 @@ Source: the modules named in each check.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from ota.cloud import Cloud
-from ota.errors import OtaError, Problem, SettingsError, from_boto
+from ota.errors import OtaError, Problem, SettingsError, attempt, from_boto
 from ota.findings import Finding, fatal, ok, skipped, warning
+from ota.jobs import Job
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
-from ota.messages import Remedy, command
+from ota.messages import AnyCommand, Remedy, command, message
 from ota.outcomes import Action, Change
-from ota.plan import Plan, Site, attempt, make_plan
+from ota.plan import Plan, make_plan
+from ota.run import Run
 from ota.settings.settings import Settings
 from ota.threads import side_by_side
+from ota.updates import FoundUpdate
 
-# What the plan's other steps say of an object, that somebody who is told of trouble wants to see as well.
-STALE = ("CREATE_FAILED", "DELETE_FAILED")
-SEEN_ELSEWHERE = frozenset({"image", "signature"})
-DRIFTING_NOUNS = {"policy": "invoke policy", "role": "invoke role", "bucket": "invoke bucket", "thing": "invoke thing"}
+# The command for an update that a failed run left, by the update's status.
+STALE_COMMANDS = {"CREATE_FAILED": command("update"), "DELETE_FAILED": command("role").then("update")}
+# Other checks look at these nouns more closely than the plan.
+CHECKED_ELSEWHERE = frozenset({"image", "signature"})
+DRIFTING_NOUNS = frozenset({"policy", "role", "bucket", "thing"})
 Check = Callable[[], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a checkup looks at besides the account and the settings.
+    """What the checks look at besides the account and the settings.
 
     Attributes:
         environ: the environment, with what ``.env`` adds.
@@ -47,23 +51,22 @@ class Surroundings:
     now: datetime
 
 
-def examine(site: Site, around: Surroundings) -> tuple[Finding, ...]:
-    """All findings about an account and settings that could be opened, in the order of the checks."""
-    findings = run_checks(
+def examine(run: Run, around: Surroundings) -> tuple[Finding, ...]:
+    """All findings about the account and this machine, in the order of the checks."""
+    return run_checks(
         {
-            "credentials": partial(doctor_cloud.check_credentials, site.cloud, around.now, around.environ),
-            "plan": partial(check_plan, site),
-            "boundary": partial(doctor_cloud.check_boundary, site),
-            "pass role": partial(doctor_cloud.check_pass_role, site),
-            "quotas": partial(doctor_cloud.check_quotas, site),
-            **_local_checks(site.settings, around),
+            "credentials": partial(doctor_cloud.check_credentials, run.cloud, around.now, around.environ),
+            "plan": partial(check_plan, run),
+            "boundary": partial(doctor_cloud.check_boundary, run),
+            "pass role": partial(doctor_cloud.check_pass_role, run),
+            "quotas": partial(doctor_cloud.check_quotas, run),
+            **_local_checks(run.settings, around),
         }
     )
-    return tuple(replace(finding, command=site.command(finding.command)) for finding in findings)
 
 
 def examine_locally(settings: Settings, around: Surroundings) -> tuple[Finding, ...]:
-    """What can be found without an account."""
+    """The findings that need no account."""
     findings = run_checks(_local_checks(settings, around))
     return (*findings, skipped("plan", "not checked: the account cannot be looked at"))
 
@@ -77,20 +80,20 @@ def _local_checks(settings: Settings, around: Surroundings) -> dict[str, Check]:
 
 
 def run_checks(checks: Mapping[str, Check]) -> tuple[Finding, ...]:
-    """Run them side by side; a check that fails is a finding itself."""
+    """The findings of all checks, which run side by side; a check that fails is a finding itself."""
     found = side_by_side(*(partial(_run, subject, check) for subject, check in checks.items()))
     return tuple(dict.fromkeys(finding for findings in found for finding in findings))
 
 
-def finding_of(subject: str, error: OtaError, command: str = "") -> Finding:
-    """An error as a finding that is fatal."""
-    return fatal(subject, _sentence(str(error)), error.remedy or command)
+def finding_of(subject: str, error: OtaError, remedy: str | AnyCommand | Remedy = "") -> Finding:
+    """An error as a fatal finding; ``remedy`` is for an error that has none."""
+    return fatal(subject, error.message, error.remedy or remedy)
 
 
-def check_plan(site: Site) -> list[Finding]:
-    """What the plan is blocked by, what it would put right, and what a failed run left."""
-    plan = make_plan(site)
-    findings = [*_from_steps(plan), *doctor_cloud.check_role_name(site)]
+def check_plan(run: Run) -> list[Finding]:
+    """What blocks the plan, what it would repair, and what a failed run left."""
+    plan = make_plan(run)
+    findings = [*_from_changes(plan), *doctor_cloud.check_role_name(run.settings)]
     if not plan.blocked:
         findings.append(ok("plan", _in_words(plan)))
     return findings
@@ -107,37 +110,33 @@ def _run(subject: str, check: Check) -> list[Finding]:
         return [finding_of(subject, from_boto(error))]
 
 
-def _from_steps(plan: Plan) -> Iterable[Finding]:
-    for step in plan.steps:
-        if step.noun in SEEN_ELSEWHERE:
-            continue
-        if step.action is Action.BLOCKED:
-            yield fatal(step.noun, f"{step.name}: {_sentence(str(step.brief))}", step.command)
-        elif step.noun == "update" and any(status in str(step.detail) for status in STALE):
-            yield _stale(step)
-        elif step.noun == "update" and "leftover job" in str(step.detail):
-            yield warning("update", f"a job of a run that was cut off is left: {step.name}", "invoke update")
-        elif step.action is Action.CHANGE and step.noun in DRIFTING_NOUNS:
-            yield warning(step.noun, f"{step.name} is not as it must be: {step.detail}", DRIFTING_NOUNS[step.noun])
-        elif step.action is Action.REUSE and step.brief:
-            yield warning(step.noun, f"{step.name}: {step.brief}", step.command)
-        elif step.action is Action.ASK:
-            yield warning(step.noun, f"{step.name} {step.detail}", "invoke thing")
+def _from_changes(plan: Plan) -> Iterable[Finding]:
+    for change in plan.steps:
+        if change.noun not in CHECKED_ELSEWHERE:
+            yield from _from_change(change)
 
 
-def _stale(step: Change) -> Finding:
-    command = "invoke role update" if "DELETE_FAILED" in str(step.detail) else "invoke update"
-    return warning("update", f"{step.name} is left of a run that failed: {step.detail}", command)
+def _from_change(change: Change) -> Iterable[Finding]:
+    noun, name, found = change.noun, change.name, change.found
+    if change.action is Action.BLOCKED:
+        yield fatal(noun, message(f"{name}: ", change.brief), change.command)
+    elif isinstance(found, FoundUpdate) and found.update and found.update.status in STALE_COMMANDS:
+        text = message(f"{name} is left of a run that failed: ", change.detail)
+        yield warning(noun, text, STALE_COMMANDS[found.update.status])
+    elif isinstance(found, FoundUpdate) and not found.update and isinstance(found.job, Job):
+        yield warning(noun, f"a job of a run that was cut off is left: {name}", command("update"))
+    elif change.action is Action.CHANGE and noun in DRIFTING_NOUNS:
+        yield warning(noun, message(f"{name} is not as it must be: ", change.detail), command(noun))
+    elif change.action is Action.REUSE and change.brief:
+        yield warning(noun, message(f"{name}: ", change.brief), change.command)
+    elif change.action is Action.ASK:
+        yield warning(noun, message(f"{name} ", change.detail), command("thing"))
 
 
 def _in_words(plan: Plan) -> str:
     counts = {action: count for action, count in plan.counts().items() if action not in ("skip", "wait")}
     told = ", ".join(f"{count} to {action}" for action, count in counts.items())
     return f"`all` would go through: {told}"
-
-
-def _sentence(text: str) -> str:
-    return text.removesuffix(".")
 
 
 def settings_findings(problems: Iterable[Problem], cloud: Cloud | None) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""What the account would refuse, beyond what a plan sees: who asks, when, and with which rights.
+"""The doctor's checks of the account: credentials, clock, permissions boundary, iam:PassRole and quotas.
 
 Source: STS GetCallerIdentity; IAM SimulatePrincipalPolicy, GetPolicy, GetAccountSummary; S3 quotas (buckets of an
 account); Signature Version 4 (a request is refused when its time is five minutes off).
@@ -14,26 +14,27 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from ota import desired_state, role_policies, roles
-from ota.command_lines import aws_command
 from ota.findings import Finding, fatal, ok, skipped, warning
+from ota.messages import Command, Shell, aws_command, command, shell
 from ota.policy_documents import granting_document, missing_needs, needs_of
 from ota.role_policies import OTA_SERVICE, managed_document
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
-    from ota.plan import Site
+    from ota.run import Run
+    from ota.settings.settings import Settings
 
 SOON = timedelta(minutes=15)
 CLOCK_WARNING = timedelta(minutes=1)
 CLOCK_LIMIT = timedelta(minutes=5)
 BUCKET_QUOTA = 10_000
 NEARLY_FULL = 0.95
-SET_CLOCK = "sudo timedatectl set-ntp true"
+SET_CLOCK = shell("sudo", "timedatectl", "set-ntp", "true")
 ASSUMED_ROLE = re.compile(r"arn:(?P<partition>[^:]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/.+")
 
 
 def check_credentials(cloud: Cloud, now: datetime, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Who asks, how long that holds, whether the clocks agree, and where."""
+    """Whose credentials these are, when they expire, the region, and the clock's difference from AWS's."""
     answered_at: list[datetime] = []
 
     def note_time(http_response: Any, **_: object) -> None:
@@ -53,18 +54,18 @@ def check_credentials(cloud: Cloud, now: datetime, environ: Mapping[str, str]) -
 
 
 def expiry_finding(caller_arn: str, expires_at: datetime | None, now: datetime) -> Finding:
-    """Who we are, and for how long still."""
+    """Whose credentials these are, and when they expire."""
     if expires_at is None:
         return ok("credentials", f"{caller_arn}; nothing here says that they end")
     left = expires_at - now
     text = f"{caller_arn}; they end at {expires_at:%H:%M %Z on %Y-%m-%d}, in {_in_words(left)}"
-    return warning("credentials", text, "aws sso login") if left < SOON else ok("credentials", text)
+    return warning("credentials", text, shell("aws", "sso", "login")) if left < SOON else ok("credentials", text)
 
 
 def clock_finding(answered_at: datetime | None, now: datetime) -> Finding:
-    """How far this machine's clock is from AWS's."""
+    """The difference between this machine's clock and AWS's."""
     if answered_at is None:
-        return skipped("clock", "not checked: the answer bore no date")
+        return skipped("clock", "not checked: the answer has no date")
     off = abs(now - answered_at)
     text = f"this machine's clock is {_in_words(off)} off AWS's"
     if off >= CLOCK_LIMIT:
@@ -74,36 +75,36 @@ def clock_finding(answered_at: datetime | None, now: datetime) -> Finding:
     return ok("clock", "agrees with AWS's")
 
 
-def check_boundary(site: Site) -> Iterator[Finding]:
-    """Whether the boundary exists, and leaves the role what an update needs."""
-    iam, arn = site.cloud.iam, site.boundary_arn
+def check_boundary(run: Run) -> Iterator[Finding]:
+    """Whether the permissions boundary exists, and allows the role what an update needs."""
+    iam, arn = run.cloud.iam, run.boundary_arn
     if not arn:
         yield ok("boundary", "none is set: the role is made without one")
         return
-    _, permissions = desired_state.role_documents(site.cloud, site.settings)
+    _, permissions = desired_state.role_documents(run.cloud, run.settings)
     try:
         document = managed_document(iam, arn)
     except iam.exceptions.NoSuchEntityException:
-        yield fatal("boundary", f"permissions_boundary: there is no IAM policy {arn}", _boundary_command(site, arn))
+        yield fatal("boundary", f"permissions_boundary: there is no IAM policy {arn}", _boundary_command(run, arn))
         return
     lacking = missing_needs(needs_of(permissions), [document])
     if lacking:
         actions = ", ".join(sorted({need.action for need in lacking}))
         both = {**document, "Statement": [*_statements(document), *granting_document(lacking)["Statement"]]}
-        command = aws_command(
+        allow = aws_command(
             iam, "create-policy-version", policy_arn=arn, policy_document=json.dumps(both), set_as_default=""
         )
-        yield fatal("boundary", f"{arn} takes from the role what an update needs: {actions}", command)
+        yield fatal("boundary", f"{arn} takes from the role what an update needs: {actions}", allow)
     else:
         yield ok("boundary", f"{arn} leaves the role what an update needs")
 
 
-def check_pass_role(site: Site) -> Iterator[Finding]:
-    """Whether these credentials may hand the role to AWS IoT, asked of IAM's simulator where that is allowed."""
+def check_pass_role(run: Run) -> Iterator[Finding]:
+    """Whether these credentials may pass the role to AWS IoT, as IAM's policy simulator says."""
     from botocore.exceptions import ClientError
 
-    iam = site.cloud.iam
-    caller_arn, role_arn = principal_of(site.cloud.caller_arn), desired_state.role_arn(site.cloud, site.settings)
+    iam = run.cloud.iam
+    caller_arn, role_arn = principal_of(run.cloud.caller_arn), desired_state.role_arn(run.cloud, run.settings)
     try:
         answer = iam.simulate_principal_policy(
             PolicySourceArn=caller_arn,
@@ -118,7 +119,7 @@ def check_pass_role(site: Site) -> Iterator[Finding]:
             ],
         )
     except ClientError as error:
-        # Few operators may ask, the root user cannot be asked about, and not every stand-in for AWS has it.
+        # Few operators may call the simulator, it does not take the root user, and the sandbox does not have it.
         yield skipped("pass role", f"not checked: IAM's simulator said {error.response['Error']['Code']}")
         return
     decisions = {one["EvalDecision"] for one in answer["EvaluationResults"]}
@@ -126,12 +127,12 @@ def check_pass_role(site: Site) -> Iterator[Finding]:
         yield ok("pass role", f"these credentials may pass {role_arn} to AWS IoT")
     else:
         text = f"these credentials may not pass {role_arn} to AWS IoT (iam:PassRole)"
-        yield fatal("pass role", text, _pass_role_command(site, caller_arn, role_arn))
+        yield fatal("pass role", text, _pass_role_command(run, caller_arn, role_arn))
 
 
-def check_quotas(site: Site) -> Iterator[Finding]:
-    """Whether there is room for the role and the bucket, where they are not there already."""
-    iam, s3, settings = site.cloud.iam, site.cloud.s3, site.settings
+def check_quotas(run: Run) -> Iterator[Finding]:
+    """Whether the account's quotas allow the role and the bucket, where they do not exist yet."""
+    iam, s3, settings = run.cloud.iam, run.cloud.s3, run.settings
     summary = iam.get_account_summary()["SummaryMap"]
     used, quota = summary.get("Roles", 0), summary.get("RolesQuota", 0)
     name = settings.iam_role_name
@@ -141,21 +142,20 @@ def check_quotas(site: Site) -> Iterator[Finding]:
     yield _room("buckets", len(buckets), BUCKET_QUOTA, settings.bucket_name, lambda: settings.bucket_name in buckets)
 
 
-def check_role_name(site: Site) -> Iterator[Finding]:
-    """Whether the role's name begins as the account demands."""
-    settings = site.settings
+def check_role_name(settings: Settings) -> Iterator[Finding]:
+    """Whether the role's name begins with ``role_prefix``."""
     if settings.role_prefix and not settings.iam_role_name.startswith(settings.role_prefix):
         name = f"{settings.role_prefix}-{settings.iam_role_name}"
         yield warning(
             "role",
             f"its name {settings.iam_role_name} does not begin with role_prefix ({settings.role_prefix}): an account "
             "that demands one refuses it",
-            f"invoke with --iam-role-name {name} all",
+            command("all", iam_role_name=name),
         )
 
 
 def principal_of(caller_arn: str) -> str:
-    """Whose policies count: the role itself for a session of a role."""
+    """The user or role whose policies apply; for a session of an assumed role, that role."""
     session = ASSUMED_ROLE.fullmatch(caller_arn)
     return role_policies.role_arn(session["partition"], session["account"], session["role"]) if session else caller_arn
 
@@ -170,30 +170,28 @@ def find_policy_by_name(cloud: Cloud, name: str) -> str | None:
 
 
 def _room(subject: str, used: int, quota: int, name: str, is_there: Callable[[], bool]) -> Finding:
-    """Whether ``name`` finds room; asked whether it has it already only where there is little."""
-    text = f"{used:,} of {quota:,}"
+    """Whether the quota allows ``name``; ``is_there`` is called only where the quota is nearly used up."""
+    text, look = f"{used:,} of {quota:,}", command(f"list.{subject}")
     if not quota or used < quota * NEARLY_FULL:
         return ok("quota", f"{subject}: {text}")
     if is_there():
         return ok("quota", f"{subject}: {text}, and {name} is one of them")
     if used >= quota:
-        return fatal(
-            "quota", f"there is no room for another of the account's {subject}: {text}", f"invoke list.{subject}"
-        )
-    return warning("quota", f"the account's {subject} are nearly used up: {text}", f"invoke list.{subject}")
+        return fatal("quota", f"there is no room for another of the account's {subject}: {text}", look)
+    return warning("quota", f"the account's {subject} are nearly used up: {text}", look)
 
 
-def _boundary_command(site: Site, arn: str) -> str:
-    """Name the policy that was meant, where its name is there under another ARN; else make it."""
+def _boundary_command(run: Run, arn: str) -> Command | Shell:
+    """Name the account's policy of this name, where it has another ARN; else create the policy."""
     name = arn.rpartition("/")[2]
-    meant = find_policy_by_name(site.cloud, name)
+    meant = find_policy_by_name(run.cloud, name)
     if meant:
-        return f"invoke with --permissions-boundary {meant} all"
-    _, permissions = desired_state.role_documents(site.cloud, site.settings)
-    return aws_command(site.cloud.iam, "create-policy", policy_name=name, policy_document=json.dumps(permissions))
+        return command("all", permissions_boundary=meant)
+    _, permissions = desired_state.role_documents(run.cloud, run.settings)
+    return aws_command(run.cloud.iam, "create-policy", policy_name=name, policy_document=json.dumps(permissions))
 
 
-def _pass_role_command(site: Site, caller_arn: str, role_arn: str) -> str:
+def _pass_role_command(run: Run, caller_arn: str, role_arn: str) -> Shell:
     kind, _, name = caller_arn.rpartition(":")[2].rpartition("/")
     document = {
         "Version": "2012-10-17",
@@ -209,7 +207,7 @@ def _pass_role_command(site: Site, caller_arn: str, role_arn: str) -> str:
     whose = {"user_name": name} if kind.startswith("user") else {"role_name": name}
     operation = "put-user-policy" if kind.startswith("user") else "put-role-policy"
     options = {**whose, "policy_name": "ota-tasks-pass-role", "policy_document": json.dumps(document)}
-    return aws_command(site.cloud.iam, operation, **options)
+    return aws_command(run.cloud.iam, operation, **options)
 
 
 def _statements(document: Mapping[str, Any]) -> list[Any]:
@@ -218,7 +216,7 @@ def _statements(document: Mapping[str, Any]) -> list[Any]:
 
 
 def _expiry_in(environ: Mapping[str, str]) -> datetime | None:
-    """What ``aws configure export-credentials --format env`` says of their end."""
+    """The expiry in the variable that ``aws configure export-credentials --format env`` sets."""
     text = environ.get("AWS_CREDENTIAL_EXPIRATION", "")
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))

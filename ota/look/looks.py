@@ -1,14 +1,13 @@
-"""The look-only tasks: what each looks at, how it is shown, and which exit status it ends with.
+"""The tasks that only look: what each looks at, how it shows that, and its exit status.
 
 None of them changes anything, in AWS or on this machine.
 
-Source: ``ota/plan.py``, ``teardown_plans.py``, ``statuses.py``, ``watching.py``, ``checkups.py`` for what is seen;
-``ota/look/screens.py`` for how it is shown.
+Source: ``ota/plan.py``, ``ota/teardown_plans.py``, ``statuses.py``, ``watching.py`` and ``doctor.py`` for the
+looks; ``screens.py`` for how they are shown.
 """
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
@@ -16,56 +15,70 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.cloud import Cloud
-from ota.errors import Answered, CredentialsError, InTheWay, OtaError, SettingsError, WaitTimeout
+from ota.errors import (
+    Answered,
+    CredentialsError,
+    InTheWay,
+    OtaError,
+    SettingsError,
+    SignatureError,
+    WaitTimeout,
+    attempt,
+)
 from ota.findings import Finding, Severity, of_severity, ok
+from ota.firmware.verify import verify
 from ota.jobs import find_rollout, job_id_of
 from ota.look import screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
 from ota.look.statuses import Verdict, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
-from ota.plan import Site, attempt, make_plan
+from ota.messages import Shell, command, shell
+from ota.plan import make_plan
 from ota.teardown_plans import TeardownPlanner
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:
-    from ota.report import Report
+    from ota.run import Run
     from ota.scope import Scope
     from ota.settings.settings import Settings
 
 WOULD_FAIL = 1
+EDIT_ENVIRONMENT = "${EDITOR:-vi} .env"  # the shell expands it, so it is not quoted
 
 
-def show_plan(site: Site, report: Report, *, as_json: bool) -> None:
+def show_plan(run: Run, *, as_json: bool) -> None:
     """What ``all`` would do; exit status 1 where it would fail."""
-    with report.live_line("looking"):
-        plan = make_plan(site)
-    screens.show_plan(report, plan, site.command("invoke all"), as_json=as_json)
+    _begin(run, as_json=as_json)
+    with run.report.live_line("looking"):
+        plan = make_plan(run)
+    screens.show_plan(run.report, plan, command("all"), as_json=as_json)
     if plan.blocked:
         raise Answered(WOULD_FAIL)
 
 
-def show_teardown_plan(site: Site, report: Report, *, is_forced: bool, local: bool, as_json: bool) -> None:
+def show_teardown_plan(run: Run, *, force: bool, local: bool, as_json: bool) -> None:
     """What ``clean`` would do; exit status 1 where something of ours would stay."""
-    with report.live_line("looking"):
-        plan = TeardownPlanner(site, is_forced=is_forced, local=local).make_plan()
-    flags = " --force" * is_forced + " --local" * local
-    screens.show_plan(report, plan, site.command(f"invoke clean{flags}"), as_json=as_json)
+    _begin(run, as_json=as_json)
+    with run.report.live_line("looking"):
+        plan = TeardownPlanner(run, is_forced=force, local=local).make_plan()
+    flags = ["--force"] * force + ["--local"] * local
+    screens.show_plan(run.report, plan, command("clean", *flags), as_json=as_json)
     if plan.blocked:
         raise Answered(WOULD_FAIL)
 
 
-def show_status(site: Site, report: Report, *, as_json: bool) -> None:
-    """How the thing stands; the exit status is the verdict's."""
-    with report.live_line("looking"):
-        status = find_status(site)
-    screens.show_status(report, status, datetime.now(timezone.utc), as_json=as_json)
+def show_status(run: Run, *, as_json: bool) -> None:
+    """The state of the thing and its update; the exit status is the verdict's."""
+    _begin(run, as_json=as_json)
+    with run.report.live_line("looking"):
+        status = find_status(run)
+    screens.show_status(run.report, status, datetime.now(timezone.utc), as_json=as_json)
     if status.verdict is not Verdict.DONE:
         raise Answered(status.verdict.value)
 
 
 def watch(
-    site: Site,
-    report: Report,
+    run: Run,
     *,
     timeout_s: float,
     as_json: bool,
@@ -79,42 +92,65 @@ def watch(
     Raises:
         NothingToWatch: there is no update to watch, or AWS could not make it.
         NotMadeYet: the time is up, and AWS is still making or deleting it.
-        Answered: not every device succeeded: 4, the time is up: 3, or AWS did not say how it stands: 5.
+        Answered: not every device succeeded: 4, the time is up: 3, or AWS did not return the job's state: 5.
     """
-    job_id, begun = job_id_of(site.settings.update_name), clock()
-    found = await_update(site, report.note, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s)
+    _begin(run, as_json=as_json)
+    job_id, begun = job_id_of(run.settings.update_name), clock()
+    found = await_update(run, run.report.note, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s)
     waited_s = clock() - begun
     if isinstance(found, OtaError):
         moments: Iterable[Moment] = [Moment(None, (), 0.0, waited_s, is_last=True, unknown=found)]
     else:
-        _check_watchable(site, found, waited_s)
-        look = partial(find_rollout, site.cloud.iot, job_id)
+        _check_watchable(run.settings.update_name, found, waited_s)
+        look = partial(find_rollout, run.cloud.iot, job_id)
         moments = follow(look, sleep=sleep, clock=clock, timeout_s=timeout_s - waited_s, poll_s=poll_s)
     is_hinted = False
-    with screens.watching(report, job_id, as_json=as_json) as screen:
+    with screens.watching(run.report, job_id, as_json=as_json) as screen:
         for moment in moments:
             screen.show(moment)
             if moment.quiet_s >= silence_s and not (is_hinted or moment.is_last or moment.unknown):
-                screen.hint(site, moment)
+                screen.hint(run, moment)
                 is_hinted = True
-    screen.end(moment, site)
+    screen.end(moment)
     if moment.verdict is not Verdict.DONE:
         raise Answered(moment.verdict.value)
 
 
-def show_checkup(scope: Scope, report: Report, open_site: Callable[[Cloud, Settings], Site], *, as_json: bool) -> None:
-    """Everything that is wrong, each with the command that mends it; exit status 1 where ``all`` would fail."""
-    around = Surroundings(scope.environ, datetime.now(timezone.utc))
-    with report.live_line("looking"):
-        findings = find_all(scope, open_site, around)
-    screens.show_findings(report, findings, as_json=as_json)
+def show_checkup(run: Run, *, as_json: bool) -> None:
+    """Everything that is wrong, each with the command that fixes it; exit status 1 where ``all`` would fail."""
+    if as_json:
+        run.report.keep_stdout_clear()
+    around = Surroundings(run.scope.environ, datetime.now(timezone.utc))
+    with run.report.live_line("looking"):
+        findings = find_all(run, around)
+    screens.show_findings(run.report, findings, as_json=as_json)
     if of_severity(findings, Severity.FATAL):
         raise Answered(WOULD_FAIL)
 
 
-def find_all(scope: Scope, open_site: Callable[[Cloud, Settings], Site], around: Surroundings) -> tuple[Finding, ...]:
-    """All findings, as far as settings and credentials let any be made; the rest with what would mend the settings."""
-    cloud = _connect(scope)
+def show_verification(run: Run, *, running_version: str | None, as_json: bool) -> None:
+    """Whether image, signature, key and settings belong together, checked without AWS.
+
+    Raises:
+        SignatureError: the device would not take the update.
+    """
+    findings = verify(run.scope.settings, running_version=running_version)
+    mistakes = of_severity(findings, Severity.FATAL)
+    if as_json:
+        run.report.document({"ok": not mistakes, "findings": [finding.as_json() for finding in findings]})
+    else:
+        run.report.findings(findings)
+    if mistakes:
+        subjects = ", ".join(dict.fromkeys(finding.subject for finding in mistakes))
+        raise SignatureError(f"The device would not take this update: {subjects}.")
+
+
+def find_all(run: Run, around: Surroundings) -> tuple[Finding, ...]:
+    """All findings that settings and credentials allow.
+
+    Where settings are wrong, the rest is checked with the settings as their remedies would make them.
+    """
+    scope, cloud = run.scope, _connect(run.scope)
     known = cloud if isinstance(cloud, Cloud) else None
     about: list[Finding] = []
     try:
@@ -130,7 +166,15 @@ def find_all(scope: Scope, open_site: Callable[[Cloud, Settings], Site], around:
         return tuple(about)
     if known is None:
         return (*about, *examine_locally(settings, around))
-    return (*about, *examine(open_site(known, settings), around))
+    return (*about, *examine(run.about(settings, known), around))
+
+
+def _begin(run: Run, *, as_json: bool) -> None:
+    """Release the lock, keep stdout for the JSON document, and open the cloud before looks run side by side."""
+    run.end_turn()
+    if as_json:
+        run.report.keep_stdout_clear()
+    run.settings  # noqa: B018 - opens the cloud too
 
 
 def _connect(scope: Scope) -> Cloud | OtaError:
@@ -140,30 +184,33 @@ def _connect(scope: Scope) -> Cloud | OtaError:
         return error
 
 
-def _credentials_command(scope: Scope) -> str:
-    """Sign in again; where keys are in files of one's own, open that."""
+def _credentials_command(scope: Scope) -> Shell:
+    """Sign in again; where the keys are in ``.env``, edit that file."""
     profile = scope.environ.get("AWS_PROFILE")
     if profile:
-        return f"aws sso login --profile {shlex.quote(profile)}"
+        return shell("aws", "sso", "login", "--profile", profile)
     if not (scope.root_path / ".env").exists() and "AWS_ACCESS_KEY_ID" not in scope.environ:
-        return "cp env.example .env && ${EDITOR:-vi} .env"
-    return "${EDITOR:-vi} .env"
+        return Shell(f"cp env.example .env && {EDIT_ENVIRONMENT}")
+    return Shell(EDIT_ENVIRONMENT)
 
 
-def _check_watchable(site: Site, update: Update | None, waited_s: float) -> None:
-    name = site.settings.update_name
+def _check_watchable(name: str, update: Update | None, waited_s: float) -> None:
     if update is None:
         waited = f", and none came in {waited_s:.0f} seconds" if waited_s else ""
-        raise NothingToWatch(f"There is no OTA update {name} to watch{waited}: `invoke all` makes it.")
+        raise NothingToWatch(f"There is no OTA update {name} to watch{waited}: ", command("all"), " makes it.")
     if update.status in BEING_CREATED or update.status == BEING_DELETED:
         doing = "deleting" if update.status == BEING_DELETED else "making"
         raise NotMadeYet(
-            f"AWS is still {doing} the OTA update {name} after {waited_s:.0f} seconds. Go on with `invoke watch`."
+            f"AWS is still {doing} the OTA update {name} after {waited_s:.0f} seconds. Go on with ",
+            command("watch"),
+            ".",
         )
     if update.status == "CREATE_FAILED":
         raise NothingToWatch(
             f"AWS could not make the OTA update {name}: {update.error_message or 'it gave no reason'} "
-            f"({update.error_code or update.status}). `invoke doctor` says what to do."
+            f"({update.error_code or update.status}). ",
+            command("doctor"),
+            " says what to do.",
         )
 
 

@@ -93,13 +93,14 @@ def read_flags(*, tasks: str, also: str, account: str, region: str, things: str,
 
 def show(run: Run, flags: Flags) -> None:
     """Print the operator's policy, or the boundary's."""
+    run.report.keep_stdout_clear()
     scope, settings = _scope(run, flags)
     if flags.boundary:
         run.report.note(f"the permissions boundary {scope.boundary}: what a role of these names may do at most")
         run.report.document(boundary_document(scope))
         return
     document = operator_policy_document(scope, tasks=flags.tasks, also=flags.also)
-    for note in _notes(document, scope, flags, is_boundary_set=bool(run.boundary_arn(settings))):
+    for note in _notes(document, scope, flags, is_boundary_set=bool(run.boundary_in(settings))):
         run.report.note(message("note: ", note))
     run.report.document(document)
 
@@ -113,7 +114,7 @@ def _scope(run: Run, flags: Flags) -> tuple[PolicyScope, Settings]:
         account,
         thing_name=flags.things or settings.thing_name,
         names=_pattern_names(settings, flags.things, account) if flags.things else _own_names(settings),
-        boundary_arn=run.boundary_arn(settings),
+        boundary_arn=run.boundary_in(settings),
         certificate_arn=settings.existing_certificate_arn,
     )
     return scope, settings

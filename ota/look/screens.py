@@ -1,7 +1,7 @@
-"""How plans, states, findings and a watched job look: first what matters, last what to do.
+"""The screens of plan, status, doctor and watch: each shows first what was found, and last what to do.
 
-Off a terminal, and with ``--json``, the same comes without colours and bars. Every command stands in a line of its own
-and is never broken, so that it can be pasted.
+Without a terminal, and with ``--json``, there are no colours and bars. Every command is on its own line and is never
+wrapped, so that it can be pasted.
 
 Source: rich's documentation of ``Live``, ``Table`` and ``ProgressBar``.
 """
@@ -19,8 +19,9 @@ from ota.findings import Finding, Severity, of_severity
 from ota.jobs import Execution, Rollout
 from ota.look.statuses import ObjectState, State, Status, Verdict
 from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
+from ota.messages import AnyCommand, command, joined, message
 from ota.outcomes import Action
-from ota.plan import Plan, Site, make_plan
+from ota.plan import Plan, make_plan
 from ota.report import printable
 from ota.update_requests import Update
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ota.report import Report
+    from ota.run import Run
 
 ACTION_STYLES = {
     Action.CREATE: "bold green",
@@ -63,15 +65,15 @@ BAR_WIDTH = 30
 MOST_BARS = 10
 
 
-def show_plan(report: Report, plan: Plan, command: str, *, as_json: bool) -> None:
-    """The steps, and what to do: the command that carries the plan out, or the first that makes way for it."""
+def show_plan(report: Report, plan: Plan, carry_out: AnyCommand, *, as_json: bool) -> None:
+    """The changes, and the command that carries them out; under a blocked change the command that fixes it."""
     if as_json:
         report.document(plan.as_json())
         return
     for step in plan.steps:
         is_open = step.noun == "update" and not step.is_certain and step.action is not Action.CREATE
         doubt = "(if the build leaves the image as it is)" if is_open else ""
-        detail = " ".join(filter(None, [report.aimed(step.brief or step.detail), doubt]))
+        detail = joined(" ", [one for one in (step.brief or step.detail, doubt) if one])
         report.entry(step.noun, step.action.value, ACTION_STYLES[step.action], step.name, detail)
         report.block(step.difference, "diff")
         report.block(report.command(step.command), "bold")
@@ -80,7 +82,8 @@ def show_plan(report: Report, plan: Plan, command: str, *, as_json: bool) -> Non
         nouns = ", ".join(dict.fromkeys(step.noun for step in plan.blocked))
         report.styled(f"It would fail: {nouns}. The command under each mends it.", "bold red")
     elif plan.changes:
-        report.styled(f"{_told(plan.counts())}. Nothing is done yet: {command}", "bold green")
+        told = f"{_told(plan.counts())}. Nothing is done yet: {report.command(carry_out)}"
+        report.styled(told, "bold green")
     else:
         report.styled("Nothing to do: everything is as it must be.", "bold green")
 
@@ -98,12 +101,12 @@ def show_status(report: Report, status: Status, now: datetime, *, as_json: bool)
     for execution in status.rollout.executions if isinstance(status.rollout, Rollout) else ():
         _show_execution(report, execution, now)
     report.say("")
-    next_ = f"Next: {status.command}" if status.command else ""
+    next_ = f"Next: {report.command(status.command)}" if status.command else ""
     report.styled(" ".join(filter(None, [_sentence(status), next_])), VERDICT_STYLES[status.verdict])
 
 
 def show_findings(report: Report, findings: tuple[Finding, ...], *, as_json: bool) -> None:
-    """What is wrong first, then what may be, then the rest; and what it comes to."""
+    """The findings, the most severe last, and the overall result."""
     mistakes, doubts = of_severity(findings, Severity.FATAL), of_severity(findings, Severity.WARNING)
     if as_json:
         report.document({"ok": not mistakes, "findings": [finding.as_json() for finding in findings]})
@@ -123,7 +126,7 @@ def show_findings(report: Report, findings: tuple[Finding, ...], *, as_json: boo
 
 @dataclass
 class WatchScreen:
-    """What is shown while a job is watched; ``history`` is what a JSON document tells at the end."""
+    """The screen of a watched job; ``history`` has the changes for the JSON document at the end."""
 
     report: Report
     job_id: str
@@ -133,7 +136,7 @@ class WatchScreen:
     is_unanswered: bool = False
 
     def show(self, moment: Moment) -> None:
-        """One look: in place on a terminal, else a line for each change."""
+        """Show one look: drawn in place on a terminal, elsewhere a line for each change."""
         if moment.rollout:
             self.draw(_picture(moment.rollout))
         if moment.unknown and not (self.is_unanswered or moment.is_last):
@@ -144,22 +147,22 @@ class WatchScreen:
             if not self.report.is_terminal:
                 self.report.say(f"{moment.waited_s:6.0f} s  {execution.thing_name}  {what_it_says(execution)}")
 
-    def hint(self, site: Site, moment: Moment) -> None:
-        """What it may mean that nothing moves."""
+    def hint(self, run: Run, moment: Moment) -> None:
+        """Show the likely causes when nothing changes."""
         if moment.rollout is None:
             return
         self.report.note(f"Nothing has moved for {moment.quiet_s:.0f} seconds. That may mean:")
-        for cause in silence_causes(site, make_plan(site), moment.rollout):
-            self.report.note(f"  - {cause}")
+        for cause in silence_causes(run.settings, make_plan(run), moment.rollout):
+            self.report.note(message("  - ", cause))
 
-    def end(self, moment: Moment, site: Site) -> None:
-        """What it came to."""
+    def end(self, moment: Moment) -> None:
+        """Show the result."""
         rollout = moment.rollout
         if self.as_json:
             self.report.document(self._as_json(moment))
             return
         if moment.unknown:
-            text = f"It is not known how the job {self.job_id} stands. {moment.unknown}"
+            text = message(f"It is not known how the job {self.job_id} stands. ", moment.unknown.message)
             self.report.styled(text, VERDICT_STYLES[Verdict.UNKNOWN])
             return
         if rollout is None:
@@ -168,7 +171,17 @@ class WatchScreen:
         for execution in rollout.failed:
             self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
             self.report.prose(why_it_failed(execution))
-        self.report.styled(*_ending(rollout, moment, site))
+        self.report.styled(*self._ending(rollout, moment))
+
+    def _ending(self, rollout: Rollout, moment: Moment) -> tuple[str, str]:
+        """The last line and its style."""
+        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items()) or "no device"
+        if rollout.has_succeeded:
+            return f"Done: every device runs the update ({told}).", "bold green"
+        if rollout.is_over:
+            return f"Not every device runs the update ({told}).", "bold red"
+        again = self.report.command(command("watch"))
+        return f"Not over after {moment.waited_s:.0f} seconds ({told}). Go on with {again}", "bold yellow"
 
     def _as_json(self, moment: Moment) -> dict[str, Any]:
         status = "unknown" if moment.unknown else "gone"
@@ -177,7 +190,7 @@ class WatchScreen:
             **told,
             "verdict": moment.verdict.word,
             "exit_status": moment.verdict.value,
-            "unknown": {"job": str(moment.unknown)} if moment.unknown else {},
+            "unknown": {"job": moment.unknown.message} if moment.unknown else {},
             "waited_s": round(moment.waited_s, 1),
             "changes": self.history,
         }
@@ -191,7 +204,7 @@ def watching(report: Report, job_id: str, *, as_json: bool) -> Iterator[WatchScr
 
 
 def age(then: datetime | None, now: datetime) -> str:
-    """How long ago, in words; empty where nobody knows."""
+    """How long ago, in words; empty where the time is unknown."""
     if then is None:
         return ""
     span = max(now - then, timedelta(0))
@@ -210,14 +223,14 @@ def _show_execution(report: Report, execution: Execution, now: datetime) -> None
 
 
 def _show_job(report: Report, status: Status) -> None:
-    """The job's line, where there is an update; and a line for each of the two that AWS did not tell of."""
+    """The job's line, where there is an update; a line for the update and the job where AWS did not return them."""
     update, rollout, style = status.update, status.rollout, STATE_STYLES[State.UNKNOWN]
     if isinstance(update, OtaError) and not any(
         one.step.is_unseen for one in status.objects if one.step.noun == "update"
     ):
-        report.entry("update", State.UNKNOWN.value, style, "", str(update))
+        report.entry("update", State.UNKNOWN.value, style, "", update.message)
     if isinstance(rollout, OtaError):
-        report.entry("job", State.UNKNOWN.value, style, "", str(rollout))
+        report.entry("job", State.UNKNOWN.value, style, "", rollout.message)
     elif rollout is not None and update is not None:
         told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
         report.entry("job", JOB_WORDS.get(rollout.status, "at work"), "blue", rollout.job_id, told)
@@ -252,31 +265,21 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} to {action}" for action, count in counts.items() if action not in quiet)
 
 
-def _ending(rollout: Rollout, moment: Moment, site: Site) -> tuple[str, str]:
-    told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items()) or "no device"
-    if rollout.has_succeeded:
-        return f"Done: every device runs the update ({told}).", "bold green"
-    if rollout.is_over:
-        return f"Not every device runs the update ({told}).", "bold red"
-    again = site.command("invoke watch")
-    return f"Not over after {moment.waited_s:.0f} seconds ({told}). Go on with {again}", "bold yellow"
-
-
 def _picture(rollout: Rollout) -> RenderableType:
     """A bar for each device, or one for all where there are many."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
-    from rich.text import Text
+    from rich.text import Text as RichText
 
     grid = Table.grid(padding=(0, 2, 0, 0))
     if len(rollout.executions) > MOST_BARS:
         over = sum(one.is_over for one in rollout.executions)
         told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
         total = len(rollout.executions)
-        grid.add_row(Text(rollout.job_id, "bold"), ProgressBar(total=total, completed=over, width=BAR_WIDTH), told)
+        grid.add_row(RichText(rollout.job_id, "bold"), ProgressBar(total=total, completed=over, width=BAR_WIDTH), told)
         return grid
     for one in rollout.executions:
         done, total = one.received or (int(one.is_over), 1)
         bar = ProgressBar(total=total, completed=done, width=BAR_WIDTH)
-        grid.add_row(Text(one.thing_name, "bold"), bar, Text(printable(what_it_says(one))))
+        grid.add_row(RichText(one.thing_name, "bold"), bar, RichText(printable(what_it_says(one))))
     return grid

@@ -1,7 +1,7 @@
-"""How one thing stands: each object against the settings, and how far its device is with the update.
+"""The state of one thing: each object compared with the settings, and how far its device is with the update.
 
-The objects are the steps of the plan, read as states: what ``all`` would make is missing, what it would change
-differs. So status and plan cannot disagree.
+The objects are the changes of the plan, read as states: an object that ``all`` would create is missing, one that it
+would change differs. So status and plan cannot disagree.
 
 Source: ``ota/plan.py``; AWS IoT OTAUpdateStatus, JobExecutionStatus.
 """
@@ -13,21 +13,23 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from ota.errors import OtaError
+from ota.errors import OtaError, attempt
 from ota.jobs import Rollout, find_rollout, job_id_of
+from ota.messages import Command, Text, command
 from ota.outcomes import Action, Change
-from ota.plan import Plan, Site, attempt, make_plan
+from ota.plan import Plan, make_plan
+from ota.run import Run
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 from ota.updates import find_update
 
 FAILED_UPDATE = frozenset({"CREATE_FAILED", "DELETE_FAILED"})
-# Parts of the update, which has a line of its own.
+# Parts of the update, which has its own line.
 UNSEEN_NOUNS = frozenset({"object", "job"})
 
 
 class State(str, Enum):
-    """How an object is, beside the settings."""
+    """An object's state, compared with the settings."""
 
     OK = "ok"
     MISSING = "missing"
@@ -37,7 +39,7 @@ class State(str, Enum):
 
 
 class Verdict(Enum):
-    """What it all comes to; each with the exit status of the task."""
+    """The overall result; its value is the exit status of the task."""
 
     DONE = 0
     NOT_SET_UP = 2
@@ -64,7 +66,7 @@ STATES = {
 
 @dataclass(frozen=True)
 class ObjectState:
-    """One object: its step in the plan, and what that means now."""
+    """One object: its change in the plan, and the state that follows from it."""
 
     step: Change
     state: State
@@ -84,15 +86,15 @@ class ObjectState:
 
 @dataclass(frozen=True)
 class Status:
-    """All objects, the update and its job, and what they come to.
+    """All objects, the update and its job, and the overall result.
 
     Attributes:
-        thing_name: whose status it is.
+        thing_name: the thing's name.
         objects: in the order of the plan.
-        update: the OTA update; None where there is none; else why AWS did not say.
-        rollout: its job with what devices have made of it; None where there is none; else why AWS did not say.
-        verdict: what it comes to.
-        command: what to do next; empty where nothing is to be done.
+        update: the OTA update; None where there is none; an error where AWS did not return it.
+        rollout: its job with the job executions; None where there is none; an error where AWS did not return it.
+        verdict: the overall result.
+        command: what to do next; None where there is nothing to do.
     """
 
     thing_name: str
@@ -100,7 +102,7 @@ class Status:
     update: Update | OtaError | None
     rollout: Rollout | OtaError | None
     verdict: Verdict
-    command: str = ""
+    command: Command | None = None
 
     @property
     def not_as_wanted(self) -> tuple[ObjectState, ...]:
@@ -108,20 +110,20 @@ class Status:
         return tuple(one for one in self.objects if one.state in (State.MISSING, State.DIFFERS, State.BLOCKED))
 
     @property
-    def unknown(self) -> dict[str, str]:
-        """What AWS did not say, by its noun, and why."""
+    def unknown(self) -> dict[str, Text]:
+        """The nouns whose state AWS did not return, and why."""
         looks = {"update": self.update, "job": self.rollout}
-        refused = {noun: str(found) for noun, found in looks.items() if isinstance(found, OtaError)}
-        return {**{one.step.noun: str(one.step.detail) for one in self.objects if one.step.is_unseen}, **refused}
+        refused = {noun: found.message for noun, found in looks.items() if isinstance(found, OtaError)}
+        return {**{one.step.noun: one.step.detail for one in self.objects if one.step.is_unseen}, **refused}
 
     def as_json(self) -> dict[str, Any]:
-        """The status as plain values."""
+        """The status as plain values, its messages and commands still to be rendered."""
         update = self.update if isinstance(self.update, Update) else None
         return {
             "thing": self.thing_name,
             "verdict": self.verdict.word,
             "exit_status": self.verdict.value,
-            "command": self.command,
+            "command": self.command or "",
             "objects": [one.as_json() for one in self.objects],
             "update": {"name": update.update_id, "status": update.status, "error": update.error_message}
             if update
@@ -131,31 +133,32 @@ class Status:
         }
 
 
-def find_status(site: Site) -> Status:
-    """Everything about the thing of these settings; the plan's looks and the job's side by side."""
-    iot, name = site.cloud.iot, site.settings.update_name
+def find_status(run: Run) -> Status:
+    """The state of the settings' thing; the plan's looks, the update's and the job's run side by side."""
+    iot, name = run.cloud.iot, run.settings.update_name
     plan, update, rollout = side_by_side(
-        partial(make_plan, site),
+        partial(make_plan, run),
         partial(attempt, partial(find_update, iot, name)),
         partial(attempt, partial(find_rollout, iot, job_id_of(name))),
     )
-    objects = states_of(site, plan)
+    objects = states_of(plan, has_image=run.settings.image_path.is_file())
     verdict = judge(objects, update, rollout)
-    return Status(site.settings.thing_name, objects, update, rollout, verdict, _next_command(site, verdict, objects))
+    return Status(run.settings.thing_name, objects, update, rollout, verdict, _next_command(verdict, objects))
 
 
-def states_of(site: Site, plan: Plan) -> tuple[ObjectState, ...]:
-    """The plan's steps read as states."""
+def states_of(plan: Plan, *, has_image: bool) -> tuple[ObjectState, ...]:
+    """The plan's changes read as states; ``has_image`` says whether there is an image before the build."""
     seen = (step for step in plan.steps if step.noun not in UNSEEN_NOUNS)
-    return tuple(ObjectState(step, _state(site, step)) for step in seen)
+    return tuple(ObjectState(step, _state(step, has_image=has_image)) for step in seen)
 
 
 def judge(
     objects: tuple[ObjectState, ...], update: Update | OtaError | None, rollout: Rollout | OtaError | None
 ) -> Verdict:
-    """What it all comes to. A failure says more than a difference, and what is under way may still become well.
+    """The overall result. A failure counts before a difference; an update in progress is not a failure yet.
 
-    What AWS did not say is no failure and no lack: it is unknown, unless what it did say decides already.
+    A state that AWS did not return is neither a failure nor missing: the result is unknown, unless the states that AWS
+    did return decide it.
     """
     if isinstance(update, OtaError):
         return Verdict.UNKNOWN
@@ -174,7 +177,7 @@ def judge(
 
 
 def judge_rollout(rollout: Rollout | OtaError | None) -> Verdict:
-    """What the devices have made of the job; a job that is gone reaches none any more."""
+    """The result of a job; one that does not exist any more has failed."""
     if isinstance(rollout, OtaError):
         return Verdict.UNKNOWN
     if rollout is None or rollout.failed:
@@ -184,18 +187,18 @@ def judge_rollout(rollout: Rollout | OtaError | None) -> Verdict:
     return Verdict.DONE if rollout.has_succeeded else Verdict.FAILED
 
 
-def _state(site: Site, step: Change) -> State:
+def _state(step: Change, *, has_image: bool) -> State:
     if step.is_unseen or (step.noun == "header" and step.action is Action.SKIP):
         return State.UNKNOWN
     if step.action is Action.BUILD:
-        return State.OK if site.settings.image_path.is_file() else State.MISSING
+        return State.OK if has_image else State.MISSING
     return STATES[step.action]
 
 
-def _next_command(site: Site, verdict: Verdict, objects: tuple[ObjectState, ...]) -> str:
+def _next_command(verdict: Verdict, objects: tuple[ObjectState, ...]) -> Command | None:
     if verdict is Verdict.UNKNOWN:
-        return site.command("invoke status")
+        return command("status")
     if any(one.state is State.BLOCKED for one in objects):
-        return site.command("invoke doctor")
-    commands = {Verdict.IN_PROGRESS: "invoke watch", Verdict.NOT_SET_UP: "invoke all", Verdict.FAILED: "invoke doctor"}
-    return site.command(commands.get(verdict, ""))
+        return command("doctor")
+    tasks = {Verdict.IN_PROGRESS: "watch", Verdict.NOT_SET_UP: "all", Verdict.FAILED: "doctor"}
+    return command(tasks[verdict]) if verdict in tasks else None

@@ -32,10 +32,10 @@ from ota.errors import Answered
 from ota.firmware.image_versions import MCUBOOT_MAGIC
 from ota.jobs import Execution, find_rollout
 from ota.look import looks
-from ota.plan import Site as Sight
 from ota.policy_documents import device_policy_document
 from ota.profiles import CORSTONE, Profile
 from ota.report import Report
+from ota.run import Run
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
 from tests.conftest import ACCOUNT, REGION
@@ -235,13 +235,13 @@ class DeviceWorld:
         config = self.folder / "config.json"
         config.write_text(json.dumps({"thing_name": THING, "update_name": update_id}))
         settings = load_settings(self.folder, environ={})
-        sight = Sight(_cloud(self.address.endpoint_url), settings.with_account(ACCOUNT, REGION))
         out, err, now = io.StringIO(), io.StringIO(), [0.0]
+        run = Run(self.folder, Report(out, err)).about(settings, _cloud(self.address.endpoint_url))
         sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)  # noqa: E731
         status = 0
         try:
             options = {"timeout_s": 6.0, "silence_s": 3.0, "sleep": sleep, "clock": lambda: now[0]}
-            looks.watch(sight, Report(out, err), as_json=False, **options)
+            looks.watch(run, as_json=False, **options)
         except Answered as answer:
             status = answer.exit_code
         return Watched(status, out.getvalue().splitlines(), err.getvalue())

@@ -22,7 +22,7 @@ from ota.findings import Finding, Severity, ok
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor import corrected_value, mended_settings, run_checks, settings_findings
 from ota.messages import PLAIN, command, shell
-from ota.plan import Site
+from ota.run import Run
 from ota.settings.settings import Settings, load_settings
 from tests.conftest import ACCOUNT, REGION
 from tests.look.look_desk import BUCKET, EVERYTHING, POLICY, ROLE, UPDATE, Desk, built, desk, own_path_without
@@ -487,38 +487,17 @@ def test_all_is_well_when_it_is(desk: Desk) -> None:
     assert desk.run("doctor").done().out.splitlines()[-1] == "All is well."
 
 
-def test_in_the_sandbox_a_command_for_the_aws_cli_is_aimed_at_it(desk: Desk) -> None:
-    site = Site(open_sandbox_cloud(desk), settings_of(desk), prefix="invoke sandbox")
-    assert site.command("aws iot list-things && invoke thing") == (
-        '(eval "$(invoke sandbox.env)" && aws iot list-things) && invoke sandbox thing'
-    )
-    assert site.command(site.command("invoke thing")) == "invoke sandbox thing"
-    assert site.command("") == ""
-
-
-def open_sandbox_cloud(desk: Desk) -> Any:
-    from ota.cloud import open_sandbox
-
-    return open_sandbox(desk.control.address.endpoint_url, REGION)
-
-
-def test_a_command_of_another_tool_is_led_to_the_sandbox_once(desk: Desk) -> None:
-    site = Site(open_sandbox_cloud(desk), settings_of(desk), prefix="invoke sandbox")
-    command = site.command("aws iam get-role --role-name lamp")
-    assert command == '(eval "$(invoke sandbox.env)" && aws iam get-role --role-name lamp)'
-    assert site.command(command) == command
-
-
 def settings_of(desk: Desk, **values: str) -> Settings:
     desk.project.set(**values)
     return load_settings(desk.project.root_path, environ=desk.project.environ).with_account(ACCOUNT, REGION)
 
 
-def site_of(desk: Desk, monkeypatch: pytest.MonkeyPatch, boundary_arn: str | None = None) -> Site:
+def run_of(desk: Desk, monkeypatch: pytest.MonkeyPatch, boundary_arn: str = "") -> Run:
     for name, value in desk.project.environ.items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
-    return Site(open_cloud(desk.project.environ), settings_of(desk), boundary_arn)
+    values = {"permissions_boundary": boundary_arn} if boundary_arn else {}
+    return Run(desk.project.root_path).about(settings_of(desk, **values), open_cloud(desk.project.environ))
 
 
 SPANS: dict[str, tuple[timedelta | None, Severity]] = {
@@ -534,7 +513,7 @@ SPANS: dict[str, tuple[timedelta | None, Severity]] = {
 def test_credentials_that_end_soon_are_a_warning(left: timedelta | None, severity: Severity) -> None:
     found = doctor_cloud.expiry_finding("arn", NOW + left if left is not None else None, NOW)
     assert found.severity is severity
-    assert found.command == ("aws sso login" if severity is Severity.WARNING else ())
+    assert PLAIN.remedy(found.command or ()) == ("aws sso login" if severity is Severity.WARNING else "")
 
 
 SKEWS: dict[str, tuple[timedelta | None, Severity]] = {
@@ -551,26 +530,27 @@ SKEWS: dict[str, tuple[timedelta | None, Severity]] = {
 def test_a_wrong_clock_is_found(skew: timedelta | None, severity: Severity) -> None:
     found = doctor_cloud.clock_finding(NOW + skew if skew is not None else None, NOW)
     assert found.severity is severity
-    assert found.command == ("sudo timedatectl set-ntp true" if severity in (Severity.WARNING, Severity.FATAL) else ())
+    is_told = severity in (Severity.WARNING, Severity.FATAL)
+    assert PLAIN.remedy(found.command or ()) == ("sudo timedatectl set-ntp true" if is_told else "")
 
 
 def test_the_clock_is_read_off_aws_s_own_answer(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = site_of(desk, monkeypatch)
+    run = run_of(desk, monkeypatch)
 
     def answer_late(http_response: Any, **_: object) -> None:
         http_response.headers["date"] = "Thu, 01 Jan 2026 12:00:00 GMT"
 
-    site.cloud.sts.meta.events.register_first("after-call.sts.GetCallerIdentity", answer_late)
+    run.cloud.sts.meta.events.register_first("after-call.sts.GetCallerIdentity", answer_late)
     environ = {"AWS_CREDENTIAL_EXPIRATION": "2026-01-01T12:10:00Z"}
-    found = list(doctor_cloud.check_credentials(site.cloud, NOW + timedelta(hours=1), environ))
+    found = list(doctor_cloud.check_credentials(run.cloud, NOW + timedelta(hours=1), environ))
     severities = {one.subject: one.severity for one in found}
     assert severities == {"credentials": Severity.WARNING, "region": Severity.OK, "clock": Severity.FATAL}
 
 
 @pytest.mark.parametrize("text", ["", "soon"])
 def test_an_end_that_cannot_be_read_is_none(desk: Desk, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    site = site_of(desk, monkeypatch)
-    found = next(doctor_cloud.check_credentials(site.cloud, NOW, {"AWS_CREDENTIAL_EXPIRATION": text}))
+    run = run_of(desk, monkeypatch)
+    found = next(doctor_cloud.check_credentials(run.cloud, NOW, {"AWS_CREDENTIAL_EXPIRATION": text}))
     assert found.severity is Severity.OK
 
 
@@ -581,22 +561,23 @@ DECISIONS = {"allowed": Severity.OK, "implicitDeny": Severity.FATAL, "explicitDe
 def test_whether_the_role_may_be_passed_is_asked_of_the_simulator(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, decision: str, severity: Severity
 ) -> None:
-    site = site_of(desk, monkeypatch)
-    with Stubber(site.cloud.iam) as stub:
+    run = run_of(desk, monkeypatch)
+    with Stubber(run.cloud.iam) as stub:
         answer = {"EvaluationResults": [{"EvalActionName": "iam:PassRole", "EvalDecision": decision}]}
         stub.add_response("simulate_principal_policy", answer)
-        (found,) = doctor_cloud.check_pass_role(site)
+        (found,) = doctor_cloud.check_pass_role(run)
     assert found.severity is severity
     if severity is Severity.FATAL:
-        assert found.command.startswith("aws iam put-user-policy --user-name moto ")
-        assert f"role/{ROLE}" in found.command
+        line = PLAIN.remedy(found.command)
+        assert line.startswith("aws iam put-user-policy --user-name moto ")
+        assert f"role/{ROLE}" in line
 
 
 def test_where_the_simulator_may_not_be_asked_nothing_is_said_either_way(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.control.fail("SimulatePrincipalPolicy", "access-denied")
-    (found,) = doctor_cloud.check_pass_role(site_of(desk, monkeypatch))
+    (found,) = doctor_cloud.check_pass_role(run_of(desk, monkeypatch))
     assert found.severity is Severity.SKIPPED
     assert found.text.startswith("not checked")
 
@@ -620,26 +601,26 @@ ROOMS = {
 }
 
 
-def room_for_the_role(site: Site, monkeypatch: pytest.MonkeyPatch, used: int, quota: int) -> Finding:
+def room_for_the_role(run: Run, monkeypatch: pytest.MonkeyPatch, used: int, quota: int) -> Finding:
     """What the checkup says of an account with so many roles; whether the role is there is asked of the account."""
     summary = {"SummaryMap": {"Roles": used, "RolesQuota": quota}}
-    monkeypatch.setattr(site.cloud.iam, "get_account_summary", lambda: summary)
-    return next(doctor_cloud.check_quotas(site))
+    monkeypatch.setattr(run.cloud.iam, "get_account_summary", lambda: summary)
+    return next(doctor_cloud.check_quotas(run))
 
 
 @pytest.mark.parametrize(("used", "quota", "severity"), ROOMS.values(), ids=ROOMS)
 def test_quotas_that_are_used_up(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, used: int, quota: int, severity: Severity
 ) -> None:
-    found = room_for_the_role(site_of(desk, monkeypatch), monkeypatch, used, quota)
+    found = room_for_the_role(run_of(desk, monkeypatch), monkeypatch, used, quota)
     assert found.severity is severity
-    assert found.command == (() if severity is Severity.OK else "invoke list.roles")
+    assert PLAIN.remedy(found.command or ()) == ("" if severity is Severity.OK else "invoke list.roles")
 
 
 @pytest.mark.parametrize("used", [960, 1000], ids=["nearly full", "full"])
 def test_a_role_that_is_there_needs_no_room(desk: Desk, monkeypatch: pytest.MonkeyPatch, used: int) -> None:
     desk.run("role").done()
-    found = room_for_the_role(site_of(desk, monkeypatch), monkeypatch, used, 1000)
+    found = room_for_the_role(run_of(desk, monkeypatch), monkeypatch, used, 1000)
     assert found.severity is Severity.OK
     assert f"{ROLE} is one of them" in found.text
 
@@ -647,15 +628,15 @@ def test_a_role_that_is_there_needs_no_room(desk: Desk, monkeypatch: pytest.Monk
 def test_a_bucket_that_is_there_needs_no_room(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_cloud, "BUCKET_QUOTA", 1)
     desk.s3.create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": REGION})
-    site = site_of(desk, monkeypatch)
-    assert [one.severity for one in doctor_cloud.check_quotas(site)] == [Severity.OK, Severity.FATAL]
+    run = run_of(desk, monkeypatch)
+    assert [one.severity for one in doctor_cloud.check_quotas(run)] == [Severity.OK, Severity.FATAL]
     desk.run("bucket").done()
-    assert [one.severity for one in doctor_cloud.check_quotas(site)] == [Severity.OK, Severity.OK]
+    assert [one.severity for one in doctor_cloud.check_quotas(run)] == [Severity.OK, Severity.OK]
 
 
 def test_a_boundary_that_leaves_what_is_needed_is_well(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     arn = desk.iam.create_policy(PolicyName="wide", PolicyDocument=EVERYTHING)["Policy"]["Arn"]
-    (found,) = doctor_cloud.check_boundary(site_of(desk, monkeypatch, arn))
+    (found,) = doctor_cloud.check_boundary(run_of(desk, monkeypatch, arn))
     assert found.severity is Severity.OK
 
 
@@ -664,7 +645,7 @@ def test_a_check_that_aws_refuses_is_a_finding_and_keeps_no_other_from_being_mad
         raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetPolicy")
 
     def failed() -> list[Finding]:
-        raise OtaError("It broke.", remedy="invoke mend")
+        raise OtaError("It broke.", remedy=command("clean"))
 
     found = run_checks({"one": refused, "two": failed, "three": lambda: [ok("three", "fine")]})
     assert [(one.subject, one.severity) for one in found] == [
@@ -672,7 +653,7 @@ def test_a_check_that_aws_refuses_is_a_finding_and_keeps_no_other_from_being_mad
         ("two", Severity.FATAL),
         ("three", Severity.OK),
     ]
-    assert (found[1].text, found[1].command) == ("It broke", "invoke mend")
+    assert (str(found[1].text), found[1].command) == ("It broke.", command("clean"))
 
 
 @pytest.mark.parametrize(
@@ -797,7 +778,7 @@ def test_what_corrects_a_problem_of_the_settings(
 def test_a_boundary_s_name_that_the_account_has_not_mends_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    cloud = site_of(desk, monkeypatch).cloud
+    cloud = run_of(desk, monkeypatch).cloud
     (problem,) = problems_of(tmp_path, permissions_boundary="none")
     assert corrected_value(problem, cloud) is None
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from ota.device.images import Store, is_in_use
-from ota.look.following import QUIET_S, follow_device
+from ota.look.summaries import QUIET_S, follow_device
 from ota.report import Report
 from tests.look.look_desk import Desk, built
 from tests.look.look_desk import desk as bare_desk
-from tests.look.test_watching import Clock, site_of
+from tests.look.test_watching import Clock, run_of
 
 __all__ = ["bare_desk", "built"]
 
@@ -30,19 +30,19 @@ def desk(bare_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
 def follow(desk: Desk, folder: Path, *acts: Callable[[], object]) -> tuple[bool, list[str], float]:
     """Whether there was one to follow, the lines, and how long it took; the acts happen between two looks."""
     clock, out = Clock(then=iter(acts)), io.StringIO()
-    is_followed = follow_device(site_of(desk), Report(out, out), folder, sleep=clock.sleep, clock=clock.read)
+    is_followed = follow_device(run_of(desk, Report(out, out)), folder, sleep=clock.sleep, clock=clock.read)
     return is_followed, out.getvalue().splitlines(), clock.now_s
 
 
 def test_where_none_runs_no_call_is_made_and_nothing_said(desk: Desk, tmp_path: Path) -> None:
-    site = site_of(desk)
+    out = io.StringIO()
+    run = run_of(desk, Report(out, out))
     desk.control.clear_calls()
     for folder in (tmp_path / "never", tmp_path / "before"):
         if folder.name == "before":
             with Store(folder):
                 assert is_in_use(folder)
-        out = io.StringIO()
-        assert not follow_device(site, Report(out, out), folder)
+        assert not follow_device(run, folder)
         assert out.getvalue() == ""
     assert desk.control.operations() == []
 

@@ -19,10 +19,9 @@ from ota.jobs import Execution, Rollout
 from ota.look import looks, screens
 from ota.look.statuses import Verdict
 from ota.look.watching import Moment, changes, follow, what_it_says, why_it_failed
-from ota.plan import Site
 from ota.report import Report
+from ota.run import Run
 from ota.settings.settings import load_settings
-from tests.conftest import ACCOUNT
 from tests.hand_made import Hands
 from tests.look.look_desk import JOB, POLICY, UPDATE, Desk, built
 from tests.look.look_desk import desk as bare_desk
@@ -145,11 +144,10 @@ def test_words_that_nobody_knows_are_not_explained() -> None:
     assert why_it_failed(Execution("a", "SOMETHING_NEW", details={"x": "y"})) == ""
 
 
-def site_of(desk: Desk) -> Site:
+def run_of(desk: Desk, report: Report) -> Run:
     environ = desk.project.environ
-    opened = open_cloud(environ)
-    settings = load_settings(desk.project.root_path, environ=environ).with_account(ACCOUNT, opened.region)
-    return Site(opened, settings)
+    settings = load_settings(desk.project.root_path, environ=environ)
+    return Run(desk.project.root_path, report).about(settings, open_cloud(environ))
 
 
 class Terminal(io.StringIO):
@@ -169,7 +167,7 @@ def watch(
         report.keep_stdout_clear()
     try:
         with desk.project.at_work():
-            looks.watch(site_of(desk), report, sleep=clock.sleep, clock=clock.read, **options)
+            looks.watch(run_of(desk, report), sleep=clock.sleep, clock=clock.read, **options)
     except Answered as answer:
         return answer.exit_code, out.getvalue(), err.getvalue()
     return 0, out.getvalue(), err.getvalue()

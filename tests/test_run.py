@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -15,14 +16,15 @@ import pytest
 from botocore.errorfactory import ClientExceptionsFactory
 
 from ota.cloud import open_sandbox
-from ota.conductor import Conductor
 from ota.report import Report
+from ota.run import Run
 from ota.sandbox.process import Address
 from ota.set_up import SetUp
 from ota.things import find_thing
 from ota.threads import side_by_side
 from ota.updates import find_update
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
+from tests.conftest import REGION
 from tests.project import THING, Project, aws_project, built_tree
 from tests.sandbox_control import Control
 
@@ -273,12 +275,19 @@ def test_a_thing_name_that_a_device_cannot_use_is_warned_of(project: Project) ->
     assert "64" in project.run_here("thing").done().err
 
 
-def test_a_copy_of_the_conductor_is_itself(tmp_path: Path) -> None:
-    """Invoke copies what stands in its configuration; two of them would do everything twice."""
-    import copy
+def test_a_copy_of_the_run_is_itself(tmp_path: Path) -> None:
+    """Invoke copies its configuration, which holds the run; two runs would do everything twice."""
+    run = Run(tmp_path, Report())
+    assert copy.copy(run) is run
 
-    conductor = Conductor(tmp_path, Report())
-    assert copy.copy(conductor) is conductor
+
+def test_the_same_run_about_other_settings_leaves_its_own(tmp_path: Path) -> None:
+    run, cloud = Run(tmp_path, Report()), open_sandbox("http://127.0.0.1:1", REGION)
+    (tmp_path / "config.json").write_text(json.dumps({"thing_name": "lamp"}))
+    other = run.about(run.scope.settings.with_values({"thing_name": "other"}), cloud)
+    assert (other.cloud, other.settings.thing_name, other.report) == (cloud, "other", run.report)
+    assert run.scope.settings.thing_name == "lamp"
+    assert "cloud" not in vars(run)
 
 
 def make_foreign(account: Account) -> None:

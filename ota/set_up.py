@@ -145,6 +145,7 @@ class SetUp:
 
     def _identity(self) -> tuple[Change, Change]:
         """The changes of certificate and thing, and the endpoint for the header, looked up side by side."""
+        self._run.settings  # noqa: B018 - reports a mistake in them before the first call
         certificate, thing = side_by_side(
             partial(plan.plan_identity, self._run), lambda: self._run.cloud.data_endpoint
         )[0]

@@ -207,7 +207,7 @@ def status(c: Context, json: bool = False) -> None:
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
     """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
-    from ota.device.wishes import read_timeout
+    from ota.device.options import read_timeout
     from ota.look.looks import watch
 
     _conductor(c).look(watch, as_json=json, timeout_s=read_timeout(timeout))

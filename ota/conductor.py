@@ -68,12 +68,12 @@ class Conductor:
         self.run.forget()
 
     def device(self, **flags: Any) -> None:
-        """A virtual device takes the update, or many do; ``device_runs.read_wish`` has the flags."""
-        from ota.device import runs
+        """A virtual device takes the update, or many do; ``ota.device.options.read_options`` has the flags."""
+        from ota.device import options, runs
 
         self.run.end_turn()
-        bench = runs.Bench(self.run.report, self.run.scope, lambda: self.run.cloud, self._rehearse)
-        runs.run(bench, runs.read_wish(**flags))
+        context = runs.RunContext(self.run.report, self.run.scope, lambda: self.run.cloud, self._rehearse)
+        runs.run(context, options.read_options(**flags))
 
     def _rehearse(self, thing_names: Sequence[str]) -> None:
         """Things of these names, and an update for all of them."""

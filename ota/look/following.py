@@ -4,7 +4,7 @@ A device locks its folder for as long as it runs, so whether one does is seen wi
 ``all`` is not a call longer. It follows until the job is over, the device has gone, or nothing has moved for a while;
 ``watch`` is for who wants to wait longer.
 
-Source: ``ota/look/watching.py``; ``ota/device/images.py`` for the lock.
+Source: ``ota/look/watching.py``; ``ota/device/flash.py`` for the lock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota.device.images import is_in_use
+from ota.device.flash import is_in_use
 from ota.jobs import find_rollout, job_id_of
 from ota.look import screens
 from ota.look.watching import follow

@@ -229,7 +229,7 @@ def status(c: Context, json: bool = False) -> None:
 @task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
 def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
     """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
-    from ota.device.wishes import read_timeout
+    from ota.device.options import read_timeout
     from ota.look import looks
 
     looks.watch(_run(c), timeout_s=read_timeout(timeout), as_json=json)
@@ -420,8 +420,9 @@ def device(
 ) -> None:
     """Have a virtual device take the update as the firmware would: exit status 0 once it runs it, or has no job."""
     from ota.device import runs
+    from ota.device.options import read_options
 
-    wish = runs.read_wish(
+    options = read_options(
         encoding=encoding,
         faithful=faithful,
         fault=fault,
@@ -431,7 +432,7 @@ def device(
         timeout=timeout,
         as_json=json,
     )
-    runs.play(_run(c), wish)
+    runs.play(_run(c), options)
 
 
 @task(

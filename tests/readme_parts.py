@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import tasks
 from ota.device.faults import FAULTS
-from ota.device.refusals import TABLE
+from ota.device.refusals import CAUSES
 from ota.operator_policy import EXTRAS, GRANTS, PolicyScope, boundary_document, operator_policy_document
 from ota.settings.table import ArmSettings, DeclaredSettings, rows_of
 from tests.project import REPOSITORY_PATH, TIMEOUT_S, Project
@@ -282,7 +282,7 @@ def _project(folder: Path) -> Iterator[Project]:
 
 def refusals_table() -> str:
     """What is missing, where a device meets it, and what it notices."""
-    rows = [(_missing(row.missing), row.place.value, row.symptom.value) for row in TABLE]
+    rows = [(_missing(row.missing), row.stage.value, row.symptom.value) for row in CAUSES]
     return _table(("missing", "the device is", "it notices"), rows)
 
 

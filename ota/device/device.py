@@ -1,70 +1,165 @@
-"""A virtual device: takes an update as the firmware would, in its order and with its messages.
+"""A virtual device: it takes an update as the firmware does, in the firmware's order and with its messages.
 
-It connects, asks for its job (start-next), subscribes to the stream, fetches the image, proves the signature, reports
-IN_PROGRESS with ``updatedBy``, installs, restarts, asks for its job again, and by the version rule keeps the new image
-(SUCCEEDED) or goes back to the old one (FAILED). So certificate, policy, header, job document, stream and signature
-are all proven before any hardware is flashed. Where the firmware says nothing, this says nothing to the cloud either,
-and tells here why.
+It connects, requests its job (start-next), subscribes to the stream, downloads the image, verifies the signature,
+reports IN_PROGRESS with ``updatedBy``, installs the image, restarts and requests its job again. The version rule then
+decides whether it keeps the new image (SUCCEEDED) or goes back to the old one (FAILED). This tests certificate, policy,
+header, job document, stream and signature before any hardware is flashed. Where the firmware reports nothing to the
+cloud, neither does this device; it raises an error here that says why.
 
-One thing it does that the firmware does not: it reports ``receive: n/m`` at most every tenth of the way, for whoever
-watches. ``--faithful`` leaves that out.
+One thing it does that the firmware does not: it reports the download's progress to the cloud, except with
+``--faithful``.
 
-Source: ``ota_orchestrator.c`` of FreeRTOS/iot-reference-arm-corstone3xx and its logs in ``docs/applications``; AWS IoT
-Developer Guide, "Jobs device MQTT API".
+Every report names the version of the job execution that it expects, so the device counts the versions. Arm's firmware
+does not count: it assumes that only itself reports.
+
+Source: ``ota_orchestrator.c`` of FreeRTOS/iot-reference-arm-corstone3xx (expectedVersion 2 before the restart, 3 after
+it) and its logs in ``docs/applications``; AWS IoT Developer Guide, "Jobs device MQTT API".
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from ota.device import faults as faults
-from ota.device.blocks import Download
+from ota.device import faults
 from ota.device.connection import Connection
-from ota.device.faults import Trouble
-from ota.device.firmware import Firmware, version_of
-from ota.device.identity import Identity, Site
-from ota.device.images import Store
-from ota.device.jobs import FAILED, IN_PROGRESS, QUEUED, REJECTED, SUCCEEDED, Jobs
-from ota.device.loading import Loader
-from ota.device.manners import Manners, Result, Talk
-from ota.device.memory import Pending, Phase
-from ota.device.messages import Execution, Topics, read_answer
-from ota.device.offers import Offer, offer_id, read_offer
-from ota.device.refusals import Place, Refused, Symptom
+from ota.device.download import ImageLoader, Screen
+from ota.device.faults import FaultInjector
+from ota.device.firmware import Firmware, Offer, offer_id, read_offer, version_of
+from ota.device.flash import Download, Flash, PendingUpdate, Phase
+from ota.device.identity import CloudEndpoint, DeviceIdentity
+from ota.device.messages import OfferedJob, Topics, read_answer, read_job, start_next_request, update_request
+from ota.device.options import FAITHFUL_PACE, DeviceOptions, Pace, Timing
+from ota.device.refusals import Refused, Stage, Symptom
 from ota.errors import DeviceFailed, SignatureError, WaitTimeout
 from ota.firmware.image_versions import version_words
+from ota.messages import Text
 
+SUCCEEDED, FAILED, REJECTED, IN_PROGRESS, QUEUED = "SUCCEEDED", "FAILED", "REJECTED", "IN_PROGRESS", "QUEUED"
+FAITHFUL_VERSIONS = {IN_PROGRESS: 2, SUCCEEDED: 3, FAILED: 3}
 RECONNECT_S = 1.0
 RECONNECT_LATER_S = 5.0
 NOTIFY_POLL_S = 1.0
-UNDERSTOOD = b"_unknown_"
+INFERENCE = b"_unknown_"
+
+
+@dataclass(frozen=True)
+class DeviceResult:
+    """How one device's run ended.
+
+    Attributes:
+        thing_name: the device.
+        status: SUCCEEDED, FAILED or REJECTED, as reported to the cloud; empty where no job was offered.
+        job_id: the job.
+        before: the version that ran before.
+        now: the version that runs.
+        why: why it failed.
+        image_path: the image that runs; None where there is no file of it.
+        size_bytes: the image's length.
+        load_s: how long the download took.
+    """
+
+    thing_name: str
+    status: str = ""
+    job_id: str = ""
+    before: str = ""
+    now: str = ""
+    why: Text = ""
+    image_path: Path | None = None
+    size_bytes: int = 0
+    load_s: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as plain values, its message still to be rendered."""
+        return {
+            "thing": self.thing_name,
+            "status": self.status or "NOTHING_OFFERED",
+            "job": self.job_id or None,
+            "before": self.before or None,
+            "now": self.now or None,
+            "why": self.why or None,
+            "image": str(self.image_path) if self.image_path else None,
+            "bytes": self.size_bytes,
+            "seconds": round(self.load_s, 3),
+        }
+
+
+class JobsClient:
+    """Requests and reports the jobs of one thing, over the connection that it has at the moment."""
+
+    def __init__(self, topics: Topics, firmware: Firmware, screen: Screen) -> None:
+        self._topics, self._firmware, self._screen = topics, firmware, screen
+        self._version = 0
+
+    def start_next(self, connection: Connection, *, only_look: bool = False) -> OfferedJob | None:
+        """Start the next job, or with ``only_look`` read it; None where there is none.
+
+        Raises:
+            DeviceFailed: the message with the job does not fit into the firmware's buffer.
+        """
+        topic = self._topics.peek if only_look else self._topics.start_next
+        response = connection.request(topic, start_next_request(self._topics.thing_name), Stage.JOB)
+        job = read_job(response.members)
+        if job is not None:
+            self._version = job.version
+            self._firmware.check_message(response.size_bytes)
+        return job
+
+    def report(
+        self,
+        connection: Connection,
+        job: OfferedJob,
+        status: str,
+        details: dict[str, str] | None = None,
+        *,
+        step_minutes: int | None = None,
+    ) -> None:
+        """Report the job's status; ``step_minutes`` sets the timeout of this step."""
+        has_fixed_version = self._firmware.is_faithful and details is not None
+        version = FAITHFUL_VERSIONS[status] if has_fixed_version else self._version
+        payload = update_request(status, details, version, step_minutes=step_minutes)
+        connection.request(self._topics.update(job.job_id), payload, Stage.REPORT)
+        self._version += 1
+        if not details or "receive" not in details:
+            words = "".join(f", {name} {value}" for name, value in (details or {}).items())
+            self._screen.say(f"reports {status}{words}")
 
 
 class Device:
     """One device. Close it in the end."""
 
     def __init__(
-        self, site: Site, identity: Identity, firmware: Firmware, store: Store, manners: Manners, talk: Talk
+        self,
+        endpoint: CloudEndpoint,
+        identity: DeviceIdentity,
+        firmware: Firmware,
+        flash: Flash,
+        options: DeviceOptions,
+        timing: Timing,
+        screen: Screen,
     ) -> None:
-        self._site, self._identity, self._firmware = site, identity, firmware
-        self._store, self._manners, self._talk = store, manners, talk
+        self._endpoint, self._identity, self._firmware = endpoint, identity, firmware
+        self._flash, self._options, self._timing, self._screen = flash, options, timing, screen
         self._topics = Topics(identity.thing_name)
-        self._trouble = Trouble(manners.fault)
+        self._injector = FaultInjector(options.fault)
         self._connection: Connection | None = None
-        self._begun = manners.clock()
+        self._begun_s = timing.clock()
         self._seen: set[str] = set()
-        self._jobs = Jobs(self._topics, firmware, talk)
-        self._loader = Loader(self._topics, store, manners, talk, self._trouble, is_faithful=firmware.is_faithful)
+        self._jobs = JobsClient(self._topics, firmware, screen)
+        pace = timing.pace or (FAITHFUL_PACE if firmware.is_faithful else Pace())
+        self._loader = ImageLoader(
+            self._topics, flash, screen, self._injector, encoding=options.encoding, pace=pace, timing=timing
+        )
 
-    def take_update(self) -> Result:
-        """Take the update that is offered, from the first start to the last report; or go on with it.
+    def take_update(self) -> DeviceResult:
+        """Take the update that is offered, from the first start to the last report; a pending one is continued.
 
         Raises:
-            DeviceFailed: it did not come to an end that the cloud was told; the words say what it shows.
-            SignatureError: the image is not what was signed.
-            WaitTimeout: the time was up.
+            DeviceFailed: it ended without a final report to the cloud; the message says what the cloud shows.
+            SignatureError: the signature does not match the image.
+            WaitTimeout: the time limit is reached.
         """
         if self._connection is None:
             self._start()
@@ -73,33 +168,33 @@ class Device:
                 result = self._run()
             except Refused as refused:
                 self._check_may_reconnect(refused)
-                self._manners.sleep(RECONNECT_S)
+                self._timing.sleep(RECONNECT_S)
                 self._start()
                 continue
             if result is not None:
                 return result
-            self._talk.say("restarts")
+            self._screen.say("restarts")
             self._start()
 
     def wait_for_job(self) -> None:
-        """Return once the cloud tells of a job, or the connection is lost: then it is worth asking again.
+        """Return when the cloud announces a job, or when the connection is lost, after which there may be one.
 
         Raises:
-            WaitTimeout: the time was up.
+            WaitTimeout: the time limit is reached.
         """
         while True:
             left_s = self._check_time()
             try:
-                message = self._open.receive(min(NOTIFY_POLL_S, left_s), Place.NOTIFY)
+                message = self._open.receive(min(NOTIFY_POLL_S, left_s), Stage.NOTIFY)
             except Refused:
                 self.close()
-                self._manners.sleep(RECONNECT_LATER_S)
+                self._timing.sleep(RECONNECT_LATER_S)
                 return
             if message and message.topic == self._topics.notify_next and "execution" in read_answer(message.payload):
                 return
 
     def close(self) -> None:
-        """Leave the cloud."""
+        """Disconnect."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -107,184 +202,180 @@ class Device:
     @property
     def _open(self) -> Connection:
         if self._connection is None:
-            raise Refused(Place.CONNECT, Symptom.DROPPED)
+            raise Refused(Stage.CONNECT, Symptom.DROPPED)
         return self._connection
 
     def _start(self) -> None:
-        """Start as after a reset: the boot loader looks what to start, then the firmware connects."""
+        """Start as after a reset: the boot loader chooses the image, then the firmware connects."""
         self.close()
-        pending = self._store.state.pending
+        pending = self._flash.state.pending
         if pending is not None and pending.phase is Phase.INSTALLED:
-            self._store.save(replace(pending, phase=Phase.TRIAL))
-            self._talk.say(f"starts {pending.image_name} {pending.version} on trial".replace("  ", " "))
-        manners = self._manners
-        self._connection = Connection(
-            self._site, self._identity, answer_timeout_s=manners.answer_timeout_s, clock=manners.clock
-        )
+            self._flash.save(replace(pending, phase=Phase.TRIAL))
+            self._screen.say(f"starts {pending.image_name} {pending.version} on trial".replace("  ", " "))
+        self._connection = Connection(self._endpoint, self._identity, self._timing)
         self._connection.open()
         self._loader.has_progressed = False
-        self._talk.say(f"connected to {self._site.endpoint}")
-        if manners.is_forever:
-            self._connection.subscribe(self._topics.notify_next, Place.NOTIFY)
+        self._screen.say(f"connected to {self._endpoint.name}")
+        if self._options.is_forever:
+            self._connection.subscribe(self._topics.notify_next, Stage.NOTIFY)
 
     def _check_may_reconnect(self, refused: Refused) -> None:
-        """A connection that breaks while blocks come is made again; one that brings none is not."""
-        is_loading = refused.place in (Place.BLOCKS, Place.REPORT) and self._loader.has_progressed
-        is_worth_it = is_loading and refused.symptom is Symptom.DROPPED
-        if not is_worth_it:
+        """Raise the error again, unless the connection broke during a download that makes progress."""
+        is_loading = refused.stage in (Stage.BLOCKS, Stage.REPORT) and self._loader.has_progressed
+        if not (is_loading and refused.symptom is Symptom.DROPPED):
             raise refused
         self._check_time()
-        self._talk.say(f"the connection broke ({refused}); connects again")
+        self._screen.say(f"the connection broke ({refused}); connects again")
 
     def _check_time(self) -> float:
-        """How many seconds are left."""
-        limit_s = self._manners.timeout_s
+        """The seconds that are left; raises WaitTimeout where none are."""
+        limit_s = self._options.timeout_s
         if limit_s is None:
             return math.inf
-        left_s = limit_s - (self._manners.clock() - self._begun)
+        left_s = limit_s - (self._timing.clock() - self._begun_s)
         if left_s <= 0:
             raise WaitTimeout(
-                f"{self._identity.thing_name}: the {limit_s:g} s of --timeout are over; run it again to go on."
+                f"{self._identity.thing_name}: the {limit_s:g} s of --timeout are over; run it again to continue."
             )
         return left_s
 
-    def _run(self) -> Result | None:
-        """From one start to the next; the result, or None where a restart comes next."""
+    def _run(self) -> DeviceResult | None:
+        """Run from one start to the next; the result, or None where a restart comes next."""
         self._check_time()
-        execution = self._jobs.ask(self._open, only_look=self._trouble.has(faults.REJECTS))
-        if execution is None:
-            return self._offered_nothing("no job is offered any more")
-        offer = read_offer(execution.document, self._firmware.profile)
-        pending = self._pending_of(execution, offer)
+        job = self._jobs.start_next(self._open, only_look=self._injector.injects(faults.REJECTS))
+        if job is None:
+            return self._no_job("no job is offered any more")
+        offer = read_offer(job.document, self._firmware.profile)
+        pending = self._find_pending(job, offer)
         if pending is None:
-            return self._offered_nothing("the job is one that failed in this run already")
+            return self._no_job("the job has already failed in this run")
         if pending.phase is Phase.DOWNLOADING:
-            return self._take(execution, offer, pending)
+            return self._take(job, offer, pending)
         if pending.phase is Phase.TRIAL:
             pending = self._self_test(pending)
-        return self._finish(execution, pending)
+        return self._finish(job, pending)
 
-    def _offered_nothing(self, why: str) -> Result:
-        self._drop(self._store.state.pending, why)
-        return Result(self._identity.thing_name)
+    def _no_job(self, why: str) -> DeviceResult:
+        self._drop(self._flash.state.pending, why)
+        return DeviceResult(self._identity.thing_name)
 
-    def _drop(self, pending: Pending | None, why: str) -> None:
+    def _drop(self, pending: PendingUpdate | None, why: str) -> None:
         if pending is not None:
             if pending.phase is not Phase.CONFIRMED:
-                self._talk.say(f"drops what it has of {pending.job_id}: {why}")
-            self._store.forget()
+                self._screen.say(f"drops what it has of {pending.job_id}: {why}")
+            self._flash.drop_pending()
 
-    def _pending_of(self, execution: Execution, offer: Offer) -> Pending | None:
-        """How far this offer has come; None for one that this run failed at: the firmware looks at none twice."""
-        identity = offer_id(execution, offer)
-        pending = self._store.state.pending
+    def _find_pending(self, job: OfferedJob, offer: Offer) -> PendingUpdate | None:
+        """How far this offer has come; None where it has failed in this run: the firmware tries no offer twice."""
+        identity = offer_id(job, offer)
+        pending = self._flash.state.pending
         if pending is not None and pending.offer_id == identity:
             return pending
         if identity in self._seen:
             return None
-        self._drop(pending, f"{execution.job_id} offers another image")
-        return Pending(identity, execution.job_id, offer.file_path, offer.size_bytes)
+        self._drop(pending, f"{job.job_id} offers another image")
+        return PendingUpdate(identity, job.job_id, offer.file_path, offer.size_bytes)
 
-    def _take(self, execution: Execution, offer: Offer, pending: Pending) -> Result | None:
-        """Everything up to the restart."""
-        running = self._store.running(offer.file_path)
-        self._talk.say(
-            f"offered {offer.file_path}, {offer.size_bytes:,} bytes, by job {execution.job_id}; "
+    def _take(self, job: OfferedJob, offer: Offer, pending: PendingUpdate) -> DeviceResult | None:
+        """Do everything up to the restart."""
+        running = self._flash.running(offer.file_path)
+        self._screen.say(
+            f"offered {offer.file_path}, {offer.size_bytes:,} bytes, by job {job.job_id}; "
             f"runs {version_words(running.version)}"
         )
         self._seen.add(pending.offer_id)
-        if self._trouble.has(faults.REJECTS):
-            return self._reject(execution, running.version)
+        if self._injector.injects(faults.REJECTS):
+            return self._reject(job, running.version)
         self._firmware.check_offer(offer)
-        if self._trouble.has(faults.TIMES_OUT):
-            raise self._go_silent(execution)
-        self._store.save(pending)
-        self._load(execution, offer, pending)
-        self._install(execution, offer, pending)
-        if self._trouble.has(faults.POWER_CUT):
+        if self._injector.injects(faults.TIMES_OUT):
+            raise self._go_silent(job)
+        self._flash.save(pending)
+        self._load(job, offer, pending)
+        self._install(job, offer, pending)
+        if self._injector.injects(faults.POWER_CUT):
             raise DeviceFailed(
                 "the power is cut (--fault power-cut) before the restart. The cloud shows IN_PROGRESS with updatedBy; "
-                "run the device again without the fault: it goes on from here."
+                "run the device again without the fault: it continues from here."
             )
         return None
 
-    def _load(self, execution: Execution, offer: Offer, pending: Pending) -> None:
-        """Load the image, reporting at every tenth of the way, which the firmware does not."""
+    def _load(self, job: OfferedJob, offer: Offer, pending: PendingUpdate) -> None:
+        """Download the image and report the progress, which a faithful device does not."""
 
         def on_step(download: Download) -> None:
             self._check_time()
             if not self._firmware.is_faithful:
-                self._report(execution, IN_PROGRESS, {"receive": f"{download.done_count}/{download.block_count}"})
+                received = f"{download.done_count}/{download.block_count}"
+                self._jobs.report(self._open, job, IN_PROGRESS, {"receive": received})
 
         self._loader.load(self._open, offer, pending, on_step)
 
-    def _install(self, execution: Execution, offer: Offer, pending: Pending) -> None:
-        """Verify, report, and put the image where the boot loader finds it."""
-        path = self._store.part_path(pending.image_name)
-        if self._trouble.has(faults.BAD_SIGNATURE):
-            faults.spoil(path)
+    def _install(self, job: OfferedJob, offer: Offer, pending: PendingUpdate) -> None:
+        """Verify the image, report, and move the image into the other slot."""
+        path = self._flash.part_path(pending.image_name)
+        if self._injector.injects(faults.BAD_SIGNATURE):
+            faults.corrupt(path)
         try:
             proof = self._firmware.verify(path, offer)
         except SignatureError:
-            self._store.forget()
+            self._flash.drop_pending()
             raise
-        self._talk.say(f"signature proven: {proof}")
+        self._screen.say(f"signature proven: {proof}")
         version = version_of(path)
-        if self._trouble.has(faults.SAME_VERSION):
-            self._store.pretend(pending.image_name, version)
-        before = self._store.running(pending.image_name).version
+        if self._injector.injects(faults.SAME_VERSION):
+            self._flash.set_running_version(pending.image_name, version)
+        before = self._flash.running(pending.image_name).version
         updated_by = self._firmware.number_of(before)
-        self._report(execution, IN_PROGRESS, {"updatedBy": str(updated_by)})
+        self._jobs.report(self._open, job, IN_PROGRESS, {"updatedBy": str(updated_by)})
         installed = replace(pending, phase=Phase.INSTALLED, before=before, updated_by=updated_by, version=version)
-        self._store.install(installed)
-        self._talk.say(f"installed {pending.image_name} {version}".rstrip())
+        self._flash.install(installed)
+        self._screen.say(f"installed {pending.image_name} {version}".rstrip())
 
-    def _self_test(self, pending: Pending) -> Pending:
+    def _self_test(self, pending: PendingUpdate) -> PendingUpdate:
         """Keep the new image, or go back to the old one."""
-        why = self._why_not(pending)
+        why = self._self_test_problem(pending)
         if not why:
-            self._store.confirm(pending)
+            self._flash.confirm(pending)
             return replace(pending, phase=Phase.CONFIRMED)
-        self._talk.say(f"the self-test fails: {why}; goes back to {version_words(pending.before)}")
+        self._screen.say(f"the self-test fails: {why}; goes back to {version_words(pending.before)}")
         pending = replace(pending, phase=Phase.REVERTED)
-        self._store.save(pending)
+        self._flash.save(pending)
         return pending
 
-    def _why_not(self, pending: Pending) -> str:
+    def _self_test_problem(self, pending: PendingUpdate) -> str:
         return self._firmware.self_test(pending.version, pending.before, pending.updated_by) or ""
 
-    def _finish(self, execution: Execution, pending: Pending) -> Result:
-        """Tell the cloud how it ended; the application then does its work."""
+    def _finish(self, job: OfferedJob, pending: PendingUpdate) -> DeviceResult:
+        """Report how the update ended; the application then publishes its inference result."""
         is_kept = pending.phase is Phase.CONFIRMED
-        self._report(execution, SUCCEEDED if is_kept else FAILED, {"updatedBy": str(pending.updated_by)})
-        self._store.forget()
+        status = SUCCEEDED if is_kept else FAILED
+        self._jobs.report(self._open, job, status, {"updatedBy": str(pending.updated_by)})
+        self._flash.drop_pending()
         if is_kept and self._firmware.publishes_inference:
-            self._open.publish_surely(self._topics.inference, UNDERSTOOD, Place.INFERENCE)
-        path = self._store.image_path(pending.image_name)
-        return Result(
+            self._open.publish_acknowledged(self._topics.inference, INFERENCE, Stage.INFERENCE)
+        path = self._flash.image_path(pending.image_name)
+        return DeviceResult(
             self._identity.thing_name,
-            SUCCEEDED if is_kept else FAILED,
-            execution.job_id,
+            status,
+            job.job_id,
             before=pending.before,
-            now=self._store.running(pending.image_name).version,
-            why="" if is_kept else self._why_not(pending),
+            now=self._flash.running(pending.image_name).version,
+            why="" if is_kept else self._self_test_problem(pending),
             image_path=path if path.exists() else None,
             size_bytes=pending.size_bytes,
             load_s=self._loader.load_s,
         )
 
-    def _reject(self, execution: Execution, version: str) -> Result:
-        """Refuse the job; one that was begun already can only fail."""
-        status = REJECTED if execution.status == QUEUED else FAILED
-        self._report(execution, status)
-        return Result(self._identity.thing_name, status, execution.job_id, version, version, why=faults.REJECTS.happens)
+    def _reject(self, job: OfferedJob, version: str) -> DeviceResult:
+        """Refuse the job; one that is already in progress can only fail."""
+        status = REJECTED if job.status == QUEUED else FAILED
+        self._jobs.report(self._open, job, status)
+        thing_name = self._identity.thing_name
+        return DeviceResult(thing_name, status, job.job_id, version, version, why=faults.REJECTS.happens)
 
-    def _go_silent(self, execution: Execution) -> DeviceFailed:
-        self._report(execution, IN_PROGRESS, step_minutes=1)
+    def _go_silent(self, job: OfferedJob) -> DeviceFailed:
+        self._jobs.report(self._open, job, IN_PROGRESS, step_minutes=1)
         return DeviceFailed(
-            "goes silent (--fault times-out). The cloud shows IN_PROGRESS, and in a minute TIMED_OUT: AWS ends a step "
-            "that takes longer than the device gave itself."
+            "sends nothing more (--fault times-out). The cloud shows IN_PROGRESS, and in a minute TIMED_OUT: AWS ends "
+            "a job when one of its steps takes longer than the device's own limit."
         )
-
-    def _report(self, execution: Execution, status: str, details: dict[str, str] | None = None, **extra: Any) -> None:
-        self._jobs.report(self._open, execution, status, details, **extra)

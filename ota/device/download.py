@@ -1,60 +1,119 @@
-"""Fetches an image, block by block over MQTT or in one piece over HTTP, and again what was lost.
+"""Download an offered image into the device's flash: in blocks over MQTT, or in one request over HTTP.
 
-Over MQTT many blocks are asked for at once, as many as AWS sends for one request, and the next request goes out before
-the last one is answered. When nothing comes for a while, what is missing by then is asked for again, with a bitmap
-where there are gaps. ``--faithful`` is Arm's firmware: one block a request, the next one after it has come, no second
-try.
+Over MQTT the device requests as many blocks at once as AWS sends for one request, and sends the next request before the
+last one is answered. When no block arrives for a while, it requests the missing ones again, with a bitmap where there
+are gaps. ``--faithful`` does what Arm's firmware does: one block in a request, the next request after the block has
+arrived, no retry.
+
+The firmware reports no progress during a download. ``receive: n/m``, at most once for every tenth of the image, is what
+the classic agent reports.
 
 Source: AWS IoT Developer Guide, "Using AWS IoT MQTT-based file delivery in devices" (128 KiB for one request);
-``ota_orchestrator.c`` of FreeRTOS/iot-reference-arm-corstone3xx.
+``ota_orchestrator.c`` of FreeRTOS/iot-reference-arm-corstone3xx; ``ota.c`` of aws/ota-for-aws-iot-embedded-sdk
+(``receive``).
 """
 
 from __future__ import annotations
 
 import http.client
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from ota.device.blocks import Download
-from ota.device.connection import Connection, Message
-from ota.device.faults import Trouble
+from ota.device.connection import Connection, MqttMessage
+from ota.device.faults import FaultInjector
+from ota.device.firmware import Offer
+from ota.device.flash import Download, Flash, PendingUpdate
 from ota.device.messages import BLOCK_BYTES, Block, Encoding, Topics, blocks_request, read_block, read_stream_message
-from ota.device.offers import Offer
-from ota.device.refusals import Place, Refused, Rejected, Symptom
+from ota.device.options import Pace, Timing
+from ota.device.refusals import Refused, Rejected, Stage, Symptom
 from ota.errors import DeviceFailed
+from ota.profiles import HTTP
 
-REQUEST_BLOCKS = 131072 // BLOCK_BYTES
-REQUESTS_AHEAD = 3
+PROGRESS_STEPS = 10
 HTTP_TIMEOUT_S = 30.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How blocks are asked for.
+class Screen(Protocol):
+    """Where a device shows what it does."""
+
+    def say(self, text: str) -> None:
+        """Show one line."""
+
+    def bar(self, label: str, total_bytes: int) -> AbstractContextManager[Callable[[int], None]]:
+        """Show progress; yields what to call with the bytes done so far."""
+
+
+class ImageLoader:
+    """Loads images into the flash of one device.
 
     Attributes:
-        request_blocks: how many in one request.
-        requests_ahead: how many requests may be unanswered.
-        quiet_s: after how long without a block what is missing is asked for again.
-        tries: how often in a row that is done in vain.
-        clock: a count of seconds that never goes back.
+        has_progressed: whether a block of an incomplete image has arrived since this was last set to False.
+        load_s: how long the last image took.
     """
 
-    request_blocks: int = REQUEST_BLOCKS
-    requests_ahead: int = REQUESTS_AHEAD
-    quiet_s: float = 1.0
-    tries: int = 5
-    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    def __init__(
+        self,
+        topics: Topics,
+        flash: Flash,
+        screen: Screen,
+        injector: FaultInjector,
+        *,
+        encoding: Encoding,
+        pace: Pace,
+        timing: Timing,
+    ) -> None:
+        self._topics, self._flash, self._screen, self._injector = topics, flash, screen, injector
+        self._encoding, self._pace, self._clock = encoding, pace, timing.clock
+        self.has_progressed = False
+        self.load_s = 0.0
 
+    def load(
+        self, connection: Connection, offer: Offer, pending: PendingUpdate, on_step: Callable[[Download], None]
+    ) -> None:
+        """Load what is missing of the image; ``on_step`` is called at every tenth of it.
 
-# Nothing is asked for twice; the wait is only so long that silence is told from slowness.
-FAITHFUL_PACE = Pace(request_blocks=1, requests_ahead=1, quiet_s=5.0, tries=1)
+        Raises:
+            Refused: the connection ended, or requested blocks do not arrive.
+            Rejected: the cloud rejected a request for blocks.
+            DeviceFailed: the presigned URL is refused or not to be trusted.
+        """
+        begun_s = self._clock()
+        with self._flash.open_download(pending.image_name, pending.size_bytes) as download:
+            if download.done_bytes:
+                self._screen.say(f"resumes after {download.done_count} of {download.block_count} blocks")
+            with self._screen.bar(f"{self._topics.thing_name} loads {offer.file_path}", offer.size_bytes) as show:
+                self._follow(download, self._fetch(connection, offer, download), show, on_step)
+        self.load_s = self._clock() - begun_s
+        self.has_progressed = False
+
+    def _fetch(self, connection: Connection, offer: Offer, download: Download) -> Iterator[int]:
+        if offer.protocol == HTTP:
+            return fetch_over_http(offer, download, self._injector)
+        connection.subscribe(self._topics.stream(offer.stream, "data", self._encoding), Stage.SUBSCRIBE)
+        stream = BlockStream(connection, self._topics, offer, self._encoding, self._pace, self._injector)
+        return stream.fetch(download)
+
+    def _follow(
+        self,
+        download: Download,
+        progress: Iterator[int],
+        show: Callable[[int], None],
+        on_step: Callable[[Download], None],
+    ) -> None:
+        last_step = PROGRESS_STEPS * download.done_bytes // download.size_bytes
+        for done_bytes in progress:
+            self.has_progressed = True
+            show(done_bytes)
+            step = PROGRESS_STEPS * done_bytes // download.size_bytes
+            if step != last_step:
+                last_step = step
+                download.save()
+                on_step(download)
 
 
 class BlockStream:
@@ -62,11 +121,11 @@ class BlockStream:
 
     Args:
         connection: connected, and subscribed to the stream's data.
-        topics: the thing's.
-        offer: what is fetched.
+        topics: the thing's topics.
+        offer: the image to fetch.
         encoding: JSON or CBOR.
-        pace: how to ask.
-        trouble: what goes wrong on purpose.
+        pace: how blocks are requested.
+        injector: the fault to inject.
     """
 
     def __init__(
@@ -76,10 +135,10 @@ class BlockStream:
         offer: Offer,
         encoding: Encoding,
         pace: Pace,
-        trouble: Trouble,
+        injector: FaultInjector,
     ) -> None:
         self._connection, self._offer = connection, offer
-        self._encoding, self._pace, self._trouble = encoding, pace, trouble
+        self._encoding, self._pace, self._injector = encoding, pace, injector
         self._get, self._data, self._rejected = (
             topics.stream(offer.stream, what, encoding) for what in ("get", "data", "rejected")
         )
@@ -88,63 +147,65 @@ class BlockStream:
         """Fetch what is missing; yields the bytes that are there after each block.
 
         Raises:
-            Refused: the connection ended, or blocks that were asked for do not come.
-            Rejected: the cloud does not give them.
+            Refused: the connection ended, or requested blocks do not arrive.
+            Rejected: the cloud rejected a request.
         """
         waiting = download.missing[::-1]
-        asked: set[int] = set()
-        quiet = 0
-        while waiting or asked:
-            self._ask(waiting, asked)
+        requested: set[int] = set()
+        silences = 0
+        while waiting or requested:
+            self._request(waiting, requested)
             block = self._receive()
             if block is None:
-                quiet += 1
-                waiting, asked = self._after_silence(download, quiet), set()
+                silences += 1
+                waiting, requested = self._after_silence(download, silences), set()
             elif download.put(block):
-                asked.discard(block.index)
-                quiet = 0
+                requested.discard(block.index)
+                silences = 0
                 yield download.done_bytes
-                if self._trouble.cuts(download.done_bytes, download.size_bytes):
+                if self._injector.cuts_connection(download.done_bytes, download.size_bytes):
                     self._connection.cut()
 
-    def _ask(self, waiting: list[int], asked: set[int]) -> None:
-        """Ask for the next blocks, as far ahead as the pace allows."""
+    def _request(self, waiting: list[int], requested: set[int]) -> None:
+        """Request the next blocks, as far ahead as the pace allows."""
         room = self._pace.request_blocks * (self._pace.requests_ahead - 1)
-        while waiting and len(asked) <= room:
+        while waiting and len(requested) <= room:
             indexes = [waiting.pop() for _ in range(min(self._pace.request_blocks, len(waiting)))]
             self._connection.publish(self._get, blocks_request(self._offer.file_id, indexes, self._encoding))
-            asked.update(indexes)
+            requested.update(indexes)
 
     def _receive(self) -> Block | None:
         """The next block that is not lost; None after a silence."""
-        while (message := self._connection.receive(self._pace.quiet_s, Place.BLOCKS)) is not None:
+        while (message := self._connection.receive(self._pace.quiet_s, Stage.BLOCKS)) is not None:
             block = self._read(message)
-            if block is not None and not self._trouble.loses(block.index):
+            if block is not None and not self._injector.loses_block(block.index):
                 return block
         return None
 
-    def _read(self, message: Message) -> Block | None:
+    def _read(self, message: MqttMessage) -> Block | None:
         if message.topic == self._rejected:
             told = read_stream_message(message.payload, self._encoding)
-            raise Rejected(Place.BLOCKS, str(told.get("o", "")), str(told.get("m", "")))
+            raise Rejected(Stage.BLOCKS, str(told.get("o", "")), str(told.get("m", "")))
         return read_block(message.payload, self._encoding) if message.topic == self._data else None
 
-    def _after_silence(self, download: Download, quiet: int) -> list[int]:
+    def _after_silence(self, download: Download, silences: int) -> list[int]:
+        """The missing blocks, last one first; raises Refused after the last try."""
         missing = download.missing
-        if quiet >= self._pace.tries:
-            times = "" if quiet == 1 else f", asked for {quiet} times"
+        if silences >= self._pace.tries:
+            times = "" if silences == 1 else f", requested {silences} times"
             detail = f"{len(missing)} of {download.block_count} blocks are missing, the first is {missing[0]}{times}"
-            raise Refused(Place.BLOCKS, Symptom.SILENCE, detail)
+            raise Refused(Stage.BLOCKS, Symptom.SILENCE, detail)
         return missing[::-1]
 
 
 def fetch_over_http(
-    offer: Offer, download: Download, trouble: Trouble, *, opener: urllib.request.OpenerDirector | None = None
+    offer: Offer, download: Download, injector: FaultInjector, *, opener: urllib.request.OpenerDirector | None = None
 ) -> Iterator[int]:
-    """Fetch the image from its presigned URL, from the first block on that is missing; yields as ``fetch`` does.
+    """Fetch the image from its presigned URL, from the first missing block on; yields as ``BlockStream.fetch`` does.
 
     Raises:
-        DeviceFailed: the URL is not one to be trusted, is refused, or the download ends too early.
+        DeviceFailed: the URL is refused or not to be trusted.
+        Refused: the download ended too early.
     """
     _check_url(offer.url)
     first = next(iter(download.missing), 0)
@@ -158,18 +219,29 @@ def fetch_over_http(
                 data = response.read(download.length_of(index))
                 if download.put(Block(index, data)):
                     yield download.done_bytes
-                if trouble.cuts(download.done_bytes, download.size_bytes):
-                    raise Refused(Place.BLOCKS, Symptom.DROPPED, "HTTP")
+                if injector.cuts_connection(download.done_bytes, download.size_bytes):
+                    raise Refused(Stage.BLOCKS, Symptom.DROPPED, "HTTP")
     except urllib.error.HTTPError as error:
         raise DeviceFailed(
-            f"{Place.BLOCKS.value}: the presigned URL in the job document is refused with HTTP status {error.code}: it "
-            "has run out, or the update's role may not read the image. Run the device again: each time it asks for its "
-            "job it is given a new one."
+            f"{Stage.BLOCKS.value}: the presigned URL in the job document is refused with HTTP status {error.code}: it "
+            "has expired, or the update's role may not read the image. Run the device again: it gets a new URL each "
+            "time it asks for its job."
         ) from None
     except (OSError, http.client.HTTPException) as error:
-        raise Refused(Place.BLOCKS, Symptom.DROPPED, f"HTTP, {type(error).__name__}") from None
+        raise Refused(Stage.BLOCKS, Symptom.DROPPED, f"HTTP, {type(error).__name__}") from None
     if download.missing:
-        raise Refused(Place.BLOCKS, Symptom.DROPPED, f"HTTP, after {download.done_bytes} bytes")
+        raise Refused(Stage.BLOCKS, Symptom.DROPPED, f"HTTP, after {download.done_bytes} bytes")
+
+
+class CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a redirect only to a URL that a job document may name, and never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request for the new URL; raises DeviceFailed where it is not to be trusted."""
+        _check_url(newurl, allows_loopback=req.type != "https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _check_url(url: str, *, allows_loopback: bool = True) -> None:
@@ -183,17 +255,6 @@ def _check_url(url: str, *, allows_loopback: bool = True) -> None:
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """No proxy stands between this machine and itself."""
+    """An opener that uses no proxy for this machine itself."""
     handlers = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
     return urllib.request.build_opener(CheckedRedirects, *handlers)
-
-
-class CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect to a URL that the job document itself might name, and never from https to http."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        """The request for the new URL; DeviceFailed where it is not to be trusted."""
-        _check_url(newurl, allows_loopback=req.type != "https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)

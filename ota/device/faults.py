@@ -1,10 +1,9 @@
-"""What can go wrong with a device, to be played on purpose: ``--fault NAME``.
+"""Faults that a virtual device can inject with ``--fault NAME``, and what the cloud shows for each of them.
 
-Each fault is something that happens to real devices, and the point is what the cloud then shows, which is all that
-somebody far away has to go by.
+Each fault is one that real devices have. Somebody who is not near the device sees only what the cloud shows.
 
-Source: FreeRTOS/iot-reference-arm-corstone3xx ``ota_orchestrator.c`` (nothing is sent when a download or a signature
-fails); AWS IoT Developer Guide, "Jobs" (timeouts, statuses that a device may set).
+Source: FreeRTOS/iot-reference-arm-corstone3xx ``ota_orchestrator.c`` (the firmware sends nothing when a download or a
+signature fails); AWS IoT Developer Guide, "Jobs" (timeouts, and the statuses that a device may set).
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ class Fault:
     """One fault.
 
     Attributes:
-        name: as given to ``--fault``.
-        happens: what goes wrong, a clause.
-        shows: what the cloud shows then.
-        succeeds: whether the device comes to run the update all the same, and the exit status is 0.
+        name: the value of ``--fault``.
+        happens: what goes wrong, as a clause.
+        shows: what the cloud shows as a result.
+        succeeds: whether the device runs the update all the same, and the exit status is 0.
     """
 
     name: str
@@ -36,49 +35,49 @@ class Fault:
 
 BAD_SIGNATURE = Fault(
     "bad-signature",
-    "one byte of the image is spoilt in the device's flash, so the signature does not match",
-    "IN_PROGRESS for ever: the firmware drops the image and says nothing",
+    "one byte of the image is corrupted in the device's flash, so the signature does not match",
+    "IN_PROGRESS for ever: the firmware drops the image and reports nothing",
 )
 LOST_BLOCKS = Fault(
     "lost-blocks",
-    f"one block in {LOST_OF} is lost on its way; the device asks for the missing ones again, a --faithful one cannot",
-    "SUCCEEDED; of a --faithful device IN_PROGRESS for ever, for the firmware has no timer to ask again",
+    f"one block in {LOST_OF} is lost in transit; the device requests the missing ones again, a --faithful one cannot",
+    "SUCCEEDED; for a --faithful device IN_PROGRESS for ever, because the firmware has no retry timer",
     succeeds=True,
 )
 CONNECTION_LOST = Fault(
     "connection-lost",
-    "the connection breaks in the middle of the download; the device connects again and goes on where it was",
+    "the connection breaks in the middle of the download; the device reconnects and resumes the download",
     "SUCCEEDED",
     succeeds=True,
 )
 POWER_CUT = Fault(
     "power-cut",
-    "the power goes between the download and the restart; the next run goes on from there",
+    "the power fails between the download and the restart; the next run continues from there",
     "IN_PROGRESS with updatedBy; SUCCEEDED after the next run",
 )
 SAME_VERSION = Fault(
     "same-version",
-    "the device runs the version already that the image carries",
-    "FAILED with updatedBy: the firmware goes back to the image it had",
+    "the device already runs the version of the image",
+    "FAILED with updatedBy: the firmware goes back to the old image",
 )
 REJECTS = Fault(
     "rejects",
-    "the device does not want the job",
-    "REJECTED; FAILED where the job was begun already, for then AWS takes no REJECTED",
+    "the device refuses the job",
+    "REJECTED; FAILED where the job was already in progress, because AWS then accepts no REJECTED",
 )
 TIMES_OUT = Fault(
     "times-out",
-    "the device takes the job, gives itself one minute for it and goes silent",
+    "the device takes the job, sets its step timeout to one minute and sends nothing more",
     "IN_PROGRESS, and after a minute TIMED_OUT",
 )
 FAULTS = (BAD_SIGNATURE, LOST_BLOCKS, CONNECTION_LOST, POWER_CUT, SAME_VERSION, REJECTS, TIMES_OUT)
 
 
 def read_fault(name: str) -> Fault | None:
-    """The fault of this name; None for an empty one.
+    """The fault of this name; None for an empty name.
 
     Raises:
-        OtaError: there is none of this name.
+        OtaError: no fault has this name.
     """
     found = next((fault for fault in FAULTS if fault.name == name), None)
     if found is None and name:
@@ -86,8 +85,8 @@ def read_fault(name: str) -> Fault | None:
     return found
 
 
-def spoil(path: Path) -> None:
-    """Turn one byte in the middle of the file over."""
+def corrupt(path: Path) -> None:
+    """Invert one byte in the middle of the file."""
     with path.open("r+b") as file:
         middle = path.stat().st_size // 2
         file.seek(middle)
@@ -96,28 +95,28 @@ def spoil(path: Path) -> None:
         file.write(bytes([byte[0] ^ 0xFF]))
 
 
-class Trouble:
-    """Plays a fault, or none. What happens once is remembered, so that the device can get over it."""
+class FaultInjector:
+    """Injects a fault, or none. It remembers what it has done, because a lost block or connection is lost only once."""
 
     def __init__(self, fault: Fault | None) -> None:
-        self.fault = fault
+        self._fault = fault
         self._lost: set[int] = set()
         self._has_cut = False
 
-    def has(self, fault: Fault) -> bool:
-        """Whether this is the fault that is played."""
-        return self.fault is fault
+    def injects(self, fault: Fault) -> bool:
+        """Whether this is the fault that is injected."""
+        return self._fault is fault
 
-    def loses(self, index: int) -> bool:
-        """Whether this block is lost on its way; each only the first time."""
-        if not self.has(LOST_BLOCKS) or index % LOST_OF != LOST_OF - 1 or index in self._lost:
+    def loses_block(self, index: int) -> bool:
+        """Whether this block is lost in transit; each one only the first time."""
+        if not self.injects(LOST_BLOCKS) or index % LOST_OF != LOST_OF - 1 or index in self._lost:
             return False
         self._lost.add(index)
         return True
 
-    def cuts(self, done_bytes: int, size_bytes: int) -> bool:
-        """Whether the connection breaks now; once, half-way."""
-        if not self.has(CONNECTION_LOST) or self._has_cut or 2 * done_bytes < size_bytes:
+    def cuts_connection(self, done_bytes: int, size_bytes: int) -> bool:
+        """Whether the connection breaks now: once, half-way through the image."""
+        if not self.injects(CONNECTION_LOST) or self._has_cut or 2 * done_bytes < size_bytes:
             return False
         self._has_cut = True
         return True

@@ -1,13 +1,18 @@
-"""Who a device is and where its cloud is: the files that prove its name, and the endpoint in the firmware's header.
+"""How a device and its cloud authenticate each other: the device's files, the endpoint in the firmware's header, TLS.
 
-That the header is right is part of the proof. In sandbox scope the endpoint in the header has to be the one that the
-sandbox gives, and is then looked for on this machine.
+The virtual device connects to the endpoint that the firmware's header names, because the header is part of what it
+tests. In the sandbox the header has to name the sandbox's endpoint, and TCP connects to this machine instead; the name
+that TLS requests and verifies stays the header's.
 
-Source: ``docs/applications`` of FreeRTOS/iot-reference-arm-corstone3xx (client id and endpoint come from the header).
+Source: ``docs/applications`` of FreeRTOS/iot-reference-arm-corstone3xx (client id and endpoint come from the header);
+AWS IoT Developer Guide, "Transport security".
 """
 
 from __future__ import annotations
 
+import os
+import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +22,7 @@ from ota import keys
 from ota.certificate_files import CertificateFiles, find_certificate_file
 from ota.errors import CertificateError, DeviceFailed, FirmwareError
 from ota.firmware import headers
+from ota.messages import Command, command
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -26,21 +32,22 @@ if TYPE_CHECKING:
     from ota.settings.settings import Settings
 
 MQTT_PORT = 8883
+THING = command("thing")
 
 
 @dataclass(frozen=True)
-class Site:
-    """Where the cloud is.
+class CloudEndpoint:
+    """Where a device connects to.
 
     Attributes:
-        endpoint: the name in the firmware's header, which the cloud's certificate must have.
-        host: what TCP connects to.
-        port: the same.
-        ca_path: the authority to trust, PEM; None for those that this machine trusts.
+        name: the endpoint in the firmware's header; the cloud's certificate has to name it.
+        host: the host that TCP connects to.
+        port: the port that TCP connects to.
+        ca_path: the certificate authority to trust, PEM; None for those that this machine trusts.
         sandbox_url: the sandbox's HTTP address; None for AWS.
     """
 
-    endpoint: str
+    name: str
     host: str
     port: int = MQTT_PORT
     ca_path: Path | None = None
@@ -48,8 +55,8 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Who the device is: its name, and the files that prove it."""
+class DeviceIdentity:
+    """The device's name, and the files that prove it."""
 
     thing_name: str
     certificate_id: str
@@ -57,8 +64,8 @@ class Identity:
     private_key_path: Path = field(repr=False)
 
 
-def find_identity(thing_name: str, files: CertificateFiles, *, command: str = "invoke thing") -> Identity:
-    """The device's identity from its files; ``command`` makes them.
+def find_identity(thing_name: str, files: CertificateFiles, *, remedy: Command = THING) -> DeviceIdentity:
+    """Read the device's identity from its files; ``remedy`` creates them.
 
     Raises:
         CertificateError: a file is missing or cannot be used.
@@ -71,58 +78,110 @@ def find_identity(thing_name: str, files: CertificateFiles, *, command: str = "i
         if found is None
     ]
     if certificate is None or key is None:
-        raise CertificateError(f"The device {thing_name} has no {' and no '.join(missing)}: `{command}` makes them.")
+        raise CertificateError(
+            f"The device {thing_name} has no {' and no '.join(missing)}: ", remedy, " makes them.", remedy=remedy
+        )
     if keys.public_key_bytes(key.public_key()) != certificate.public_key:
         raise CertificateError(
-            f"{files.private_key_path} is not the key of {files.certificate_path}: `{command}` tells what to do."
+            f"{files.private_key_path} is not the key of {files.certificate_path}: ", remedy, " tells what to do."
         )
-    return Identity(thing_name, certificate.id, files.certificate_path, files.private_key_path)
+    return DeviceIdentity(thing_name, certificate.id, files.certificate_path, files.private_key_path)
 
 
-def find_site(scope: Scope, report: Report, open_cloud: Callable[[], Cloud], settings: Settings) -> Site:
-    """Where the firmware's header says that the cloud is.
+def find_endpoint(scope: Scope, report: Report, open_cloud: Callable[[], Cloud], settings: Settings) -> CloudEndpoint:
+    """The endpoint that the firmware's header names.
 
     Args:
-        scope: which cloud the command line is about.
-        report: where a note goes where there is no header.
-        open_cloud: the cloud; only asked for where it is needed.
-        settings: the device's.
+        scope: the command line's cloud.
+        report: prints a note where there is no header.
+        open_cloud: opens the cloud; called only where it is needed.
+        settings: the device's settings.
 
     Raises:
-        FirmwareError: the header names another endpoint or thing than this device's, or nothing yet.
-        DeviceFailed: the sandbox that runs has no MQTT.
+        FirmwareError: the header names another endpoint or thing than this device's, or none yet.
+        DeviceFailed: the running sandbox has no MQTT broker.
     """
     application = settings.target_application
     header_format = settings.profile.header_format
     header = headers.find_header(settings.firmware_root, application, header_format) if application else None
     if header is not None:
-        endpoint = header.endpoint
+        name = header.endpoint
         _check_header(header, settings.thing_name)
     else:
-        endpoint = open_cloud().data_endpoint
-        report.note(f"note: there is no firmware's header to look into; the account's endpoint is {endpoint}")
+        name = open_cloud().data_endpoint
+        report.note(f"note: there is no firmware's header to read; the account's endpoint is {name}")
     if not scope.is_sandbox:
-        return Site(endpoint, endpoint)
+        return CloudEndpoint(name, name)
     known = open_cloud().data_endpoint
-    if header is not None and endpoint != known:
+    if header is not None and name != known:
         raise FirmwareError(
-            f"{header.path} names the endpoint {endpoint!r}, and the sandbox's is {known!r}: a device built with it "
-            f"connects to another cloud. `invoke thing` writes the right one."
+            f"{header.path} names the endpoint {name!r}, and the sandbox's is {known!r}: a device built with it "
+            "connects to another cloud. ",
+            THING,
+            " writes the right one.",
+            remedy=THING,
         )
-    return _sandbox_site(endpoint, scope.address)
+    return _sandbox_endpoint(name, scope.address)
 
 
-def _sandbox_site(endpoint: str, address: Address) -> Site:
+def _sandbox_endpoint(name: str, address: Address) -> CloudEndpoint:
     if address.mqtt_host is None or address.mqtt_port is None:
-        raise DeviceFailed("The sandbox that runs has no MQTT: `invoke sandbox.stop`, and the next one has.")
-    return Site(endpoint, address.mqtt_host, address.mqtt_port, Path(address.ca_path), address.endpoint_url)
+        stop = command("sandbox.stop")
+        raise DeviceFailed(
+            "The running sandbox has no MQTT broker. Stop it with ", stop, "; the next one has a broker.", remedy=stop
+        )
+    return CloudEndpoint(name, address.mqtt_host, address.mqtt_port, Path(address.ca_path), address.endpoint_url)
 
 
 def _check_header(header: headers.Header, thing_name: str) -> None:
     if header.endpoint in header.format.endpoint.dummies:
-        raise FirmwareError(f"{header.path} names no endpoint yet: `invoke thing` writes it.")
+        raise FirmwareError(f"{header.path} names no endpoint yet: ", THING, " writes it.", remedy=THING)
     if header.thing_name != thing_name:
         raise FirmwareError(
             f"{header.path} names the thing {header.thing_name!r}, and this device is {thing_name!r}: the firmware "
-            f"would connect by the other name. `invoke thing` writes the right one."
+            "would connect with the other name. ",
+            THING,
+            " writes the right one.",
+            remedy=THING,
         )
+
+
+def tls_context(endpoint: CloudEndpoint, identity: DeviceIdentity) -> ssl.SSLContext:
+    """The TLS context of a connection: TLS 1.2 or newer, certificates of both sides."""
+    context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.server_name = endpoint.name
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if endpoint.ca_path:
+        context.load_verify_locations(cafile=str(endpoint.ca_path))
+    else:
+        trust_this_machine(context, ssl.get_default_verify_paths())
+    context.load_cert_chain(identity.certificate_path, identity.private_key_path)
+    return context
+
+
+def trust_this_machine(context: ssl.SSLContext, paths: ssl.DefaultVerifyPaths) -> None:
+    """Trust the system's authorities; where Python finds none, those of botocore, which include Amazon's."""
+    if paths.cafile or (paths.capath and any(os.scandir(paths.capath))):
+        context.load_default_certs()
+        return
+    import botocore
+
+    context.load_verify_locations(cafile=str(Path(botocore.__file__).with_name("cacert.pem")))
+
+
+class _NamedContext(ssl.SSLContext):
+    """Requests and verifies one server name, whatever address the socket connects to."""
+
+    server_name = ""
+
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,  # noqa: ARG002 - a later handshake leaves the socket open when it fails
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,  # noqa: ARG002 - paho-mqtt passes the address
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        """Wrap the socket with this context's server name, and do the handshake at once."""
+        return super().wrap_socket(sock, server_side, True, suppress_ragged_eofs, self.server_name, session)

@@ -1,6 +1,6 @@
-"""What device and cloud write to each other: topics and payloads of jobs and streams.
+"""The MQTT topics and payloads of AWS IoT Jobs and streams, as a device writes and reads them.
 
-Pure. Requests have the members that Arm's firmware sends, in its order; answers are looked up by name.
+Pure functions. Requests have the members that Arm's firmware sends, in its order; answers are read by member name.
 
 Source: AWS IoT Developer Guide, "Jobs device MQTT API" and "Using AWS IoT MQTT-based file delivery in devices";
 ``ota_orchestrator.c`` of FreeRTOS/iot-reference-arm-corstone3xx.
@@ -20,7 +20,7 @@ BLOCK_BYTES = 4096
 
 
 class Encoding(str, Enum):
-    """How stream messages are written."""
+    """The encoding of stream messages."""
 
     JSON = "json"
     CBOR = "cbor"
@@ -28,28 +28,28 @@ class Encoding(str, Enum):
 
 @dataclass(frozen=True)
 class Topics:
-    """A thing's topics."""
+    """The topics of one thing."""
 
     thing_name: str
 
     @property
     def start_next(self) -> str:
-        """Take the next job."""
+        """Start the next job."""
         return f"{self._jobs}/start-next"
 
     @property
     def peek(self) -> str:
-        """Look at the next job without taking it."""
+        """Read the next job without starting it."""
         return f"{self._jobs}/$next/get"
 
     @property
     def notify_next(self) -> str:
-        """Where the cloud tells of another next job."""
+        """The cloud publishes here when the next job changes."""
         return f"{self._jobs}/notify-next"
 
     @property
     def inference(self) -> str:
-        """Where the application publishes what it has understood."""
+        """The application publishes its inference results here."""
         return f"{self.thing_name}/ml/inference"
 
     def update(self, job_id: str) -> str:
@@ -57,7 +57,7 @@ class Topics:
         return f"{self._jobs}/{job_id}/update"
 
     def stream(self, name: str, what: str, encoding: Encoding) -> str:
-        """``get`` asks for blocks, which come on ``data``, or a refusal on ``rejected``."""
+        """``get`` requests blocks, which arrive on ``data``; ``rejected`` carries a refusal."""
         return f"$aws/things/{self.thing_name}/streams/{name}/{what}/{encoding.value}"
 
     @property
@@ -66,16 +66,16 @@ class Topics:
 
 
 @dataclass(frozen=True)
-class Execution:
-    """A job as this device is given it.
+class OfferedJob:
+    """A job execution as the device receives it.
 
     Attributes:
         job_id: the job's id.
         status: QUEUED or IN_PROGRESS.
-        version: counts the changes; every report names the one it expects.
-        details: what the device wrote with its last report.
+        version: increases with each change; a report names the version that it expects.
+        details: the status details of the device's last report.
         document: the job document.
-        queued_at: epoch seconds; another job by the same id has another one.
+        queued_at: epoch seconds; it distinguishes a later job with the same id.
     """
 
     job_id: str
@@ -95,14 +95,14 @@ class Block:
 
 
 def start_next_request(thing_name: str) -> bytes:
-    """The payload that asks for the next job."""
+    """The payload that requests the next job."""
     return _json({"clientToken": thing_name})
 
 
 def update_request(
     status: str, details: Mapping[str, str] | None, expected_version: int, *, step_minutes: int | None = None
 ) -> bytes:
-    """The payload that reports on a job; the version goes as text, as the firmware sends it."""
+    """The payload that reports a job's status; the version is text, as the firmware sends it."""
     body: dict[str, Any] = {"status": status, "expectedVersion": str(expected_version)}
     if details:
         body["statusDetails"] = dict(details)
@@ -112,9 +112,9 @@ def update_request(
 
 
 def blocks_request(file_id: int, indexes: Iterable[int], encoding: Encoding) -> bytes:
-    """The payload that asks for these blocks of a file: by offset and number, and a bitmap where there are gaps.
+    """The payload that requests these blocks of a file: offset and number, and a bitmap where there are gaps.
 
-    Bit k of byte j, counted from the low end, stands for block ``offset + 8 j + k``.
+    Bit k of byte j, counted from the low end, is block ``offset + 8 j + k``.
     """
     wanted = sorted(indexes)
     body: dict[str, Any] = {"s": 1, "f": file_id, "l": BLOCK_BYTES, "o": wanted[0], "n": len(wanted)}
@@ -128,12 +128,12 @@ def blocks_request(file_id: int, indexes: Iterable[int], encoding: Encoding) -> 
     return json.dumps(body, separators=(",", ": ")).encode()
 
 
-def read_execution(answer: Mapping[str, Any]) -> Execution | None:
-    """The job in an answer of start-next, get or notify-next; None where there is none."""
+def read_job(answer: Mapping[str, Any]) -> OfferedJob | None:
+    """The job in an answer of start-next or get; None where there is none."""
     told = answer.get("execution")
     if not told:
         return None
-    return Execution(
+    return OfferedJob(
         str(told["jobId"]),
         str(told["status"]),
         int(told["versionNumber"]),
@@ -144,7 +144,7 @@ def read_execution(answer: Mapping[str, Any]) -> Execution | None:
 
 
 def read_answer(payload: bytes) -> dict[str, Any]:
-    """A JSON answer's members; none where it is no JSON object."""
+    """The members of a JSON answer; empty where it is not a JSON object."""
     try:
         found = json.loads(payload)
     except ValueError:
@@ -153,7 +153,7 @@ def read_answer(payload: bytes) -> dict[str, Any]:
 
 
 def read_stream_message(payload: bytes, encoding: Encoding) -> dict[str, Any]:
-    """The members of a message of a stream; none where it cannot be read."""
+    """The members of a stream's message; empty where it cannot be read."""
     if encoding is Encoding.JSON:
         return read_answer(payload)
     import cbor2
@@ -166,7 +166,7 @@ def read_stream_message(payload: bytes, encoding: Encoding) -> dict[str, Any]:
 
 
 def read_block(payload: bytes, encoding: Encoding) -> Block | None:
-    """The block in a data message; None where it cannot be read or is not as long as it says."""
+    """The block in a data message; None where it cannot be read or its length is wrong."""
     told = read_stream_message(payload, encoding)
     try:
         data = told["p"] if encoding is Encoding.CBOR else base64.b64decode(told["p"], validate=True)

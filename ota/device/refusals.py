@@ -1,8 +1,8 @@
-"""What a device meets when the cloud refuses it, where, and why: a table, and the words for one that was met.
+"""Refusals of a device by the cloud: the errors, and a table of what is missing for each stage and symptom.
 
-MQTT says almost nothing about a refusal: a code in CONNACK, a connection that is closed, an answer that never comes.
-Which permission is missing follows from where the device was at that moment, and that is what the table holds. The
-sandbox also tells what it refused and why, so there the words are its own.
+MQTT reports almost nothing about a refusal: a code in CONNACK, a closed connection, or no answer. Which permission is
+missing follows from what the device was doing at that moment; the table holds that. The sandbox also keeps a list of
+what it refused and why, and in the sandbox that reason is shown instead.
 
 Source: AWS IoT Developer Guide, "AWS IoT Core policy actions", "MQTT" (differences: CONNACK 7) and "Jobs device MQTT
 API". That a refused publish ends the connection and a refused subscription is answered by 0x80 is UNVERIFIED on AWS.
@@ -20,26 +20,28 @@ from urllib.parse import urlsplit
 
 from ota.errors import DeviceFailed
 from ota.firmware.codes import Table, TableName, read_table
+from ota.messages import AnyCommand, Command, Message, Text, command, joined, message
 
 TIMEOUT_S = 5.0
-FROM_CLOCKS_S = 2.0
+CLOCK_TOLERANCE_S = 2.0
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED")
+POLICY, THING = command("policy"), command("thing")
 
 
-class Place(str, Enum):
-    """What the device was about."""
+class Stage(str, Enum):
+    """What the device is doing."""
 
     CONNECT = "connecting"
     JOB = "asking for its job"
-    NOTIFY = "subscribing to news of jobs"
+    NOTIFY = "subscribing to notifications of jobs"
     SUBSCRIBE = "subscribing to the stream"
     BLOCKS = "asking for blocks of the image"
     REPORT = "reporting its status"
-    INFERENCE = "publishing what the application understood"
+    INFERENCE = "publishing the inference result"
 
 
 class Symptom(str, Enum):
-    """What it noticed."""
+    """What the device notices."""
 
     CONNACK = "the cloud refuses the connection (CONNACK)"
     CLOSED = "the cloud closes the connection before CONNACK"
@@ -49,112 +51,111 @@ class Symptom(str, Enum):
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One thing that can be missing, and how a device meets that.
+class RefusalCause:
+    """One thing that can be missing, and how a device notices that.
 
     Attributes:
-        missing: what is not as it must be.
-        place: where the device is then.
-        symptom: what it notices.
-        remedy: the task that mends it, without ``invoke``; empty where the cause is outside of this tool.
+        missing: what is missing.
+        stage: what the device is doing when it is refused.
+        symptom: what the device notices.
+        remedy: the command that fixes it.
         statement: index of the statement in ``policy_documents.device_policy_document``; None for anything else.
         action: the action of that statement.
-        resource: the end of the resource in it; empty where the statement has one only.
+        resource: the end of the statement's resource; empty where the statement has one resource only.
     """
 
     missing: str
-    place: Place
+    stage: Stage
     symptom: Symptom
-    remedy: str = "policy"
+    remedy: Command = POLICY
     statement: int | None = None
     action: str = ""
     resource: str = ""
 
 
-def _permission(statement: int, action: str, resource: str, place: Place, symptom: Symptom) -> Refusal:
+def _permission(statement: int, action: str, resource: str, stage: Stage, symptom: Symptom) -> RefusalCause:
     wide = {0: "client/<thing>", 3: "<thing>/ml/inference"}.get(statement, f"…/<thing>/{resource}")
-    return Refusal(f"{action} on {wide}", place, symptom, statement=statement, action=action, resource=resource)
+    return RefusalCause(f"{action} on {wide}", stage, symptom, statement=statement, action=action, resource=resource)
 
 
-TABLE = (
-    _permission(0, "iot:Connect", "", Place.CONNECT, Symptom.CONNACK),
-    Refusal("the policy, attached to the certificate", Place.CONNECT, Symptom.CONNACK),
-    Refusal("the certificate, attached to the thing", Place.CONNECT, Symptom.CONNACK, "thing"),
-    Refusal("the certificate's status ACTIVE", Place.CONNECT, Symptom.CLOSED, "thing"),
-    Refusal("the certificate, registered in this account and region", Place.CONNECT, Symptom.CLOSED, "thing"),
-    _permission(2, "iot:Publish", "jobs/*", Place.JOB, Symptom.DROPPED),
-    _permission(2, "iot:Receive", "jobs/*", Place.JOB, Symptom.SILENCE),
-    _permission(1, "iot:Subscribe", "jobs/*", Place.NOTIFY, Symptom.SUBACK),
-    _permission(1, "iot:Subscribe", "streams/*", Place.SUBSCRIBE, Symptom.SUBACK),
-    _permission(2, "iot:Publish", "streams/*", Place.BLOCKS, Symptom.DROPPED),
-    _permission(2, "iot:Receive", "streams/*", Place.BLOCKS, Symptom.SILENCE),
-    _permission(2, "iot:Publish", "jobs/*", Place.REPORT, Symptom.DROPPED),
-    _permission(2, "iot:Receive", "jobs/*", Place.REPORT, Symptom.SILENCE),
-    _permission(3, "iot:Publish", "", Place.INFERENCE, Symptom.DROPPED),
+CAUSES = (
+    _permission(0, "iot:Connect", "", Stage.CONNECT, Symptom.CONNACK),
+    RefusalCause("the policy, attached to the certificate", Stage.CONNECT, Symptom.CONNACK),
+    RefusalCause("the certificate, attached to the thing", Stage.CONNECT, Symptom.CONNACK, THING),
+    RefusalCause("the certificate's status ACTIVE", Stage.CONNECT, Symptom.CLOSED, THING),
+    RefusalCause("the certificate, registered in this account and region", Stage.CONNECT, Symptom.CLOSED, THING),
+    _permission(2, "iot:Publish", "jobs/*", Stage.JOB, Symptom.DROPPED),
+    _permission(2, "iot:Receive", "jobs/*", Stage.JOB, Symptom.SILENCE),
+    _permission(1, "iot:Subscribe", "jobs/*", Stage.NOTIFY, Symptom.SUBACK),
+    _permission(1, "iot:Subscribe", "streams/*", Stage.SUBSCRIBE, Symptom.SUBACK),
+    _permission(2, "iot:Publish", "streams/*", Stage.BLOCKS, Symptom.DROPPED),
+    _permission(2, "iot:Receive", "streams/*", Stage.BLOCKS, Symptom.SILENCE),
+    _permission(2, "iot:Publish", "jobs/*", Stage.REPORT, Symptom.DROPPED),
+    _permission(2, "iot:Receive", "jobs/*", Stage.REPORT, Symptom.SILENCE),
+    _permission(3, "iot:Publish", "", Stage.INFERENCE, Symptom.DROPPED),
 )
 
 
 class Refused(DeviceFailed):
-    """The cloud did not let the device do what it was about.
+    """The connection ended, was not accepted, or brought no answer.
 
     Attributes:
-        place: what it was about.
+        stage: what the device was doing.
         symptom: what it noticed.
     """
 
-    def __init__(self, place: Place, symptom: Symptom, detail: str = "") -> None:
-        self.place, self.symptom = place, symptom
-        super().__init__(f"{place.value}: {symptom.value}{f' ({detail})' if detail else ''}")
+    def __init__(self, stage: Stage, symptom: Symptom, detail: str = "") -> None:
+        self.stage, self.symptom = stage, symptom
+        super().__init__(f"{stage.value}: {symptom.value}{f' ({detail})' if detail else ''}")
 
 
 class Rejected(DeviceFailed):
-    """The cloud answered a request with a refusal of its own.
+    """The cloud rejected a request with an error code.
 
     Attributes:
-        code: jobs' or streams' code: ``VersionMismatch``.
+        stage: what the device was doing.
+        code: the code of AWS IoT Jobs or of streams: ``VersionMismatch``.
     """
 
-    def __init__(self, place: Place, code: str, message: str, *, status: str = "") -> None:
-        self.place, self.code = place, code
-        lines = [f"{place.value}: the cloud rejects it: {code}, {message!r}"]
+    def __init__(self, stage: Stage, code: str, text: str, *, status: str = "") -> None:
+        self.stage, self.code = stage, code
+        pieces: list[str | AnyCommand | Message] = [f"{stage.value}: the cloud rejects it: {code}, {text!r}"]
         if status in ENDED:
-            lines.append(f"the job is {status} there meanwhile: somebody or a timer has ended it")
-        elif known := _table_of(place).find_name(code):
-            lines.append(f"{known.cause}{f': {known.remedy}' if known.remedy else ''}")
-        super().__init__("\n".join(lines))
+            pieces.append(f"\nthe job is {status} now: somebody or a timer has ended it")
+        elif known := _codes_of(stage).find_name(code):
+            pieces += [f"\n{known.cause}", *([": ", known.remedy] if known.remedy else [])]
+        super().__init__(*pieces)
 
 
-def likely_causes(place: Place, symptom: Symptom) -> tuple[Refusal, ...]:
-    """What the table knows to look so at this place."""
-    return tuple(row for row in TABLE if (row.place, row.symptom) == (place, symptom))
-
-
-def explain(refused: Refused, said: Iterable[Mapping[str, Any]]) -> str:
-    """The refusal in words: what the cloud's own log says of it, else what the table knows.
+def explain(refused: Refused, refusals: Iterable[Mapping[str, Any]]) -> Message:
+    """The refusal with its cause and its remedy: the sandbox's own reason, else the possible causes of the table.
 
     Args:
-        refused: what the device met.
-        said: the sandbox's refusals of this device, from :func:`ask_sandbox`.
+        refused: the error.
+        refusals: the sandbox's refusals of this device, from :func:`list_sandbox_refusals`.
     """
-    lines = [str(refused)]
-    causes = likely_causes(refused.place, refused.symptom)
-    words = list(dict.fromkeys(f"refused was {one['action']} on {one['resource']}: {one['why']}" for one in said))
-    if words:
-        lines.append(words[-1])
+    lines: list[Text] = [refused.message]
+    causes = [row for row in CAUSES if (row.stage, row.symptom) == (refused.stage, refused.symptom)]
+    if reasons := [f"{one['action']} on {one['resource']} was refused: {one['why']}" for one in refusals]:
+        lines.append(reasons[-1])
     elif causes:
-        lines.append("Missing is one of: " + "; ".join(row.missing for row in causes))
-    commands = " or ".join(f"`invoke {task}`" for task in dict.fromkeys(row.remedy for row in causes))
-    return "\n".join([*lines, *([f"Mend it with {commands}."] if commands else [])])
+        lines.append("One of these is missing: " + "; ".join(row.missing for row in causes))
+    if causes:
+        remedies = dict.fromkeys(row.remedy for row in causes)
+        lines.append(message("Fix it with ", joined(" or ", [message(one) for one in remedies]), "."))
+    return joined("\n", lines)
 
 
-def ask_sandbox(endpoint_url: str, *, thing_name: str, certificate_id: str, since_s: float) -> list[dict[str, Any]]:
-    """What the sandbox refused this device since then, oldest first; nothing where it cannot be asked.
+def list_sandbox_refusals(
+    endpoint_url: str, *, thing_name: str, certificate_id: str, since_s: float
+) -> list[dict[str, Any]]:
+    """What the sandbox has refused this device, oldest first; empty where the sandbox does not answer.
 
     Args:
         endpoint_url: the sandbox's HTTP address.
         thing_name: the device's client id.
-        certificate_id: 64 hex digits; a refusal before CONNECT knows no more.
-        since_s: epoch seconds.
+        certificate_id: 64 hex digits; a refusal before CONNECT has no client id.
+        since_s: epoch seconds of the oldest refusal wanted.
     """
     where = urlsplit(endpoint_url)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
@@ -166,9 +167,9 @@ def ask_sandbox(endpoint_url: str, *, thing_name: str, certificate_id: str, sinc
     finally:
         connection.close()
     ours = {(thing_name, certificate_id), ("", certificate_id), ("", "")}
-    is_new = since_s - FROM_CLOCKS_S
-    return [one for one in told if (one["client_id"], one["certificate_id"]) in ours and one["at"] >= is_new]
+    oldest_s = since_s - CLOCK_TOLERANCE_S
+    return [one for one in told if (one["client_id"], one["certificate_id"]) in ours and one["at"] >= oldest_s]
 
 
-def _table_of(place: Place) -> Table:
-    return read_table(TableName.STREAMS if place is Place.BLOCKS else TableName.JOBS)
+def _codes_of(stage: Stage) -> Table:
+    return read_table(TableName.STREAMS if stage is Stage.BLOCKS else TableName.JOBS)

@@ -1,10 +1,10 @@
-"""Runs virtual devices for the command line: one, one that stays, or many at once.
+"""Run virtual devices for the command line: one, one that stays connected, or many at once.
 
-Exit status 0 means that every device runs the update, or that nothing was offered, which is said. Anything else is
-status 1, and the words say what the cloud shows now.
+Exit status 0 means that every device runs the update, or that no job was offered, which the output says. Everything
+else is exit status 1, and the error says what the cloud shows.
 
-Which cloud it is follows from the firmware's header, as for a real device (``device_identity``). On AWS no credentials
-of the operator are needed, for a device has none.
+The firmware's header decides which cloud a device connects to, as for a real device (``ota/device/identity.py``). On
+AWS this needs no credentials of the operator, because a device has none.
 
 Source: ``docs/applications`` of FreeRTOS/iot-reference-arm-corstone3xx (client id and endpoint come from the header).
 """
@@ -12,29 +12,28 @@ Source: ``docs/applications`` of FreeRTOS/iot-reference-arm-corstone3xx (client 
 from __future__ import annotations
 
 import contextlib
-import shlex
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING
 
 from ota.desired_state import certificate_files
 from ota.device import faults, rehearsals
-from ota.device.device import Device
+from ota.device.device import FAILED, SUCCEEDED, Device, DeviceResult
 from ota.device.firmware import Firmware
-from ota.device.identity import Identity, Site, find_identity, find_site
-from ota.device.images import Store
-from ota.device.jobs import FAILED, SUCCEEDED
-from ota.device.lines import Lines, as_json, tell_end, with_advice
-from ota.device.manners import Manners, Result
-from ota.device.refusals import Refused, ask_sandbox, explain
+from ota.device.flash import Flash
+from ota.device.identity import THING, CloudEndpoint, DeviceIdentity, find_endpoint, find_identity
+from ota.device.options import DeviceOptions, Timing
+from ota.device.refusals import Refused, explain, list_sandbox_refusals
 from ota.device.rehearsals import thing_names
-from ota.device.wishes import Wish, read_wish
 from ota.errors import DeviceFailed, OtaError, WaitTimeout
 from ota.firmware import signatures
+from ota.firmware.image_versions import version_words
 from ota.firmware.tree import has_model
+from ota.messages import Text, command, joined, message
+from ota.outcomes import Outcome, Verb
 from ota.profiles import VersionRule
 from ota.set_up import SetUp
 
@@ -45,35 +44,33 @@ if TYPE_CHECKING:
     from ota.scope import Scope
     from ota.settings.settings import Settings
 
-__all__ = ["Bench", "Wish", "play", "read_wish", "run"]
+PROGRESS_LINES = 4
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What devices run on.
+class RunContext:
+    """What a run of devices needs of the command line.
 
     Attributes:
-        report: where lines go.
+        report: prints the lines.
         scope: settings and cloud of the command line.
-        open_cloud: the cloud; only asked for where it is needed.
+        open_cloud: opens the cloud; called only where it is needed.
         prepare: makes the things of a rehearsal, by their names, and an update for them; in the sandbox only.
-        sleep: waits so many seconds.
-        clock: a count of seconds that never goes back.
+        timing: the devices' clock and limits.
     """
 
     report: Report
     scope: Scope
     open_cloud: Callable[[], Cloud]
     prepare: Callable[[Sequence[str]], None]
-    sleep: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.monotonic
+    timing: Timing = field(default_factory=Timing)
 
 
-def play(command_line: Run, wish: Wish) -> None:
+def play(command_line: Run, options: DeviceOptions) -> None:
     """Run the devices for a command line, which may make the things of a rehearsal first."""
     command_line.end_turn()
     prepare = partial(_rehearse, command_line)
-    run(Bench(command_line.report, command_line.scope, lambda: command_line.cloud, prepare), wish)
+    run(RunContext(command_line.report, command_line.scope, lambda: command_line.cloud, prepare), options)
 
 
 def _rehearse(run: Run, names: Sequence[str]) -> None:
@@ -84,95 +81,95 @@ def _rehearse(run: Run, names: Sequence[str]) -> None:
     run.end_turn()
 
 
-def run(bench: Bench, wish: Wish) -> None:
-    """Run the devices to their end, and tell how it went.
+def run(context: RunContext, options: DeviceOptions) -> None:
+    """Run the devices to their end, and print how each of them ended.
 
     Raises:
-        DeviceFailed: a device did not come to run the update.
-        OtaError: it could not begin.
+        DeviceFailed: a device does not run the update.
+        OtaError: the devices cannot start.
     """
-    if wish.as_json:
-        bench.report.keep_stdout_clear()
-    settings = bench.scope.settings
-    _check_fault(settings, wish)
-    names = [settings.thing_name] if wish.count == 1 else thing_names(settings.thing_name, wish.count)
-    if wish.count > 1 and bench.scope.is_sandbox:
-        bench.prepare(names)
-        wish = replace(wish, is_fresh=True)  # a rehearsal has an update of its own, which no device has begun or has
-    firmware = _firmware(settings, wish)
-    site = find_site(bench.scope, bench.report, bench.open_cloud, settings)
-    runs = [_Run(bench, wish, site, firmware, settings.with_values({"thing_name": name})) for name in names]
-    results = _all_at_once(runs)
-    _tell(bench, wish, results)
+    if options.as_json:
+        context.report.keep_stdout_clear()
+    settings = context.scope.settings
+    _check_fault(settings, options)
+    names = [settings.thing_name] if options.count == 1 else thing_names(settings.thing_name, options.count)
+    if options.count > 1 and context.scope.is_sandbox:
+        context.prepare(names)
+        options = replace(options, is_fresh=True)  # a rehearsal's update is new, so no device may have a part of one
+    firmware = _firmware(settings, options)
+    endpoint = find_endpoint(context.scope, context.report, context.open_cloud, settings)
+    runs = [
+        _DeviceRun(context, options, endpoint, firmware, settings.with_values({"thing_name": name})) for name in names
+    ]
+    _report_results(context, options, _run_all(runs))
 
 
-def _check_fault(settings: Settings, wish: Wish) -> None:
-    if wish.fault is faults.SAME_VERSION and settings.profile.version_rule is VersionRule.NONE:
+def _check_fault(settings: Settings, options: DeviceOptions) -> None:
+    if options.fault is faults.SAME_VERSION and settings.profile.version_rule is VersionRule.NONE:
         raise OtaError(f"--fault same-version: {settings.profile.firmware} compares no versions by itself.")
 
 
-def _firmware(settings: Settings, wish: Wish) -> Firmware:
-    """What the device runs; whether its key can be used is asked before anything is loaded.
+def _firmware(settings: Settings, options: DeviceOptions) -> Firmware:
+    """What the devices run; checks that its key can be used before anything is downloaded.
 
     Raises:
-        DeviceFailed: there is no key yet, as before the first build.
-        SignatureError: it can be used for no signature.
+        DeviceFailed: there is no key, as before the first build.
+        SignatureError: the key cannot verify signatures.
     """
     key_path = settings.code_signing_public_key
     if not key_path.exists():
+        remedy = command("all")
         raise DeviceFailed(
-            f"The device {settings.thing_name} has nothing to prove an update with: there is no public key of its "
-            f"signer at {key_path} (code_signing_public_key). Run `invoke all` first: it builds the image, which "
-            "brings the key, and offers the update."
+            f"The device {settings.thing_name} cannot verify an update: there is no public key of the signer at "
+            f"{key_path} (code_signing_public_key). Run ",
+            remedy,
+            " first: it builds the image, which creates the key, and offers the update.",
+            remedy=remedy,
         )
     signatures.is_rsa_key(key_path)
     return Firmware(
-        settings.profile,
-        settings.code_signing_public_key,
-        has_model(settings.target_application, settings.toolchain),
-        wish.is_faithful,
+        settings.profile, key_path, has_model(settings.target_application, settings.toolchain), options.is_faithful
     )
 
 
-class _Run:
-    """One device's part of a command line."""
+class _DeviceRun:
+    """The run of one device."""
 
-    def __init__(self, bench: Bench, wish: Wish, site: Site, firmware: Firmware, settings: Settings) -> None:
-        self._bench, self._wish, self._site, self._firmware = bench, wish, site, firmware
+    def __init__(
+        self,
+        context: RunContext,
+        options: DeviceOptions,
+        endpoint: CloudEndpoint,
+        firmware: Firmware,
+        settings: Settings,
+    ) -> None:
+        self._context, self._options, self._endpoint, self._firmware = context, options, endpoint, firmware
         self._thing_name = settings.thing_name
         self._files = certificate_files(settings)
         self._begun_s = time.time()
 
-    def identify(self) -> Identity:
-        """Who the device is; raises CertificateError where its files are not there."""
-        chosen = f"with --thing-name {shlex.quote(self._thing_name)} " if self._wish.count > 1 else ""
-        return find_identity(self._thing_name, self._files, command=f"invoke {chosen}thing")
+    def identify(self) -> DeviceIdentity:
+        """The device's identity; raises CertificateError where its files are missing."""
+        remedy = THING.with_settings(thing_name=self._thing_name) if self._options.count > 1 else THING
+        return find_identity(self._thing_name, self._files, remedy=remedy)
 
-    def run(self, identity: Identity) -> Result:
-        """Let the device take its update; an error comes back as a result, so that others go on."""
-        wish = self._wish
-        manners = Manners(
-            wish.encoding,
-            wish.fault,
-            wish.is_forever,
-            timeout_s=wish.timeout_s,
-            sleep=self._bench.sleep,
-            clock=self._bench.clock,
-        )
-        talk = Lines(self._bench.report, self._thing_name, has_bar=wish.count == 1)
+    def run(self, identity: DeviceIdentity) -> DeviceResult:
+        """Let the device take its update. An error becomes a result, so that other devices continue."""
+        context, options = self._context, self._options
+        screen = DeviceLines(context.report, self._thing_name, is_alone=options.count == 1)
         try:
-            with Store(self._bench.scope.device_path / self._thing_name) as store:
-                if store.flash(identity.certificate_id, is_fresh=wish.is_fresh):
-                    talk.say("flashed anew: runs what the factory gave it")
-                device = Device(self._site, identity, self._firmware, store, manners, talk)
+            with Flash(context.scope.device_path / self._thing_name) as flash:
+                if flash.assign_certificate(identity.certificate_id, is_fresh=options.is_fresh):
+                    screen.say("flashed anew: runs the factory image")
+                device = Device(self._endpoint, identity, self._firmware, flash, options, context.timing, screen)
                 with contextlib.closing(device):
-                    return self._stay(device, identity) if wish.is_forever else device.take_update()
+                    return self._stay(device, identity) if options.is_forever else device.take_update()
         except OtaError as error:
             return self._failure(error, identity)
 
-    def _stay(self, device: Device, identity: Identity) -> Result:
-        """Take what comes until the time is up; the last failure, where there was one, is the result."""
-        last = Result(self._thing_name)
+    def _stay(self, device: Device, identity: DeviceIdentity) -> DeviceResult:
+        """Take updates until the time limit; the result is the last failure, or the last update where none failed."""
+        last = DeviceResult(self._thing_name)
         while True:
             result = self._take_one(device, identity)
             if result.status == FAILED or last.status != FAILED:
@@ -182,55 +179,120 @@ class _Run:
             except WaitTimeout:
                 return last
 
-    def _take_one(self, device: Device, identity: Identity) -> Result:
-        """One update of a device that stays, whatever becomes of it."""
+    def _take_one(self, device: Device, identity: DeviceIdentity) -> DeviceResult:
+        """Take one update; an error is printed, and the device stays."""
         try:
             result = device.take_update()
         except WaitTimeout:
             raise
         except OtaError as error:
             result = self._failure(error, identity)
-            self._bench.report.note(f"{self._thing_name}: {result.why}")
+            self._context.report.note(message(f"{self._thing_name}: ", result.why))
         if result.status:
-            tell_end(self._bench.report, result)
+            _report_result(self._context.report, result)
         return result
 
-    def _failure(self, error: OtaError, identity: Identity) -> Result:
-        return Result(self._thing_name, FAILED, why=self._in_words(error, identity))
+    def _failure(self, error: OtaError, identity: DeviceIdentity) -> DeviceResult:
+        why = self._explained(error, identity) if isinstance(error, Refused) else error.message
+        return DeviceResult(self._thing_name, FAILED, why=why)
 
-    def _in_words(self, error: OtaError, identity: Identity) -> str:
-        if not isinstance(error, Refused):
-            return str(error)
-        said = []
-        if self._site.sandbox_url:
-            said = ask_sandbox(
-                self._site.sandbox_url,
-                thing_name=identity.thing_name,
-                certificate_id=identity.certificate_id,
-                since_s=self._begun_s,
-            )
-        return explain(error, said)
+    def _explained(self, refused: Refused, identity: DeviceIdentity) -> Text:
+        if not self._endpoint.sandbox_url:
+            return explain(refused, [])
+        refusals = list_sandbox_refusals(
+            self._endpoint.sandbox_url,
+            thing_name=identity.thing_name,
+            certificate_id=identity.certificate_id,
+            since_s=self._begun_s,
+        )
+        return explain(refused, refusals)
 
 
-def _all_at_once(runs: Sequence[_Run]) -> list[Result]:
-    """Every run's result, in order; no run begins where one cannot."""
+def _run_all(runs: Sequence[_DeviceRun]) -> list[DeviceResult]:
+    """Every device's result, in order; no device starts where one cannot be identified."""
     pairs = [(run, run.identify()) for run in runs]
     if len(pairs) == 1:
         return [run.run(identity) for run, identity in pairs]
-    with ThreadPool(len(pairs)) as pool:  # its threads do not outlive an interrupted command line
-        return pool.starmap(_Run.run, pairs)
+    with ThreadPool(len(pairs)) as pool:  # its threads end with an interrupted command line
+        return pool.starmap(_DeviceRun.run, pairs)
 
 
-def _tell(bench: Bench, wish: Wish, results: Sequence[Result]) -> None:
-    """How it went, device by device, and as an error where one did not succeed."""
-    if wish.as_json:
-        bench.report.document([as_json(result) for result in results])
-    elif not wish.is_forever:
+class DeviceLines:
+    """Prints what a device does, and its progress: as a bar on a terminal, else as a few lines.
+
+    Of many devices at once only the results are printed.
+    """
+
+    def __init__(self, report: Report, thing_name: str, *, is_alone: bool) -> None:
+        self._report = report
+        self._thing_name = thing_name
+        self._is_alone = is_alone
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        if self._is_alone:
+            self._report.say(f"{self._thing_name}: {text}")
+
+    @contextlib.contextmanager
+    def bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Show progress over bytes."""
+        if self._is_alone and self._report.is_terminal:
+            with self._report.bytes_bar(label, total_bytes) as show:
+                yield show
+            return
+        begun_s, last_step = time.monotonic(), 0
+
+        def show_line(done_bytes: int) -> None:
+            nonlocal last_step
+            step = PROGRESS_LINES * done_bytes // total_bytes
+            if step > last_step:
+                last_step = step
+                rate = done_bytes / max(time.monotonic() - begun_s, 1e-3) / 1e6
+                self.say(f"loaded {done_bytes:,} of {total_bytes:,} bytes, {rate:.1f} MB/s")
+
+        yield show_line
+
+
+def _report_results(context: RunContext, options: DeviceOptions, results: Sequence[DeviceResult]) -> None:
+    """Print the results; raises DeviceFailed where a device does not run the update."""
+    if options.as_json:
+        context.report.document([result.as_json() for result in results])
+    elif not options.is_forever:
         for result in results:
-            tell_end(bench.report, result)
-    failed = [with_advice(result) for result in results if result.status not in ("", SUCCEEDED)]
+            _report_result(context.report, result)
+    failed = [result for result in results if result.status not in ("", SUCCEEDED)]
+    lines: list[Text] = [message(f"{result.thing_name}: ", _with_advice(result)) for result in failed]
     if failed and len(results) > 1:
-        why = "\n".join(f"{result.thing_name}: {result.why}" for result in failed)
-        raise DeviceFailed(f"{len(failed)} of {len(results)} devices do not run the update.\n{why}")
+        lines.insert(0, f"{len(failed)} of {len(results)} devices do not run the update.")
     if failed:
-        raise DeviceFailed(f"{failed[0].thing_name}: {failed[0].why}")
+        raise DeviceFailed(joined("\n", lines))
+
+
+def _report_result(report: Report, result: DeviceResult) -> None:
+    """The device's line; none for a device that failed before it reported to the cloud, because the error has it."""
+    if not result.status:
+        detail = message("no job is offered to it (", command("all"), " offers one, or says why not); nothing changed")
+        report.outcome(Outcome("device", Verb.SKIPPED, result.thing_name, detail))
+    elif result.status == SUCCEEDED:
+        image = f", image {result.image_path}" if result.image_path else ""
+        duration = f" in {result.load_s:.1f} s" if result.load_s else ""
+        versions = f"{version_words(result.before)} -> {version_words(result.now)}"
+        text = f"{versions}, job {result.job_id} {result.status}, {result.size_bytes:,} bytes{duration}{image}"
+        report.outcome(Outcome("device", Verb.CHANGED, result.thing_name, text))
+    elif result.job_id:
+        text = f"runs {version_words(result.now)} as before, job {result.job_id} {result.status}"
+        report.outcome(Outcome("device", Verb.REUSED, result.thing_name, text))
+
+
+def _with_advice(result: DeviceResult) -> Text:
+    """Why the device failed; for an image that was not kept also what to do: build it with a higher version."""
+    if result.status != FAILED or not result.job_id or not result.now or result.size_bytes == 0:
+        return result.why
+    return message(
+        result.why,
+        "\nThe image was not kept. ",
+        command("verify", "--running-version", result.now),
+        " says which version it needs; build and update with that. Or reset the device to its factory state: ",
+        command("device", "--fresh"),
+        ", with a new update.",
+    )

@@ -5,7 +5,7 @@ result is printed with the command that sends the update again. Where a virtual 
 terminal, ``all`` follows it until the job is over, the device has ended, or nothing has changed for a while. A running
 device holds a lock on its folder, so finding it takes no call to AWS.
 
-Source: ``ota/jobs.py``; AWS IoT JobExecutionStatus; ``ota/device/images.py`` for the lock.
+Source: ``ota/jobs.py``; AWS IoT JobExecutionStatus; ``ota/device/flash.py`` for the lock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota.device.images import is_in_use
+from ota.device.flash import is_in_use
 from ota.errors import OtaError
 from ota.jobs import IN_PROGRESS, Execution, find_rollout, job_id_of
 from ota.look import screens

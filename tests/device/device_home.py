@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ota.device.runs import Bench, Wish, run
+from ota.device.options import DeviceOptions, Timing
+from ota.device.runs import RunContext, run
 from ota.errors import DeviceFailed
 from ota.report import Report
 from ota.sandbox import process
@@ -65,9 +66,10 @@ class Home(Project):
         clock = _Clock(until)
         report = Report(clock, clock)
         scope = Scope(self.root_path, self.environ, report)
-        bench = Bench(report, scope, scope.open_cloud, lambda _: None, sleep=lambda _: None, clock=clock.read)
+        timing = Timing(sleep=lambda _: None, clock=clock.read)
+        context = RunContext(report, scope, scope.open_cloud, lambda _: None, timing)
         try:
-            run(bench, Wish(is_forever=True, is_fresh=is_fresh, timeout_s=50.0))
+            run(context, DeviceOptions(is_forever=True, is_fresh=is_fresh, timeout_s=50.0))
         except DeviceFailed as error:
             return clock.getvalue(), str(error)
         return clock.getvalue(), ""

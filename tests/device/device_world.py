@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFo
 from ota.certificate_files import CertificateFiles
 from ota.cloud import Cloud, open_sandbox
 from ota.device.device import Device
-from ota.device.download import Pace
 from ota.device.faults import Fault
 from ota.device.firmware import Firmware
-from ota.device.identity import Site, find_identity
-from ota.device.images import Store
-from ota.device.manners import Manners
+from ota.device.flash import Flash
+from ota.device.identity import CloudEndpoint, find_identity
+from ota.device.messages import Encoding
+from ota.device.options import DeviceOptions, Pace, Timing
 from ota.errors import Answered
 from ota.firmware.image_versions import MCUBOOT_MAGIC
 from ota.jobs import Execution, find_rollout
@@ -151,8 +151,8 @@ class DeviceWorld:
     lines: Lines = field(default_factory=Lines)
 
     @property
-    def store(self) -> Store:
-        return Store(self.folder / "flash")
+    def flash(self) -> Flash:
+        return Flash(self.folder / "flash")
 
     @property
     def public_key_path(self) -> Path:
@@ -189,16 +189,16 @@ class DeviceWorld:
         assert info["otaUpdateStatus"] == "CREATE_COMPLETE", info
         return str(info["awsIotJobId"])
 
-    def site(self, **changes: Any) -> Site:
-        endpoint = self.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
+    def endpoint(self, **changes: Any) -> CloudEndpoint:
+        name = self.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
         values = {
-            "endpoint": endpoint,
+            "name": name,
             "host": "127.0.0.1",
             "port": self.address.mqtt_port,
             "ca_path": Path(self.address.ca_path),
             "sandbox_url": self.address.endpoint_url,
         }
-        return Site(**{**values, **changes})
+        return CloudEndpoint(**{**values, **changes})
 
     @contextlib.contextmanager
     def device(
@@ -207,8 +207,10 @@ class DeviceWorld:
         *,
         profile: Profile = CORSTONE,
         is_faithful: bool = False,
-        site: Site | None = None,
-        **manners: Any,
+        is_forever: bool = False,
+        encoding: Encoding = Encoding.JSON,
+        timeout_s: float | None = None,
+        **timing: Any,
     ) -> Iterator[Device]:
         """A device that has just been switched on."""
         files = self.cloud_device.files
@@ -217,9 +219,10 @@ class DeviceWorld:
         firmware = Firmware(profile, self.public_key_path, is_faithful=is_faithful)
         pace = None if is_faithful else QUICK
         defaults: dict[str, Any] = {"answer_timeout_s": 5.0, "sleep": lambda _: None, "pace": pace}
-        options = Manners(fault=fault, **{**defaults, **manners})
-        with self.store as store:
-            device = Device(site or self.site(), identity, firmware, store, options, self.lines)
+        options = DeviceOptions(encoding, fault, is_faithful, is_forever, timeout_s=timeout_s)
+        times = Timing(**{**defaults, **timing})
+        with self.flash as flash:
+            device = Device(self.endpoint(), identity, firmware, flash, options, times, self.lines)
             with contextlib.closing(device):
                 yield device
 

@@ -12,9 +12,9 @@ import pytest
 
 from ota.certificate_files import CertificateFiles
 from ota.device.connection import Connection
-from ota.device.identity import Identity, Site, find_identity
-from ota.device.refusals import Place, Refused, Symptom
-from ota.device.tls import trust_this_machine
+from ota.device.identity import CloudEndpoint, DeviceIdentity, find_identity, trust_this_machine
+from ota.device.options import Timing
+from ota.device.refusals import Refused, Stage, Symptom
 from ota.errors import CertificateError, DeviceFailed
 from tests.device.device_world import DeviceWorld, device_world
 from tests.sandbox_control import Control
@@ -33,12 +33,12 @@ def files_of(lamp: DeviceWorld) -> CertificateFiles:
     return CertificateFiles(files.key, files.key.with_suffix(".pub"), files.certificate)
 
 
-def identity_of(lamp: DeviceWorld) -> Identity:
+def identity_of(lamp: DeviceWorld) -> DeviceIdentity:
     return find_identity(THING, files_of(lamp))
 
 
-def open_connection(lamp: DeviceWorld, site: Site | None = None, **options: float) -> Connection:
-    connection = Connection(site or lamp.site(), identity_of(lamp), **{"answer_timeout_s": 5.0, **options})
+def open_connection(lamp: DeviceWorld, endpoint: CloudEndpoint | None = None) -> Connection:
+    connection = Connection(endpoint or lamp.endpoint(), identity_of(lamp), Timing(answer_timeout_s=5.0))
     try:
         connection.open()
     except BaseException:
@@ -78,23 +78,23 @@ class TestIdentity:
 class TestTheCloud:
     def test_must_have_the_name_in_the_header(self, lamp: DeviceWorld) -> None:
         with pytest.raises(DeviceFailed, match="does not prove that it is other-ats"):
-            open_connection(lamp, lamp.site(endpoint="other-ats.iot.eu-west-1.amazonaws.com"))
+            open_connection(lamp, lamp.endpoint(name="other-ats.iot.eu-west-1.amazonaws.com"))
 
     def test_must_be_vouched_for_by_an_authority_of_this_machine_where_none_is_named(self, lamp: DeviceWorld) -> None:
         with pytest.raises(DeviceFailed, match="does not prove"):
-            open_connection(lamp, lamp.site(ca_path=None))
+            open_connection(lamp, lamp.endpoint(ca_path=None))
 
     def test_must_be_there(self, lamp: DeviceWorld) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
         with pytest.raises(DeviceFailed, match=rf"cannot be reached on port {port}: Connection refused"):
-            open_connection(lamp, lamp.site(port=port))
+            open_connection(lamp, lamp.endpoint(port=port))
 
     def test_must_speak_tls(self, lamp: DeviceWorld) -> None:
         port = int(lamp.address.endpoint_url.rsplit(":", 1)[1])
         with pytest.raises(Refused) as caught:
-            open_connection(lamp, lamp.site(port=port))
-        assert (caught.value.place, caught.value.symptom) == (Place.CONNECT, Symptom.CLOSED)
+            open_connection(lamp, lamp.endpoint(port=port))
+        assert (caught.value.stage, caught.value.symptom) == (Stage.CONNECT, Symptom.CLOSED)
 
     def test_is_not_asked_for_more_than_a_machine_without_authorities_has(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -105,26 +105,26 @@ class TestTheCloud:
 
 class TestWaiting:
     def test_an_answer_comes_to_the_one_who_asked(self, connection: Connection) -> None:
-        answer = connection.ask(TOPIC, b'{"clientToken":"lamp"}', Place.JOB)
+        answer = connection.request(TOPIC, b'{"clientToken":"lamp"}', Stage.JOB)
         assert answer.members["clientToken"] == "lamp"
         assert answer.size_bytes > 20
 
     def test_other_messages_meanwhile_are_kept_in_order(self, connection: Connection) -> None:
         for _ in range(2):
             connection.publish(TOPIC, b"{}")
-        connection.publish_surely(f"{THING}/ml/inference", b"on", Place.INFERENCE)
-        connection.subscribe(f"$aws/things/{THING}/jobs/notify-next", Place.NOTIFY)
-        connection.ask(f"$aws/things/{THING}/jobs/get", b"{}", Place.JOB)
-        received = [connection.receive(0.2, Place.JOB) for _ in range(3)]
+        connection.publish_acknowledged(f"{THING}/ml/inference", b"on", Stage.INFERENCE)
+        connection.subscribe(f"$aws/things/{THING}/jobs/notify-next", Stage.NOTIFY)
+        connection.request(f"$aws/things/{THING}/jobs/get", b"{}", Stage.JOB)
+        received = [connection.receive(0.2, Stage.JOB) for _ in range(3)]
         assert [one and one.topic for one in received] == [f"{TOPIC}/accepted", f"{TOPIC}/accepted", None]
 
     def test_nothing_for_a_while_is_none(self, connection: Connection) -> None:
-        assert connection.receive(0.01, Place.BLOCKS) is None
+        assert connection.receive(0.01, Stage.BLOCKS) is None
 
     def test_a_cut_connection_is_noticed(self, connection: Connection) -> None:
         connection.cut()
         with pytest.raises(Refused) as caught:
-            connection.receive(5, Place.BLOCKS)
+            connection.receive(5, Stage.BLOCKS)
         assert caught.value.symptom is Symptom.DROPPED
 
     def test_closing_and_cutting_what_is_closed_is_no_mistake(self, connection: Connection) -> None:
@@ -134,11 +134,11 @@ class TestWaiting:
         connection.publish(TOPIC, b"")
 
     def test_what_is_asked_on_a_closed_connection_gets_no_answer(self, lamp: DeviceWorld) -> None:
-        connection = Connection(lamp.site(), identity_of(lamp), answer_timeout_s=0.05)
+        connection = Connection(lamp.endpoint(), identity_of(lamp), Timing(answer_timeout_s=0.05))
         for ask in (
-            lambda: connection.subscribe("a", Place.SUBSCRIBE),
-            lambda: connection.publish_surely("a", b"", Place.INFERENCE),
-            lambda: connection.ask("a", b"", Place.JOB),
+            lambda: connection.subscribe("a", Stage.SUBSCRIBE),
+            lambda: connection.publish_acknowledged("a", b"", Stage.INFERENCE),
+            lambda: connection.request("a", b"", Stage.JOB),
         ):
             with pytest.raises(Refused) as caught:
                 ask()
@@ -149,6 +149,6 @@ class TestWaiting:
     ) -> None:
         second = open_connection(lamp)
         with pytest.raises(Refused, match="closes the connection"):
-            connection.receive(5, Place.BLOCKS)
-        assert second.receive(0.01, Place.BLOCKS) is None
+            connection.receive(5, Stage.BLOCKS)
+        assert second.receive(0.01, Stage.BLOCKS) is None
         second.close()

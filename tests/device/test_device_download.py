@@ -13,12 +13,13 @@ from urllib.response import addinfourl
 
 import pytest
 
-from ota.device.download import CheckedRedirects, Pace, fetch_over_http
-from ota.device.faults import Trouble
-from ota.device.images import Store
+from ota.device.download import CheckedRedirects, fetch_over_http
+from ota.device.faults import FaultInjector
+from ota.device.firmware import Offer
+from ota.device.flash import Flash
 from ota.device.messages import Encoding
-from ota.device.offers import Offer
-from ota.device.refusals import Place, Refused, Symptom
+from ota.device.options import Pace
+from ota.device.refusals import Refused, Stage, Symptom
 from ota.errors import DeviceFailed
 from tests.device.device_world import APPLICATION_NAME, DeviceWorld, Lines, device_world, make_image
 from tests.sandbox_control import Control
@@ -59,10 +60,10 @@ def _answer(content: bytes, status: int, headers: HTTPMessage) -> addinfourl:
     return answer
 
 
-def fetch(store: Store, server: Server, url: str = PRESIGNED, *, until: int = 1 << 30) -> None:
+def fetch(flash: Flash, server: Server, url: str = PRESIGNED, *, until: int = 1 << 30) -> None:
     offer = Offer("HTTP", "", url, APPLICATION_NAME, len(IMAGE), 0, "", "RSA")
-    with store.open_download(APPLICATION_NAME, len(IMAGE)) as download:
-        for done in fetch_over_http(offer, download, Trouble(None), opener=_opener(server)):
+    with flash.open_download(APPLICATION_NAME, len(IMAGE)) as download:
+        for done in fetch_over_http(offer, download, FaultInjector(None), opener=_opener(server)):
             if done >= until:
                 return
 
@@ -75,54 +76,54 @@ def _opener(server: Server) -> urllib.request.OpenerDirector:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    with Store(tmp_path / "flash") as store:
-        yield store
+def flash(tmp_path: Path) -> Flash:
+    with Flash(tmp_path / "flash") as flash:
+        yield flash
 
 
 class TestOverHttp:
     @pytest.mark.parametrize("status", [206, 200], ids=["ranges", "no ranges"])
-    def test_it_goes_on_behind_the_last_block(self, store: Store, status: int) -> None:
+    def test_it_goes_on_behind_the_last_block(self, flash: Flash, status: int) -> None:
         server = Server()
-        fetch(store, server, until=8192)
+        fetch(flash, server, until=8192)
         server.status = status
-        fetch(store, server)
+        fetch(flash, server)
         assert server.ranges == [None, "bytes=8192-"]
-        assert store.part_path(APPLICATION_NAME).read_bytes() == IMAGE
+        assert flash.part_path(APPLICATION_NAME).read_bytes() == IMAGE
 
-    def test_a_refused_url_is_not_shown(self, store: Store) -> None:
+    def test_a_refused_url_is_not_shown(self, flash: Flash) -> None:
         with pytest.raises(DeviceFailed, match="HTTP status 403") as caught:
-            fetch(store, Server(status=403))
+            fetch(flash, Server(status=403))
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
 
-    def test_a_download_that_ends_too_early_is_a_broken_connection(self, store: Store) -> None:
+    def test_a_download_that_ends_too_early_is_a_broken_connection(self, flash: Flash) -> None:
         with pytest.raises(Refused) as caught:
-            fetch(store, Server(IMAGE[:9000]))
-        assert (caught.value.place, caught.value.symptom) == (Place.BLOCKS, Symptom.DROPPED)
+            fetch(flash, Server(IMAGE[:9000]))
+        assert (caught.value.stage, caught.value.symptom) == (Stage.BLOCKS, Symptom.DROPPED)
 
     @pytest.mark.parametrize("error", [ConnectionResetError(), IncompleteRead(b"")], ids=lambda one: type(one).__name__)
-    def test_a_broken_connection_is_one(self, store: Store, error: Exception) -> None:
+    def test_a_broken_connection_is_one(self, flash: Flash, error: Exception) -> None:
         server = Server()
         server.https_open = _raising(error)  # type: ignore[method-assign]
         with pytest.raises(Refused, match=type(error).__name__):
-            fetch(store, server)
+            fetch(flash, server)
 
     @pytest.mark.parametrize("url", ["http://example.com/x", "file:///etc/passwd", "ftp://127.0.0.1/x"])
-    def test_only_https_is_trusted_beyond_this_machine(self, store: Store, url: str) -> None:
+    def test_only_https_is_trusted_beyond_this_machine(self, flash: Flash, url: str) -> None:
         with pytest.raises(DeviceFailed, match="over https only"):
-            fetch(store, Server(), url)
+            fetch(flash, Server(), url)
 
     @pytest.mark.parametrize("target", ["http://example.com/x", "http://127.0.0.1/x", "ftp://example.com/x"])
-    def test_https_is_not_followed_to_anything_else(self, store: Store, target: str) -> None:
+    def test_https_is_not_followed_to_anything_else(self, flash: Flash, target: str) -> None:
         server = Server(location=target)
         with pytest.raises(DeviceFailed, match="over https only"):
-            fetch(store, server)
+            fetch(flash, server)
         assert server.ranges == [None]
 
-    def test_a_redirect_from_https_to_https_is_followed(self, store: Store) -> None:
-        fetch(store, Server(location=PRESIGNED.replace("https://", "https://other.")))
-        assert store.part_path(APPLICATION_NAME).read_bytes() == IMAGE
+    def test_a_redirect_from_https_to_https_is_followed(self, flash: Flash) -> None:
+        fetch(flash, Server(location=PRESIGNED.replace("https://", "https://other.")))
+        assert flash.part_path(APPLICATION_NAME).read_bytes() == IMAGE
 
     def test_a_url_that_has_run_out_is_said(self, lamp: DeviceWorld) -> None:
         lamp.offer(make_image(), protocols=["HTTP"], awsJobPresignedUrlConfig={"expiresInSec": 60})
@@ -146,14 +147,14 @@ class TestOverMqtt:
             lamp.control.ask("POST", "lost-blocks", block=block, times=2)
         with lamp.device(encoding=Encoding.CBOR) as device:
             assert device.take_update().status == "SUCCEEDED"
-        assert lamp.store.image_path(APPLICATION_NAME).read_bytes() == image
+        assert lamp.flash.image_path(APPLICATION_NAME).read_bytes() == image
 
     def test_a_block_that_never_comes_ends_it(self, lamp: DeviceWorld) -> None:
         lamp.offer(make_image(size_bytes=40 * 4096))
         lamp.control.ask("POST", "lost-blocks", block=17, times=99)
         with lamp.device(pace=Pace(quiet_s=0.05, tries=3)) as device, pytest.raises(Refused) as caught:
             device.take_update()
-        assert "1 of 40 blocks are missing, the first is 17, asked for 3 times" in str(caught.value)
+        assert "1 of 40 blocks are missing, the first is 17, requested 3 times" in str(caught.value)
 
     @pytest.mark.parametrize("encoding", list(Encoding))
     def test_two_megabytes_arrive_in_under_a_second(self, lamp: DeviceWorld, encoding: Encoding) -> None:
@@ -163,8 +164,8 @@ class TestOverMqtt:
         best_s = 1e9
         for _ in range(6):
             lamp.lines = Lines()
-            with lamp.store as store:
-                store.reset()
+            with lamp.flash as flash:
+                flash.reset()
             begun = time.perf_counter()
             lamp.lines.say = lambda text: _stop(text)  # type: ignore[method-assign]
             with lamp.device(encoding=encoding, pace=Pace()) as device, pytest.raises(Loaded):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import tasks
-from ota.device import faults as faults
-from ota.device.download import Pace
-from ota.device.faults import Fault, Trouble, read_fault
+from ota.device import faults
+from ota.device.faults import Fault, FaultInjector, read_fault
+from ota.device.options import Pace
 from ota.errors import DeviceFailed, OtaError, SignatureError
 from ota.look.watching import what_it_says
 from tests import readme_parts
@@ -63,7 +63,7 @@ CASES = {
         shows="FAILED, updatedBy: 20",
         watched=4,
         says="Not every device runs the update (1 FAILED).",
-        why="the new version did not count as higher",
+        why="the firmware did not take the new version for a higher one",
     ),
     "rejects": Case(
         faults.REJECTS,
@@ -95,7 +95,7 @@ def test_a_fault_shows_in_the_cloud_and_to_whoever_watches(lamp: DeviceWorld, ca
     assert case.why in seen.lines[-2] if case.why else "failed" not in "".join(seen.lines[:-1])
     assert case.hint in seen.hints
     if case.watched == 0:
-        assert lamp.store.image_path(APPLICATION_NAME).read_bytes() == image
+        assert lamp.flash.image_path(APPLICATION_NAME).read_bytes() == image
 
 
 @pytest.mark.parametrize("case", [case for case in CASES.values() if not case.options], ids=lambda one: one.fault.name)
@@ -116,7 +116,7 @@ def test_a_lost_connection_is_made_again_and_the_download_goes_on(lamp: DeviceWo
         device.take_update()
     assert lamp.lines.text.count("connected to") == 3
     assert "connects again" in lamp.lines.text
-    assert "goes on after" in lamp.lines.text
+    assert "resumes after" in lamp.lines.text
 
 
 def test_lost_blocks_are_asked_for_by_a_bitmap(lamp: DeviceWorld) -> None:
@@ -181,10 +181,10 @@ def test_every_fault_has_a_name_and_no_other_has() -> None:
 
 
 def test_a_block_is_lost_once_and_the_connection_is_cut_once() -> None:
-    trouble = Trouble(faults.LOST_BLOCKS)
-    assert [trouble.loses(index) for index in (5, 6, 6, 13)] == [False, True, False, True]
-    trouble = Trouble(faults.CONNECTION_LOST)
-    assert [trouble.cuts(done, 100) for done in (49, 50, 51)] == [False, True, False]
+    injector = FaultInjector(faults.LOST_BLOCKS)
+    assert [injector.loses_block(index) for index in (5, 6, 6, 13)] == [False, True, False, True]
+    injector = FaultInjector(faults.CONNECTION_LOST)
+    assert [injector.cuts_connection(done, 100) for done in (49, 50, 51)] == [False, True, False]
 
 
 def test_the_flag_s_help_names_every_fault() -> None:

@@ -14,7 +14,7 @@ from ota.device.messages import (
     blocks_request,
     read_answer,
     read_block,
-    read_execution,
+    read_job,
     read_stream_message,
     update_request,
 )
@@ -83,5 +83,5 @@ def test_a_report_is_short_and_its_version_is_text() -> None:
 
 
 def test_an_answer_without_a_job_offers_none() -> None:
-    assert read_execution({"timestamp": 1}) is None
-    assert read_execution({"execution": {}}) is None
+    assert read_job({"timestamp": 1}) is None
+    assert read_job({"execution": {}}) is None

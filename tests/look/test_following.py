@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.device.images import Store, is_in_use
+from ota.device.flash import Flash, is_in_use
 from ota.look.summaries import QUIET_S, follow_device
 from ota.report import Report
 from tests.look.look_desk import Desk, built
@@ -40,7 +40,7 @@ def test_where_none_runs_no_call_is_made_and_nothing_said(desk: Desk, tmp_path: 
     desk.control.clear_calls()
     for folder in (tmp_path / "never", tmp_path / "before"):
         if folder.name == "before":
-            with Store(folder):
+            with Flash(folder):
                 assert is_in_use(folder)
         assert not follow_device(run, folder)
         assert out.getvalue() == ""
@@ -48,7 +48,7 @@ def test_where_none_runs_no_call_is_made_and_nothing_said(desk: Desk, tmp_path: 
 
 
 def test_it_is_followed_to_its_end(desk: Desk, tmp_path: Path) -> None:
-    with Store(tmp_path):
+    with Flash(tmp_path):
         half_way = lambda: desk.report("IN_PROGRESS", receive="12/146")  # noqa: E731
         done = lambda: desk.report("SUCCEEDED", updatedBy="0")  # noqa: E731
         is_followed, lines, _ = follow(desk, tmp_path, desk.take_job, half_way, done)
@@ -63,14 +63,14 @@ def test_it_is_followed_to_its_end(desk: Desk, tmp_path: Path) -> None:
 
 
 def test_a_failure_is_told_with_what_it_means(desk: Desk, tmp_path: Path) -> None:
-    with Store(tmp_path):
+    with Flash(tmp_path):
         _, lines, _ = follow(desk, tmp_path, lambda: desk.report("FAILED", reason="0x000000e3: 0x00000000"))
     assert "signature" in "\n".join(lines).partition("device       failed")[2].lower()
     assert lines[-1] == "Not every device runs the update (1 FAILED)."
 
 
 def test_one_that_goes_is_looked_at_once_more(desk: Desk, tmp_path: Path) -> None:
-    with Store(tmp_path) as store:
+    with Flash(tmp_path) as store:
         leave = lambda: (desk.take_job(), store.__exit__(None))  # noqa: E731
         _, lines, waited_s = follow(desk, tmp_path, lambda: None, leave)
     assert lines[-2].endswith("IN_PROGRESS")
@@ -79,7 +79,7 @@ def test_one_that_goes_is_looked_at_once_more(desk: Desk, tmp_path: Path) -> Non
 
 
 def test_one_that_does_nothing_is_not_waited_for(desk: Desk, tmp_path: Path) -> None:
-    with Store(tmp_path):
+    with Flash(tmp_path):
         _, lines, waited_s = follow(desk, tmp_path)
     assert waited_s == QUIET_S
     assert "Not over after 10 seconds (1 QUEUED)." in lines[-1]

@@ -1,17 +1,20 @@
-"""What a job document offers, and what the firmware cannot use of one."""
+"""What the firmware accepts: job document, image, version."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ota.device.messages import Execution
-from ota.device.offers import BadDocument, Offer, offer_id, read_offer
-from ota.profiles import CLASSIC_AGENT, CORSTONE
+from ota.device.firmware import BadDocument, Firmware, Offer, offer_id, read_offer
+from ota.device.messages import OfferedJob
+from ota.errors import DeviceFailed
+from ota.profiles import CLASSIC_AGENT, CORSTONE, JOBS_LIBRARY, Profile
 from tests.device.device_world import sign
 
 SIGNATURE = sign(b"image").decode()
@@ -103,7 +106,52 @@ def test_another_firmware_takes_any_name() -> None:
 
 
 def test_the_same_offer_in_a_later_job_of_the_same_name_is_another_one() -> None:
-    first = Execution("AFR_OTA-x", "QUEUED", 1, {}, DOCUMENT, queued_at=1)
-    later = Execution("AFR_OTA-x", "QUEUED", 1, {}, DOCUMENT, queued_at=2)
-    begun = Execution("AFR_OTA-x", "IN_PROGRESS", 2, {}, DOCUMENT, queued_at=1)
+    first = OfferedJob("AFR_OTA-x", "QUEUED", 1, {}, DOCUMENT, queued_at=1)
+    later = OfferedJob("AFR_OTA-x", "QUEUED", 1, {}, DOCUMENT, queued_at=2)
+    begun = OfferedJob("AFR_OTA-x", "IN_PROGRESS", 2, {}, DOCUMENT, queued_at=1)
     assert offer_id(first, OFFER) == offer_id(begun, OFFER) != offer_id(later, OFFER)
+
+
+@pytest.mark.parametrize(
+    ("profile", "version", "running", "updated_by", "words"),
+    [
+        (CORSTONE, "0.0.20+20", "0.0.10+10", 10, None),
+        (CORSTONE, "0.0.20+10", "0.0.10+10", 10, "does not count as higher"),
+        (CORSTONE, "0.1.0+0", "9.9.9+9", 0x09090009, None),
+        (CLASSIC_AGENT, "0.9.3", "0.9.2", 0, None),
+        (CLASSIC_AGENT, "0.9.2", "0.9.2", 0, "0x00000010"),
+        (CLASSIC_AGENT, "0.9.1", "0.9.2", 0, "0x0000000f"),
+        (CLASSIC_AGENT, "0.9.1", "", 0, None),
+        (CLASSIC_AGENT, "", "0.9.2", 0, None),
+        (JOBS_LIBRARY, "0.0.1", "9.9.9", 0, None),
+    ],
+)
+def test_each_firmware_has_its_own_rule_of_what_is_newer(
+    profile: Profile, version: str, running: str, updated_by: int, words: str | None, tmp_path: Path
+) -> None:
+    why = Firmware(profile, tmp_path).self_test(version, running, updated_by)
+    assert (why is None) == (words is None)
+    assert words is None or words in str(why)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "is_faithful", "words"),
+    [(0, False, "filesize is 0"), ((1 << 28) + 1, True, "more than 65,536 blocks"), ((1 << 28) + 1, False, None)],
+)
+def test_an_image_has_a_size_that_the_firmware_can_count(
+    size_bytes: int, is_faithful: bool, words: str | None, tmp_path: Path
+) -> None:
+    offer = Offer("MQTT", "stream", "", "image", size_bytes, 0, "", "RSA")
+    firmware = Firmware(JOBS_LIBRARY, tmp_path, is_faithful=is_faithful)
+    with pytest.raises(DeviceFailed, match=words) if words else contextlib.nullcontext():
+        firmware.check_offer(offer)
+
+
+@pytest.mark.parametrize(
+    ("profile", "version", "number"),
+    [(CORSTONE, "1.2.3+4", 0x01020004), (CLASSIC_AGENT, "0.9.2", 0x00090002), (CORSTONE, "", 0)],
+)
+def test_updated_by_is_the_running_version_as_the_firmware_packs_it(
+    profile: Profile, version: str, number: int, tmp_path: Path
+) -> None:
+    assert Firmware(profile, tmp_path).number_of(version) == number

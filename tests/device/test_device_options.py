@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ota.device.wishes import MOST_DEVICES, read_wish
+from ota.device.options import MOST_DEVICES, read_options
 from ota.errors import OtaError
 
 FLAGS = {
@@ -38,11 +38,11 @@ FLAGS = {
 )
 def test_flags_that_cannot_be_are_refused(flags: dict[str, Any], words: str) -> None:
     with pytest.raises(OtaError, match=words):
-        read_wish(**{**FLAGS, **flags})
+        read_options(**{**FLAGS, **flags})
 
 
 @pytest.mark.parametrize(
     ("flags", "timeout_s"), [({}, 900), ({"timeout": "5"}, 5), ({"forever": True}, None)], ids=["", "5", "forever"]
 )
 def test_all_has_an_end_but_for_one_that_stays(flags: dict[str, Any], timeout_s: float | None) -> None:
-    assert read_wish(**{**FLAGS, **flags}).timeout_s == timeout_s
+    assert read_options(**{**FLAGS, **flags}).timeout_s == timeout_s

@@ -15,9 +15,8 @@ ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a buck
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -27,19 +26,14 @@ from ota import bucket_access, ownership
 from ota.bucket_access import Access
 from ota.bucket_contents import (
     Owned,
-    abort_uploads,
     code_of,
-    delete_version,
-    empty,
     first_keys,
-    folders_in,
-    other_keys,
     prove_writable,
+    until_free,
 )
 from ota.cloud import SIGNING_REGION
 from ota.command_lines import aws_command
-from ota.errors import InTheWay, NotOurs, WaitTimeout
-from ota.images import KEY_FOLDER
+from ota.errors import InTheWay, NotOurs
 from ota.outcomes import Outcome, Verb
 from ota.settings.table import default_text
 from ota.threads import side_by_side
@@ -49,9 +43,6 @@ if TYPE_CHECKING:
 
 # The one region whose buckets are made without naming it: sending its name is refused (InvalidLocationConstraint).
 REGION_WITHOUT_CONSTRAINT = "us-east-1"
-SETTLE_TIMEOUT_S = 60.0
-POLL_S = 2.0
-EMPTYING_ROUNDS = 3
 VERSIONS, PUBLIC_ACCESS, TLS_ONLY, MARKS = "versioning", "public access block", "TLS-only policy", "tags"
 CLOSED = "versioned, closed to the public, TLS only"
 # What GetBucketTagging is refused with where HeadBucket knows more: by S3 itself, or by an S3 that was not followed.
@@ -156,7 +147,7 @@ def judge_bucket(s3: S3Client, found: Bucket | None, account_id: str, thing_name
     """
     if found is None:
         return Verb.CREATED
-    if _is_ours(s3, found, account_id, thing_name, any_thing=True):
+    if _is_ours(s3, found, account_id, thing_name):
         repairs = needed_repairs(found)
         if TLS_ONLY in repairs and found.access:
             bucket_access.check_can_add(s3, found.name, found.access.policy)
@@ -187,72 +178,6 @@ def needed_repairs(found: Bucket) -> tuple[str, ...]:
 def foreign_detail(found: Bucket) -> str:
     """What there is to say of somebody else's bucket that is used."""
     return "; ".join(filter(None, ["versioned, not made by this tool", bucket_access.shortcomings(found.access)]))
-
-
-def delete_bucket(
-    s3: S3Client,
-    name: str,
-    account_id: str,
-    *,
-    thing_name: str | None,
-    image: tuple[str, str | None] | None = None,
-    key_prefix: str | None = None,
-    force: bool = False,
-    known_tags: Mapping[str, str] | None = None,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Outcome[None]:
-    """Delete the bucket with the images in it; absent is success.
-
-    Args:
-        s3: the client.
-        name: the bucket's name.
-        account_id: twelve digits.
-        thing_name: whose bucket it must be; None deletes it whoever made it.
-        image: key and version id of the update's image, which is tried first: most often it is all there is.
-        key_prefix: what the keys of our own objects begin with. In a bucket that is not ours these go, and it stays.
-        force: delete whatever else is in it too, every version.
-        known_tags: from :func:`find_bucket_tags`, to save the look.
-        sleep: waits between tries.
-
-    Raises:
-        NotOurs: it was not made for this thing; our objects in it are deleted.
-        InTheWay: it holds objects that are not ours, and ``force`` is not given.
-    """
-    tags = find_bucket_tags(s3, name, account_id) if known_tags is None else known_tags
-    if tags is None:
-        return Outcome("bucket", Verb.ABSENT, name)
-    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    if image:
-        delete_version(s3, owned, *image)
-    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
-        if key_prefix:
-            empty(s3, owned, key_prefix)
-        raise _stays(name, thing_name, tags)
-    for _ in range(EMPTYING_ROUNDS):
-        if _is_deleted(s3, owned, sleep):
-            return Outcome("bucket", Verb.DELETED, name)
-        _make_room(s3, owned, key_prefix, force=force)
-    raise InTheWay(
-        f"The bucket {name} fills up again while it is being emptied: stop what writes to it, "
-        "then run the same command again."
-    )
-
-
-def judge_deletion(
-    s3: S3Client, name: str, account_id: str, tags: Mapping[str, str], *, thing_name: str | None, key_prefix: str
-) -> None:
-    """Refuse the bucket that :func:`delete_bucket` without ``force`` would leave; only looks.
-
-    Raises:
-        NotOurs: it was not made for this thing.
-        InTheWay: it holds objects that are not under the prefix.
-    """
-    if thing_name is not None and not _is_ours(s3, Bucket(name, "", True, tags), account_id, thing_name):
-        raise _stays(name, thing_name, tags)
-    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    others = other_keys(s3, owned, key_prefix)
-    if others:
-        raise _holds_others(s3, owned, others, key_prefix)
 
 
 def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
@@ -336,7 +261,7 @@ def _create(s3: S3Client, name: str, region: str, thing_name: str, sleep: Callab
             raise
         return True
 
-    return _until_free(attempt, f"S3 still holds the name {name}", sleep)
+    return until_free(attempt, f"S3 still holds the name {name}", sleep)
 
 
 def _ensure_found(s3: S3Client, found: Bucket, account_id: str, thing_name: str) -> Outcome[Bucket]:
@@ -370,82 +295,16 @@ def _configured(s3: S3Client, found: Bucket, account_id: str, thing_name: str, v
     return Outcome("bucket", verb, found.name, detail, now)
 
 
-def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str, *, any_thing: bool = False) -> bool:
-    """Whether it bears our marks, or is the empty rest of a run that was cut off before it could mark it."""
-    if bucket.tags:
-        return ownership.is_ours(bucket.tags, None if any_thing else thing_name)
+def is_cut_off_creation(s3: S3Client, name: str, account_id: str, thing_name: str, tags: Mapping[str, str]) -> bool:
+    """Whether the bucket is what a run leaves that was cut off before it could mark it: default name, empty."""
     default_name = default_text("bucket_name", {"thing_name": thing_name, "account_id": account_id})
-    return bucket.name == default_name and not first_keys(s3, Owned(Bucket=bucket.name, ExpectedBucketOwner=account_id))
+    return not tags and name == default_name and not first_keys(s3, Owned(Bucket=name, ExpectedBucketOwner=account_id))
 
 
-def _is_deleted(s3: S3Client, owned: Owned, sleep: Callable[[float], None]) -> bool:
-    """Whether the bucket is gone; False where S3 says that it holds something."""
-    from botocore.exceptions import ClientError
-
-    def attempt() -> bool | None:
-        try:
-            s3.delete_bucket(**owned)
-        except ClientError as error:
-            if code_of(error) == "BucketNotEmpty":
-                return False
-            if code_of(error) == "OperationAborted":
-                return None
-            if code_of(error) != "NoSuchBucket":
-                raise
-        return True
-
-    return _until_free(attempt, f"S3 is still busy with the bucket {owned['Bucket']}", sleep)
-
-
-def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: bool) -> None:
-    """Delete what may go; InTheWay names what may not."""
-    if force:
-        empty(s3, owned, "")
-        return
-    if key_prefix:
-        empty(s3, owned, key_prefix)
-    keys = first_keys(s3, owned)
-    if keys:
-        raise _holds_others(s3, owned, keys, key_prefix)
-    abort_uploads(s3, owned, "")
-
-
-def _stays(name: str, thing_name: str, tags: Mapping[str, str]) -> NotOurs:
-    return NotOurs(
-        f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
-        "only our images are deleted. "
-        f"{ownership.way_out(tags, thing_name, 'To delete it with everything in it')}"
-    )
-
-
-def _holds_others(s3: S3Client, owned: Owned, keys: Sequence[str], key_prefix: str | None) -> InTheWay:
-    """Why the bucket stays with these keys in it, which are not under ``key_prefix``."""
-    folders = [one for one in folders_in(s3, owned, f"{KEY_FOLDER}/") if one != key_prefix] if key_prefix else []
-    holds = f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
-    if not folders:
-        return InTheWay(
-            f"{holds}{', '.join(keys)} …. To delete it with every version of everything in it: `invoke clean --force`.",
-            remedy="invoke clean --force",
-        )
-    names = [folder.split("/")[1] for folder in folders]
-    commands = ", ".join(f"`invoke with --thing-name {shlex.quote(one)} clean`" for one in names)
-    return InTheWay(
-        f"{holds}images of the thing {', '.join(names)}. Once nobody wants those any more: {commands}, then run the "
-        "same command again."
-    )
-
-
-def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:
-    """Try until the attempt says yes or no. S3 holds a bucket's name for a while after a delete (OperationAborted)."""
-    for _ in range(round(SETTLE_TIMEOUT_S / POLL_S)):
-        answer = attempt()
-        if answer is not None:
-            return answer
-        sleep(POLL_S)
-    raise WaitTimeout(
-        f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
-        "command again in some minutes; it carries on where it stopped."
-    )
+def _is_ours(s3: S3Client, bucket: Bucket, account_id: str, thing_name: str) -> bool:
+    if bucket.tags:
+        return ownership.is_ours(bucket.tags)
+    return is_cut_off_creation(s3, bucket.name, account_id, thing_name, bucket.tags)
 
 
 def _not_our_account(name: str, permission: str | None = None) -> NotOurs:

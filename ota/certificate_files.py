@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ota import keys
 from ota.errors import CertificateError
 from ota.folders import find_obstacle
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 
 NOUN = "files"
 SHORT_ID_LENGTH = 8
@@ -109,20 +109,33 @@ def key_time(files: CertificateFiles) -> datetime:
     return datetime.fromtimestamp(files.private_key_path.stat().st_mtime, tz=timezone.utc)
 
 
-def delete_local(files: CertificateFiles) -> Outcome[None]:
-    """Delete key pair and certificates on this machine, and their folders once empty; absent is success.
-
-    A link that stands for a folder was made by somebody else, and stays with the folder that it leads to.
-    """
-    paths = (files.private_key_path, files.public_key_path, files.certificate_path)
+def decide_files_deletion(files: CertificateFiles, *, is_needed: bool = False) -> Change:
+    """Whether key pair and certificates on this machine are deleted; ``is_needed`` where their certificate stays."""
+    if is_needed:
+        return Change(NOUN, Action.KEEP, files.private_key_path.name, "of a certificate that stays")
+    paths = _main_paths(files)
     leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]
     present = [path for path in (*paths, *files.kept_certificates, *leftovers) if path.exists()]
-    for path in present:
-        path.unlink()
-    for folder_path in {path.parent for path in paths}:
+    action = Action.DELETE if present else Action.ABSENT
+    spoken = ", ".join(path.name for path in present)
+    return Change(NOUN, action, str(files.private_key_path.parent), spoken, found=present)
+
+
+def delete_local(files: CertificateFiles, change: Change | None = None) -> Outcome[None]:
+    """Delete key pair and certificates on this machine, and their folders once empty; absent is success.
+
+    A link to a folder was made by somebody else, and stays with the folder that it leads to.
+    """
+    change = change or decide_files_deletion(files)
+    if change.action is Action.KEEP:
+        return Outcome(NOUN, Verb.SKIPPED, change.name, change.detail)
+    for path in change.found:
+        path.unlink(missing_ok=True)
+    for folder_path in {path.parent for path in _main_paths(files)}:
         if folder_path.is_dir() and not folder_path.is_symlink() and not any(folder_path.iterdir()):
             folder_path.rmdir()
-    name = str(files.private_key_path.parent)
-    if not present:
-        return Outcome(NOUN, Verb.ABSENT, name)
-    return Outcome(NOUN, Verb.DELETED, name, detail=", ".join(path.name for path in present))
+    return Outcome(NOUN, Verb.DELETED if change.found else Verb.ABSENT, change.name, change.detail)
+
+
+def _main_paths(files: CertificateFiles) -> tuple[Path, ...]:
+    return files.private_key_path, files.public_key_path, files.certificate_path

@@ -10,7 +10,7 @@ UpdateCertificate, DeleteCertificate (``forceDelete`` overrides attached policie
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,9 +18,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ota.certificate_files import public_key_of
-from ota.command_lines import iot_command
 from ota.errors import InTheWay, WaitTimeout
-from ota.outcomes import Outcome, Verb
+from ota.messages import aws_command
+from ota.outcomes import Action, Change, Outcome, Verb
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -136,6 +136,29 @@ def other_things(iot: IoTClient, certificate_arn: str, thing_name: str | None) -
     return [name for name in list_things_of(iot, certificate_arn) if name != thing_name]
 
 
+def decide_certificate_deletion(
+    arn: str, thing_name: str, *, is_thing_ours: bool, others: Sequence[str] = (), existing_arn: str | None = None
+) -> Change:
+    """Whether ``clean`` deletes a certificate that is attached to the thing, or was left unattached.
+
+    Args:
+        arn: the certificate's.
+        thing_name: the thing.
+        is_thing_ours: whether ``clean`` deletes the thing; its certificates stay with it.
+        others: the other things that it is attached to.
+        existing_arn: the certificate that the settings name, which always stays.
+    """
+    certificate_id = arn.rpartition("/")[2]
+    reason = ""
+    if arn == existing_arn:
+        reason = "named by existing_certificate_arn, stays"
+    elif not is_thing_ours:
+        reason = f"attached to the thing {thing_name}, which this tool did not make, stays"
+    elif others:
+        reason = f"attached to {', '.join(others)} too, stays"
+    return Change(NOUN, Action.KEEP if reason else Action.DELETE, certificate_id, reason, found=arn)
+
+
 def deactivate_certificate(iot: IoTClient, certificate_id: str) -> None:
     """Set the certificate INACTIVE, so that no device connects with it any more; absent is success."""
     try:
@@ -156,11 +179,12 @@ def delete_certificate(
 ) -> Outcome[None]:
     """Delete the certificate with what policies it has; absent is success.
 
-    An active one is deactivated, but only once it is known to hang on no thing. ``detached_from`` names the thing
-    that it was detached from just now, which AWS may take some seconds to notice. ``force`` detaches it from all.
+    An active certificate is deactivated only after the look that shows it attached to no thing. ``detached_from``
+    names the thing that it was just detached from, which AWS may notice some seconds later. ``force`` detaches it
+    from everything.
 
     Raises:
-        InTheWay: it hangs on other things, and ``force`` is not given; it is as it was.
+        InTheWay: it is attached to other things, and ``force`` is not given; it is unchanged then.
         WaitTimeout: AWS still counts it as attached after ``timeout_s``.
     """
     certificate_id = arn_or_id.rpartition("/")[2]
@@ -214,16 +238,18 @@ def _free_from_things(iot: IoTClient, certificate_id: str, detached_from: str | 
     attached = list(list_things_of(iot, certificate.arn)) if certificate else []
     if certificate is None or not attached:
         return
-    if detached_from in attached:  # not noticed yet, or another run has attached it again
+    if detached_from in attached:  # AWS has not noticed yet, or another run attached it again
         _detach(iot, detached_from, certificate.arn)
     others = [name for name in attached if name != detached_from]
     if not others:
         return
     if not force:
-        detach = iot_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn)
+        detach = aws_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn)
         raise InTheWay(
-            f"The certificate {certificate_id} hangs on {_named(others)}, so it is left as it is: deleting it would "
-            f"cut that device off. Detach it first ({detach}), or use --force."
+            f"The certificate {certificate_id} is attached to {_named(others)}, so it stays unchanged: deleting it "
+            "would cut that device off. Detach it first (",
+            detach,
+            "), or use --force.",
         )
     for thing_name in others:
         _detach(iot, thing_name, certificate.arn)
@@ -243,5 +269,5 @@ def _named(things: list[str]) -> str:
 def _still_refused(certificate_id: str, timeout_s: float, message: str) -> WaitTimeout:
     return WaitTimeout(
         f"AWS still refuses to delete the certificate {certificate_id}, {timeout_s:g} s after it was deactivated and "
-        f"detached ({message}). Run the same command again in a minute; it carries on."
+        f"detached ({message}). Run the same command again in a minute; it continues."
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from ota.errors import OtaError
+from ota.errors import CloudError, OtaError, PermissionDenied
 from ota.messages import AnyCommand, Remedy, Text
 
 T = TypeVar("T")
@@ -92,6 +92,20 @@ class Change:
             "command": self.command,
             "certain": self.is_certain,
         }
+
+
+def blocked(noun: str, name: str, error: OtaError, command: str | AnyCommand = "") -> Change:
+    """The change that fails with this error; ``command`` is for an error that knows no remedy."""
+    return Change(
+        noun,
+        Action.BLOCKED,
+        name,
+        error.message,
+        brief=error.brief,
+        command=error.remedy or command,
+        problem=error,
+        is_unseen=isinstance(error, (CloudError, PermissionDenied)),
+    )
 
 
 class Verb(str, Enum):

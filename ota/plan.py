@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.command_lines import AND, INVOKE, aim
-from ota.errors import CloudError, CredentialsError, OtaError, PermissionDenied, from_boto
+from ota.errors import CredentialsError, OtaError, from_boto
 from ota.messages import PLAIN, AnyCommand, CommandLine, Remedy
 from ota.outcomes import QUIET, Action, Change
+from ota.outcomes import blocked as blocked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,20 +115,6 @@ def attempt(look: Callable[[], T]) -> T | OtaError:
         if isinstance(translated, CredentialsError):
             raise translated from error
         return translated
-
-
-def blocked(noun: str, name: str, error: OtaError, command: str | AnyCommand = "") -> Change:
-    """The step at which a command would fail with this error; ``command`` is for an error that knows no remedy."""
-    return Change(
-        noun,
-        Action.BLOCKED,
-        name,
-        error.message,
-        brief=error.brief,
-        command=error.remedy or command,
-        problem=error,
-        is_unseen=isinstance(error, (CloudError, PermissionDenied)),
-    )
 
 
 def aimed(site: Site, steps: Iterable[Change]) -> Plan:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import InTheWay
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -126,6 +126,15 @@ def ensure_attached(
     return replace(outcome, verb=verb, detail="certificate attached", value=attached)
 
 
+def decide_thing_deletion(found: Thing | None, name: str, owner: str | None) -> Change:
+    """Whether ``clean`` deletes the thing; ``owner`` is the thing that it must be made for, None forces it."""
+    if found is None:
+        return Change(NOUN, Action.ABSENT, name)
+    if owner is not None and not found.is_ours:
+        return Change(NOUN, Action.KEEP, name, ownership.reason_to_keep(found.attributes, owner), found=found)
+    return Change(NOUN, Action.DELETE, name, found=found)
+
+
 def detach_principals(iot: IoTClient, thing: Thing) -> Thing:
     """Detach everything from the thing; returns it without them. What is gone already counts as detached."""
     for principal in thing.principals:
@@ -142,9 +151,9 @@ def delete_thing(
     poll_s: float = DETACH_POLL_S,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome[None]:
-    """Detach what hangs on the thing and delete it. ``thing`` is what ``find_thing`` said; None is success.
+    """Detach everything from the thing and delete it. ``thing`` is the result of ``find_thing``; None is success.
 
-    AWS refuses while a detachment is under way, so the deletion is repeated every ``poll_s`` for ``timeout_s``.
+    AWS refuses while a detachment is in progress, so the deletion is retried every ``poll_s`` for ``timeout_s``.
 
     Raises:
         InTheWay: AWS still refuses after ``timeout_s``.
@@ -210,5 +219,5 @@ def _still_refused(iot: IoTClient, name: str, timeout_s: float, message: str) ->
     arns = ", ".join(principal.arn for principal in _list_principals(iot, name)) or "nothing"
     return InTheWay(
         f"AWS still refuses to delete the thing {name} after {timeout_s:g} s ({message}). Attached to it: {arns}. "
-        "Run the same command again in a minute; it detaches what hangs there and carries on."
+        "Run the same command again in a minute; it detaches them and continues."
     )

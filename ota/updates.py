@@ -18,13 +18,15 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ota import ownership
 from ota.errors import InTheWay, NotOurs, UpdateFailed
-from ota.outcomes import Outcome, Verb
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.update_failures import Failure, failure_of
 from ota.update_requests import Update, UpdateRequest, create_update_request, has_same_content, job_id_of
 from ota.update_waits import (
+    BEING_DELETED,
     JOB_BEING_DELETED,
-    UNFINISHED_JOB,
     Find,
     Job,
     Patience,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 COMPLETE = "CREATE_COMPLETE"
 CREATE_FAILED = "CREATE_FAILED"
+WITH_ALL = "with its job and stream"
 FIRST_SETTLE_PAUSE_S = 1.0
 LONGEST_SETTLE_PAUSE_S = 8.0
 PAGE_SIZE = 250
@@ -158,12 +161,32 @@ def check_job(job: Job, request: UpdateRequest) -> None:
         )
 
 
+def decide_update_deletion(
+    found: Update | None, job: Job | None, update_id: str, owner: str | None, *, lost_role: str = ""
+) -> Change:
+    """Whether ``clean`` deletes the update with its stream and job, or the job that a cut-off deletion left.
+
+    Args:
+        found: from :func:`find_update`.
+        job: the job with the update's id; None too where nobody has looked.
+        update_id: the update's name.
+        owner: the thing that it must be made for; None forces the deletion.
+        lost_role: the role that AWS would need and cannot assume; empty where it can.
+    """
+    if found is None:
+        return _decide_job_deletion(job, update_id, owner)
+    if owner is not None and not found.is_ours(owner):
+        return Change("update", Action.KEEP, update_id, ownership.reason_to_keep(found.marks or {}, owner), found=found)
+    has_job = found.status != CREATE_FAILED or job is not None
+    if found.role_name and found.role_name == lost_role and has_job and found.status != BEING_DELETED:
+        return blocked("update", update_id, _lost_role(update_id, lost_role))
+    return Change("update", Action.DELETE, update_id, WITH_ALL, found=found)
+
+
 def delete_update(
     iot: IoTClient,
     update_id: str,
     *,
-    thing_name: str | None,
-    force: bool = False,
     known: Update | None = None,
     find: Find | None = None,
     patience: Patience | None = None,
@@ -173,15 +196,11 @@ def delete_update(
     Args:
         iot: the client.
         update_id: the update's name.
-        thing_name: whose update it must be; None deletes it whoever made it.
-        force: though its devices have not finished.
         known: the update from :func:`find_update`, to save the look.
         find: looks for an update by its name, in place of :func:`find_update`.
         patience: the bounds of all waiting.
 
     Raises:
-        NotOurs: it was not made for this thing.
-        InTheWay: its devices have not finished, and ``force`` is not given.
         UpdateFailed: AWS could not delete it; most often because its role is gone.
         WaitTimeout: it took longer than the bounds.
     """
@@ -189,15 +208,11 @@ def delete_update(
     find = find or partial(find_update, iot)
     found = known or find(update_id)
     if found is None:
-        return _delete_job_left(iot, update_id, thing_name, patience)
-    if thing_name is not None and not found.is_ours(thing_name):
-        raise _not_ours(found, thing_name)
-    if not force:
-        _check_finished(iot, found)
+        return _delete_job_left(iot, update_id, patience)
     found = wait_at_rest(iot, found, patience)
     if found is not None:
         _delete(iot, update_id, patience, find)
-    return Outcome("update", Verb.DELETED, update_id, "with its job and stream")
+    return Outcome("update", Verb.DELETED, update_id, WITH_ALL)
 
 
 def list_updates(iot: IoTClient) -> Iterator[ListedUpdate]:
@@ -289,13 +304,29 @@ def _request_deletion(iot: IoTClient, update_id: str) -> None:
         return  # never made, or gone already; its job may not be
 
 
-def _delete_job_left(iot: IoTClient, update_id: str, thing_name: str | None, patience: Patience) -> Outcome[None]:
-    """What a run that was cut off may leave of an update: its job."""
-    job = find_job(iot, job_id_of(update_id))
+def _decide_job_deletion(job: Job | None, update_id: str, owner: str | None) -> Change:
     if job is None:
+        return Change("update", Action.ABSENT, update_id)
+    if job.status == JOB_BEING_DELETED or _is_for(job, owner):
+        return Change("update", Action.DELETE, update_id, "only its job is left")
+    return Change("update", Action.ABSENT, update_id, f"the job {job.job_id} is not for {owner} and stays")
+
+
+def _lost_role(update_id: str, role_name: str) -> UpdateFailed:
+    make_role = command("role")
+    return UpdateFailed(
+        f"AWS could not delete the OTA update {update_id}: it uses the update's own role for that, and {role_name} "
+        "does not exist or does not trust AWS IoT. Make it again: ",
+        make_role,
+        ", then run the same command.",
+        remedy=make_role,
+    )
+
+
+def _delete_job_left(iot: IoTClient, update_id: str, patience: Patience) -> Outcome[None]:
+    """Delete the job that a cut-off deletion may leave of an update."""
+    if find_job(iot, job_id_of(update_id)) is None:
         return Outcome("update", Verb.ABSENT, update_id)
-    if job.status != JOB_BEING_DELETED and not _is_for(job, thing_name):
-        return Outcome("update", Verb.ABSENT, update_id, f"the job {job.job_id} is not for {thing_name} and stays")
     wait_deleted(iot, update_id, patience, may_delete_job=True)
     return Outcome("update", Verb.DELETED, update_id, "only its job was left")
 
@@ -324,15 +355,6 @@ def _is_for(job: Job, thing_name: str | None) -> bool:
     if thing_name is None:
         return True
     return len(job.targets) == 1 and job.targets[0].endswith(f":thing/{thing_name}")
-
-
-def _check_finished(iot: IoTClient, update: Update) -> None:
-    job = find_job(iot, update.job_id or job_id_of(update.update_id))
-    if job is not None and job.status in UNFINISHED_JOB:
-        raise InTheWay(
-            f"The update {update.update_id} has devices that have not finished: its job {job.job_id} is {job.status}. "
-            "Let them finish, or delete it all the same: `invoke clean`."
-        )
 
 
 def _not_ours(update: Update, thing_name: str) -> NotOurs:

@@ -23,8 +23,10 @@ from typing import Any
 from ota.errors import FirmwareError
 from ota.firmware.header_notes import NOTHING, Note, Written, changing_notes, find_note, read_notes, write_notes
 from ota.firmware.tree import check_application, has_firmware_tree, header_path, missing_tree_text
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 
+NOUN = "header"
+RETURNED = {Action.CHANGE: Verb.CHANGED, Action.KEEP: Verb.SKIPPED, Action.ABSENT: Verb.ABSENT}
 ENDPOINT_DEFINE = "clientcredentialMQTT_BROKER_ENDPOINT"
 THING_NAME_DEFINE = "clientcredentialIOT_THING_NAME"
 # What the file holds before anybody has set it; an empty string holds nothing that could be lost either.
@@ -109,31 +111,37 @@ def ensure_header(
     return Outcome("header", Verb.CHANGED, path.name, detail, header)
 
 
-def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
-    """What becomes of a noted header when this thing is torn down in this account; None where that is not its affair.
+def decide_return(path: Path, data: bytes | OSError, note: Note, thing_name: str, account: str) -> Change | None:
+    """What becomes of a noted header when this thing is torn down in this account; None where it is not concerned.
 
-    *changed* carries the file's new content, with the original values; *skipped* where the values were changed by hand
-    since, or cannot be read; *absent* where the original values are there already, or the header is gone.
+    ``data`` is the header's content, or why it cannot be read. The values go back only where the header still has
+    exactly what this tool wrote for the thing; ``wanted`` of that change is the new content.
     """
     is_ours = (thing_name, account) == (note.written[-1].thing_name, note.written[-1].account)
+    if isinstance(data, FileNotFoundError):
+        return Change(NOUN, Action.ABSENT, path.name, f"{path} is gone") if is_ours else None
+    if isinstance(data, OSError):
+        return Change(NOUN, Action.KEEP, path.name, f"{path} stays: {data}") if is_ours else None
     try:
-        data = path.read_bytes()
         found = _parse(path, data)
-    except FileNotFoundError:
-        return Outcome("header", Verb.ABSENT, path.name, f"{path} is gone") if is_ours else None
-    except (OSError, FirmwareError) as error:
-        return Outcome("header", Verb.SKIPPED, path.name, f"{path} stays: {error}") if is_ours else None
+    except FirmwareError as error:
+        return Change(NOUN, Action.KEEP, path.name, f"{path} stays: {error}") if is_ours else None
     if holders := note.holders(found.endpoint, found.thing_name):
         if (thing_name, account) not in {(one.thing_name, one.account) for one in holders}:
             return None
         values = {ENDPOINT_DEFINE: note.endpoint, THING_NAME_DEFINE: note.thing_name}
-        new_data = _set_literals(data, {name: value.encode("latin-1") for name, value in values.items()})
-        return Outcome("header", Verb.CHANGED, path.name, "original values put back", new_data)
+        original = _set_literals(data, {name: value.encode("latin-1") for name, value in values.items()})
+        return Change(NOUN, Action.CHANGE, path.name, "original values put back", found=found, wanted=original)
     if not is_ours:
         return None
     if _originals(data) == (note.endpoint, note.thing_name):
-        return Outcome("header", Verb.ABSENT, path.name, f"the original values are in {path} already")
-    return Outcome("header", Verb.SKIPPED, path.name, f"{path} was changed by hand since, stays")
+        return Change(NOUN, Action.ABSENT, path.name, f"the original values are in {path} already")
+    return Change(NOUN, Action.KEEP, path.name, f"{path} was changed by hand since, stays")
+
+
+def find_returns(notes_path: Path, thing_name: str, account: str) -> dict[Path, Change]:
+    """What becomes of each noted header that is concerned when this thing is torn down in this account."""
+    return _decide_returns(read_notes(notes_path), thing_name, account)
 
 
 def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[Any]]:
@@ -146,16 +154,13 @@ def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[An
         return []
     outcomes: list[Outcome[Any]] = []
     with changing_notes(notes_path) as notes:
-        for path, note in list(notes.items()):
-            outcome = judge_return(path, note, thing_name, account)
-            if outcome is None:
-                continue
-            if outcome.verb is Verb.CHANGED:
-                _write(path, outcome.get())
-            if outcome.verb is not Verb.SKIPPED:
+        for path, change in _decide_returns(notes, thing_name, account).items():
+            if change.action is Action.CHANGE:
+                _write(path, change.wanted)
+            if change.action is not Action.KEEP:
                 del notes[path]
                 write_notes(notes_path, notes)
-            outcomes.append(outcome)
+            outcomes.append(Outcome(NOUN, RETURNED[change.action], change.name, change.detail))
     return outcomes
 
 
@@ -177,6 +182,18 @@ def set_values(data: bytes, endpoint: str, thing_name: str) -> bytes:
         FirmwareError: as :func:`read_values`, or a value that cannot stand between the quotes.
     """
     return _set_literals(data, {ENDPOINT_DEFINE: _literal(endpoint), THING_NAME_DEFINE: _literal(thing_name)})
+
+
+def _decide_returns(notes: Mapping[Path, Note], thing_name: str, account: str) -> dict[Path, Change]:
+    decided = {path: decide_return(path, _data_of(path), note, thing_name, account) for path, note in notes.items()}
+    return {path: change for path, change in decided.items() if change}
+
+
+def _data_of(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
 
 
 def _set_literals(data: bytes, values: Mapping[str, bytes]) -> bytes:

@@ -50,7 +50,7 @@ from ota import bucket_contents, buckets, certificates, jobs, policies, role_pol
 from ota.errors import InTheWay, OtaError, UpdateFailed
 from ota.manage.selections import delete_command
 from ota.outcomes import Outcome, Verb
-from ota.role_needs import RoleNeeds
+from ota.shared_use import RoleNeeds
 from ota.threads import side_by_side, side_by_side_map
 from ota.update_requests import JOB_ID_PREFIX, Update, job_id_of
 from ota.update_waits import BEING_CREATED, BEING_DELETED, UNFINISHED_JOB, Patience, find_job, find_update
@@ -145,7 +145,7 @@ def remove_role(request: Request, needs: RoleNeeds, name: str) -> Removal:
             f"The role {name} has attached to it what this tool did not attach: {', '.join(attached)}. To delete "
             f"it with all of that: {request.forced('role', name)}."
         )
-    outcome = roles.delete_role(iam, name, thing_name=None, force=request.is_forced, known=found)
+    outcome = roles.delete_role(iam, name, force=request.is_forced)
     if needing:
         request.note(
             f"note: AWS cannot delete the OTA update {', '.join(needing)} without the role {name}; the way out is to "
@@ -172,8 +172,7 @@ def remove_bucket(request: Request, name: str) -> Removal:
             f"The bucket {name} is not empty: {in_it}. To delete it with every version of everything in it: "
             f"{request.forced('bucket', name)}."
         )
-    delete = partial(buckets.delete_bucket, s3, name, account_id, thing_name=None, known_tags=tags)
-    return Removal(delete(force=request.is_forced))
+    return Removal(bucket_contents.delete_bucket(s3, name, account_id, force=request.is_forced))
 
 
 def remove_update(request: Request, name: str) -> Removal:
@@ -188,7 +187,7 @@ def remove_update(request: Request, name: str) -> Removal:
     if not request.is_forced:
         _check_finished(request, name, found, job.status if job else "")
     try:
-        outcome = updates.delete_update(iot, name, thing_name=None, force=True, known=found, patience=request.patience)
+        outcome = updates.delete_update(iot, name, known=found, patience=request.patience)
     except UpdateFailed as failure:
         raise UpdateFailed(f"{failure} Both in one: {_way_out(request, [name])}.") from failure
     return Removal(outcome)

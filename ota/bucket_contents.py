@@ -129,7 +129,7 @@ def delete_bucket(
         if verb is not Verb.SKIPPED:
             return Outcome(NOUN, verb, name)
         if force or key_prefix:
-            empty(s3, owned, "" if force else key_prefix or "")
+            _empty(s3, owned, "" if force else key_prefix or "")
         others = find_others(s3, name, account_id, key_prefix)
         if others.keys and not force:
             raise _holds_others(name, others)
@@ -140,14 +140,9 @@ def delete_bucket(
     )
 
 
-def delete_images(
-    s3: S3Client, name: str, account_id: str, key_prefix: str, image: tuple[str, str | None] | None = None
-) -> None:
+def delete_images(s3: S3Client, name: str, account_id: str, key_prefix: str) -> None:
     """Delete the thing's images from a bucket that stays."""
-    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    if image:
-        _delete_version(s3, owned, *image)
-    empty(s3, owned, key_prefix)
+    _empty(s3, Owned(Bucket=name, ExpectedBucketOwner=account_id), key_prefix)
 
 
 def first_keys(s3: S3Client, owned: Owned) -> tuple[str, ...]:
@@ -160,22 +155,6 @@ def prove_writable(s3: S3Client, owned: Owned) -> None:
     """Begin an upload and drop it: that needs the right to write and leaves nothing, not even a delete marker."""
     s3.create_multipart_upload(**owned, Key=WRITE_CHECK_KEY)
     abort_uploads(s3, owned, WRITE_CHECK_KEY)
-
-
-def empty(s3: S3Client, owned: Owned, prefix: str) -> None:
-    """Delete every version, delete marker and begun upload under the prefix, a thousand at a time (S3's limit).
-
-    Raises:
-        CloudError: S3 kept some of them; says which and why.
-    """
-    is_more = True
-    while is_more:
-        page = s3.list_object_versions(**owned, Prefix=prefix)  # from the start, for what was listed is gone by then
-        is_more = page["IsTruncated"]
-        found = _versions(page)
-        if found:
-            _delete_versions(s3, owned, [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found])
-    abort_uploads(s3, owned, prefix)
 
 
 def abort_uploads(s3: S3Client, owned: Owned, prefix: str) -> None:
@@ -201,6 +180,22 @@ def until_free(attempt: Callable[[], T | None], what: str, sleep: Callable[[floa
 def code_of(error: ClientError) -> str:
     """AWS's error code; for HEAD, which has no body, the HTTP status as text."""
     return str(error.response["Error"]["Code"])
+
+
+def _empty(s3: S3Client, owned: Owned, prefix: str) -> None:
+    """Delete every version, delete marker and begun upload under the prefix, a thousand at a time (S3's limit).
+
+    Raises:
+        CloudError: S3 kept some of them; says which and why.
+    """
+    is_more = True
+    while is_more:
+        page = s3.list_object_versions(**owned, Prefix=prefix)  # from the start, for what was listed is gone by then
+        is_more = page["IsTruncated"]
+        found = _versions(page)
+        if found:
+            _delete_versions(s3, owned, [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in found])
+    abort_uploads(s3, owned, prefix)
 
 
 def _versions(page: Any) -> Sequence[Any]:

@@ -10,6 +10,7 @@ Source: AWS IoT API reference, CreateCertificateFromCsr and Certificate (certifi
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,9 +23,12 @@ from ota import keys
 from ota.errors import CertificateError
 from ota.folders import find_obstacle
 from ota.outcomes import Action, Change, Outcome, Verb
+from ota.settings.names import thing_name_problem
 
 NOUN = "files"
 SHORT_ID_LENGTH = 8
+CERTIFICATE_NAME = re.compile(r"thing_certificate_(?P<thing>.+)\.pem\.crt")
+KEPT_NAME = re.compile(r"thing_certificate_.+\.pem\.[0-9a-f]{8}\.crt")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,24 @@ def write_certificate_file(path: Path, pem: str, replaced: LocalCertificate | No
 def key_time(files: CertificateFiles) -> datetime:
     """When the private key file was written, in UTC."""
     return datetime.fromtimestamp(files.private_key_path.stat().st_mtime, tz=timezone.utc)
+
+
+def find_certificate_files(folder_path: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Name of each thing to its certificate file in the folder, and the certificate files with other names.
+
+    A certificate that was put aside for a newer one is in neither.
+    """
+    found: dict[str, Path] = {}
+    others: list[Path] = []
+    for path in sorted(folder_path.glob("*")):
+        if path.suffix not in {".crt", ".pem"} or KEPT_NAME.fullmatch(path.name):
+            continue
+        named = CERTIFICATE_NAME.fullmatch(path.name)
+        if named and thing_name_problem(named["thing"]) is None:
+            found[named["thing"]] = path
+        else:
+            others.append(path)
+    return found, others
 
 
 def decide_files_deletion(files: CertificateFiles, *, is_needed: bool = False) -> Change:

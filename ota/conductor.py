@@ -123,7 +123,7 @@ class Conductor:
         if not all_certificates:
             clean(self.run.settings)
             return
-        from ota.cleaning import clean_every
+        from ota.teardown import clean_every
 
         clean_every(self.run.loose_settings, self.run.report, clean)
 

@@ -35,7 +35,7 @@ from ota import (
 )
 from ota.bucket_contents import Others
 from ota.cloud import Cloud
-from ota.errors import NotOurs
+from ota.errors import InTheWay, NotOurs, OtaError
 from ota.firmware import headers
 from ota.identity_teardown import Chain, Identity
 from ota.messages import Text, command, message
@@ -48,6 +48,7 @@ from ota.update_waits import Job, Patience, find_job, find_update
 from ota.updates import decide_update_deletion, delete_update
 
 if TYPE_CHECKING:
+    from ota.report import Report
     from ota.settings.settings import Settings
 
 GONE = {Verb.DELETED, Verb.ABSENT}
@@ -92,6 +93,38 @@ class Found:
     foreign: tuple[str, ...]
     bucket: FoundBucket
     identity: Identity
+
+
+def clean_every(settings: Settings, report: Report, clean: Callable[[Settings], None]) -> None:
+    """Clean the thing of the settings, and every thing that has a certificate file in ``credentials_path``.
+
+    The names of all objects of a thing are made from its name, so each thing is cleaned with the same settings and
+    another ``thing_name``; the commands in its messages have that name too. ``clean`` cleans one thing. A thing that
+    cannot be cleaned does not stop the others.
+
+    Raises:
+        InTheWay: some things could not be cleaned; the message says which and why.
+    """
+    found, others = certificate_files.find_certificate_files(settings.credentials_path)
+    for path in others:
+        report.outcome(Outcome("files", Verb.SKIPPED, str(path), "not named thing_certificate_THING.pem.crt"))
+    thing_names = list(dict.fromkeys([*filter(None, [settings.thing_name]), *found]))
+    if not thing_names:
+        report.say(f"Nothing to clean: no thing_certificate_THING.pem.crt is in {settings.credentials_path}.")
+    problems: list[str] = []
+    command_line = report.command_line
+    for thing_name in thing_names:
+        report.say(f"\n{thing_name}")
+        if thing_name != settings.thing_name:
+            report.command_line = command_line.with_settings(thing_name=thing_name)
+        try:
+            clean(_settings_of(settings, thing_name, found.get(thing_name)))
+        except OtaError as error:
+            problems.append(f"{thing_name}: {report.aimed(error.message)}")
+        finally:
+            report.command_line = command_line
+    if problems:
+        raise InTheWay("\n".join(problems))
 
 
 class Teardown:
@@ -172,7 +205,7 @@ class Teardown:
         (update, job), role, thing, policy_tags, bucket, others, foreign = side_by_side(
             partial(self._find_update, closely),
             partial(roles.find_role, cloud.iam, settings.iam_role_name),
-            partial(things.find_thing, cloud.iot, settings.thing_name),
+            partial(things.find_likely_thing, cloud.iot, settings.thing_name),
             partial(policies.find_policy_tags, cloud.iot, policy_arn),
             self._find_bucket,
             lambda: self._find_others(Register(cloud.iot)) if closely else (),
@@ -372,3 +405,22 @@ class Teardown:
         is_needed = any(one.noun == "certificate" and one.action is Action.KEEP for one in changes)
         is_needed = is_needed or bool(self.settings.existing_certificate_arn)
         return [certificate_files.decide_files_deletion(files, is_needed=is_needed)] if self.local else []
+
+
+def _settings_of(settings: Settings, thing_name: str, certificate_path: Path | None) -> Settings:
+    """The settings for another thing, with the certificate file that was found for it and the keys beside it.
+
+    Raises:
+        SettingsError: a name that is made from the thing's name cannot be used.
+    """
+    changed = settings.with_values({"thing_name": thing_name})
+    if certificate_path is None or changed.certificate_path == certificate_path:
+        return changed
+    folder_path = certificate_path.parent
+    return changed.with_values(
+        {
+            "certificate_path": str(certificate_path),
+            "private_key_path": str(folder_path / f"thing_private_key_{thing_name}.pem.key"),
+            "public_key_path": str(folder_path / f"thing_public_key_{thing_name}.pem.key"),
+        }
+    )

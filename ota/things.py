@@ -13,11 +13,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import InTheWay
 from ota.outcomes import Action, Change, Outcome, Verb
+from ota.threads import side_by_side
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -74,8 +76,7 @@ class Thing:
 def find_thing(iot: IoTClient, name: str) -> Thing | None:
     """The thing with everything attached to it, or None."""
     try:
-        found = iot.describe_thing(thingName=name)
-        return Thing(name, found["thingArn"], found.get("attributes", {}), tuple(_list_principals(iot, name)))
+        return replace(_describe(iot, name), principals=tuple(_list_principals(iot, name)))
     except iot.exceptions.ResourceNotFoundException:
         return None
 
@@ -124,6 +125,16 @@ def ensure_attached(
     attached = replace(thing, principals=(*thing.principals, Principal(certificate_arn, principal_type)))
     verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
     return replace(outcome, verb=verb, detail="certificate attached", value=attached)
+
+
+def find_likely_thing(iot: IoTClient, name: str) -> Thing | None:
+    """As :func:`find_thing`, in one round trip; it takes a call more where there is no such thing."""
+    try:
+        described, principals = side_by_side(partial(_describe, iot, name), lambda: tuple(_list_principals(iot, name)))
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    thing: Thing = replace(described, principals=principals)
+    return thing
 
 
 def decide_thing_deletion(found: Thing | None, name: str, owner: str | None) -> Change:
@@ -186,6 +197,11 @@ def list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
         yield from _list_principals(iot, name)
     except iot.exceptions.ResourceNotFoundException:
         return
+
+
+def _describe(iot: IoTClient, name: str) -> Thing:
+    found = iot.describe_thing(thingName=name)
+    return Thing(name, found["thingArn"], found.get("attributes", {}))
 
 
 def _list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:

@@ -10,7 +10,7 @@ Source: the issue of a deletion is an ``Outcome`` as everywhere; see ``ota/outco
 Deletes roles, buckets, updates and jobs by their names.
 
 Without force a bucket must be empty, an update and a job must have finished, and a role must be needed by nothing
-(``role_needs``) and have nothing attached that others attached.
+(``shared_use``) and have nothing attached that others attached.
 
 Source: AWS IoT DeleteOTAUpdate, DeleteJob; IAM DeleteRole; S3 DeleteBucket.
 

@@ -12,14 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import desired_state
-from ota.certificate_files import delete_local
 from ota.errors import InTheWay, SignatureError
 from ota.findings import Severity, of_severity
-from ota.firmware import headers, verify
+from ota.firmware import verify
 from ota.jobs import Patience
+from ota.messages import joined
 from ota.nouns import NOUN_BY_NAME
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Outcome
 from ota.report import Report
 from ota.run import Run
 from ota.set_up import SetUp
@@ -125,7 +124,7 @@ class Conductor:
         if not all_certificates:
             clean(self.run.settings)
             return
-        from ota.cleaning import clean_every
+        from ota.teardown import clean_every
 
         clean_every(self.run.loose_settings, self.run.report, clean)
 
@@ -133,19 +132,13 @@ class Conductor:
         from ota.device import rehearsals
         from ota.teardown import Teardown
 
-        cloud, show = self.run.cloud, self.run.report.outcome
+        cloud, show, notes_paths = self.run.cloud, self.run.report.outcome, self.run.scope.header_notes_paths
+        teardown = Teardown(cloud, settings, is_forced=force, local=local, header_notes_paths=notes_paths)
         with self.run.report.live_line("deleting"):
-            teardown = Teardown(cloud, settings, desired_state.certificate_files(settings), is_forced=force)
             rehearsed = rehearsals.take_down(cloud, settings, show) if cloud.is_sandbox else []
-            remains = rehearsed + teardown.run(show)
-        if not remains:
-            for path in self.run.scope.header_notes_paths:
-                for outcome in headers.put_back(path, settings.thing_name, cloud.account_name):
-                    show(outcome)
-        if local and not remains:
-            self.run.report.outcome(_delete_local(settings, is_needed=teardown.keeps_certificate))
+            remains = teardown.run(show, rehearsed)
         if remains:
-            raise InTheWay("Not everything is gone.\n" + "\n".join(remains))
+            raise InTheWay("Not everything is gone.\n", joined("\n", remains))
         self.run.report.say(f"Proven: nothing that this tool made for {settings.thing_name} is left.")
 
     def show_lists(self, noun: str, *, limit: str, pattern: str, mine: bool, as_json: bool) -> None:
@@ -189,9 +182,3 @@ class Conductor:
             delete_timeout_s=settings.delete_timeout_s,
             settle_timeout_s=role.get().left_to_settle_s(limit_s) if isinstance(role, Outcome) else 0.0,
         )
-
-
-def _delete_local(settings: Settings, *, is_needed: bool) -> Outcome[None]:
-    if is_needed or settings.existing_certificate_arn:
-        return Outcome("files", Verb.SKIPPED, settings.private_key_path.name, "of a certificate that stays")
-    return delete_local(desired_state.certificate_files(settings))

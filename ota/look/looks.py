@@ -2,7 +2,7 @@
 
 None of them changes anything, in AWS or on this machine.
 
-Source: ``ota/plan.py``, ``teardown_plans.py``, ``statuses.py``, ``watching.py``, ``checkups.py`` for what is seen;
+Source: ``ota/plan.py``, ``ota/teardown.py``, ``statuses.py``, ``watching.py``, ``checkups.py`` for what is seen;
 ``ota/look/screens.py`` for how it is shown.
 """
 
@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.cloud import Cloud
+from ota.device import rehearsals
 from ota.errors import Answered, CredentialsError, InTheWay, OtaError, SettingsError, WaitTimeout
 from ota.findings import Finding, Severity, of_severity, ok
 from ota.jobs import find_rollout, job_id_of
@@ -23,8 +24,9 @@ from ota.look import screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
 from ota.look.statuses import Verdict, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
-from ota.plan import Site, attempt, make_plan
-from ota.teardown_plans import TeardownPlanner
+from ota.nouns import in_teardown_order
+from ota.plan import Site, aimed, attempt, make_plan
+from ota.teardown import Teardown
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:
@@ -46,8 +48,13 @@ def show_plan(site: Site, report: Report, *, as_json: bool) -> None:
 
 def show_teardown_plan(site: Site, report: Report, *, is_forced: bool, local: bool, as_json: bool) -> None:
     """What ``clean`` would do; exit status 1 where something of ours would stay."""
+    cloud, settings = site.cloud, site.settings
+    teardown = Teardown(cloud, settings, is_forced=is_forced, local=local, header_notes_paths=site.header_notes_paths)
     with report.live_line("looking"):
-        plan = TeardownPlanner(site, is_forced=is_forced, local=local).make_plan()
+        group = rehearsals.find_group(cloud.iot, settings.thing_name) if cloud.is_sandbox else None
+        rehearsed = [rehearsals.decide_things_deletion(group, settings.thing_name)] if group else []
+        names = rehearsals.thing_names(settings.thing_name, group.count) if group else []
+        plan = aimed(site, in_teardown_order([*rehearsed, *teardown.plan(names)]))
     flags = " --force" * is_forced + " --local" * local
     screens.show_plan(report, plan, site.command(f"invoke clean{flags}"), as_json=as_json)
     if plan.blocked:

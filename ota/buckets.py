@@ -1,4 +1,4 @@
-"""The versioned S3 bucket that holds the firmware images: found, decided, made, deleted, listed.
+"""The versioned S3 bucket that holds the firmware images: found, decided, made, listed.
 
 All AWS accounts share the bucket names, so every call says which account must own the bucket, and a name that another
 account holds is told apart from a free one. CreateBucket carries the marks of ownership, so that a run that is cut off
@@ -9,7 +9,8 @@ empty one that has exactly the default name for this thing and account is what s
 The look begins with the tags: they say whether the bucket exists and whose it is. botocore follows a bucket to its
 region and signs the call for that region. So no HeadBucket is needed.
 
-The bucket is one noun in three files: ``bucket_access`` has who may reach it, ``bucket_contents`` what is in it.
+The bucket is one noun in three files: ``bucket_access`` has who may reach it, ``bucket_contents`` what is in it and
+the deletion.
 
 Source: S3 CreateBucket (tags, LocationConstraint), GetBucketTagging, HeadBucket, PutBucketVersioning,
 ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a bucket".
@@ -18,27 +19,18 @@ ListObjectVersions, DeleteObjects, DeleteBucket; S3 User Guide, "Deleting a buck
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import bucket_access, ownership
-from ota.aws_calls import code_of, pages, wait_until
+from ota.aws_calls import code_of, pages
 from ota.bucket_access import Access
-from ota.bucket_contents import (
-    Owned,
-    abort_uploads,
-    delete_version,
-    empty,
-    first_keys,
-    folders_in,
-    other_keys,
-    prove_writable,
-)
-from ota.errors import InTheWay, NotOurs, OtaError, WaitTimeout
-from ota.messages import aws_command, command, joined, message
+from ota.bucket_contents import Owned, first_keys, prove_writable, until_free
+from ota.errors import InTheWay, OtaError
+from ota.messages import aws_command, command
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.threads import side_by_side
 
@@ -47,9 +39,6 @@ if TYPE_CHECKING:
 
 # S3 refuses the name of this one region in CreateBucket (InvalidLocationConstraint).
 REGION_WITHOUT_CONSTRAINT = "us-east-1"
-SETTLE_TIMEOUT_S = 60.0
-POLL_S = 2.0
-EMPTYING_ROUNDS = 3
 VERSIONS, PUBLIC_ACCESS, TLS_ONLY, MARKS = "versioning", "public access block", "TLS-only policy", "tags"
 CLOSED = "versioned, closed to the public, TLS only"
 
@@ -123,12 +112,12 @@ def find_bucket(s3: S3Client, name: str, account_id: str, default_name: str = ""
     if region != s3.meta.region_name:
         raise bucket_access.in_other_region(name, region, s3.meta.region_name)
     owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    versioning, access, is_leftover = side_by_side(
+    versioning, access, leftover = side_by_side(
         partial(s3.get_bucket_versioning, **owned),
         partial(bucket_access.find_access, s3, owned, must_see=ownership.is_ours(tags)),
-        lambda: not tags and name == default_name and not first_keys(s3, owned),
+        partial(is_leftover, s3, owned, tags, default_name),
     )
-    return Bucket(name, region, versioning.get("Status") == "Enabled", tags, access, is_leftover)
+    return Bucket(name, region, versioning.get("Status") == "Enabled", tags, access, leftover)
 
 
 def find_bucket_tags(s3: S3Client, name: str, account_id: str) -> dict[str, str] | None:
@@ -193,79 +182,9 @@ def make_bucket(s3: S3Client, change: Change, *, sleep: Callable[[float], None] 
     return Outcome("bucket", Verb.REUSED, found.name, change.detail, found)
 
 
-def delete_bucket(
-    s3: S3Client,
-    name: str,
-    account_id: str,
-    *,
-    thing_name: str | None,
-    image: tuple[str, str | None] | None = None,
-    key_prefix: str | None = None,
-    force: bool = False,
-    known_tags: Mapping[str, str] | None = None,
-    default_name: str = "",
-    sleep: Callable[[float], None] = time.sleep,
-) -> Outcome[None]:
-    """Delete the bucket with the images in it; absent is success.
-
-    Args:
-        s3: the client.
-        name: the bucket's name.
-        account_id: twelve digits.
-        thing_name: whose bucket it must be; None deletes it whoever made it.
-        image: key and version id of the update's image, which is tried first: most often it is all there is.
-        key_prefix: what the keys of our own objects begin with. In a bucket that is not ours these go, and it stays.
-        force: delete whatever else is in it too, every version.
-        known_tags: from :func:`find_bucket_tags`, to save the look.
-        default_name: the default name for this thing and account; an empty bucket of that name without tags is ours.
-        sleep: waits between tries.
-
-    Raises:
-        NotOurs: it was not made for this thing; our objects in it are deleted.
-        InTheWay: it holds objects that are not ours, and ``force`` is not given.
-    """
-    tags = find_bucket_tags(s3, name, account_id) if known_tags is None else known_tags
-    if tags is None:
-        return Outcome("bucket", Verb.ABSENT, name)
-    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    if image:
-        delete_version(s3, owned, *image)
-    if thing_name is not None and not _is_ours(s3, owned, tags, thing_name, default_name):
-        if key_prefix:
-            empty(s3, owned, key_prefix)
-        raise _stays(name, thing_name, tags)
-    for _ in range(EMPTYING_ROUNDS):
-        if _is_deleted(s3, owned, sleep):
-            return Outcome("bucket", Verb.DELETED, name)
-        _make_room(s3, owned, key_prefix, force=force)
-    raise InTheWay(
-        f"The bucket {name} fills up again while it is being emptied: stop what writes to it, "
-        "then run the same command again."
-    )
-
-
-def judge_deletion(
-    s3: S3Client,
-    name: str,
-    account_id: str,
-    tags: Mapping[str, str],
-    *,
-    thing_name: str | None,
-    key_prefix: str,
-    default_name: str = "",
-) -> None:
-    """Refuse the bucket that :func:`delete_bucket` without ``force`` would leave; only looks.
-
-    Raises:
-        NotOurs: it was not made for this thing.
-        InTheWay: it holds objects that are not under the prefix.
-    """
-    owned = Owned(Bucket=name, ExpectedBucketOwner=account_id)
-    if thing_name is not None and not _is_ours(s3, owned, tags, thing_name, default_name):
-        raise _stays(name, thing_name, tags)
-    others = other_keys(s3, owned, key_prefix)
-    if others:
-        raise _holds_others(s3, owned, others, key_prefix)
+def is_leftover(s3: S3Client, owned: Owned, tags: Mapping[str, str], default_name: str) -> bool:
+    """Whether the bucket is empty, has no tags and has the default name, as after a run that was cut off."""
+    return not tags and owned["Bucket"] == default_name and not first_keys(s3, owned)
 
 
 def list_buckets(s3: S3Client) -> Iterator[ListedBucket]:
@@ -334,7 +253,7 @@ def _create(s3: S3Client, wanted: WantedBucket, sleep: Callable[[float], None]) 
             raise
         return True
 
-    return _until_free(create, f"S3 still holds the name {wanted.name}", sleep)
+    return until_free(create, f"S3 still holds the name {wanted.name}", sleep)
 
 
 def _made_by_another_run(s3: S3Client, wanted: WantedBucket) -> Bucket:
@@ -343,8 +262,8 @@ def _made_by_another_run(s3: S3Client, wanted: WantedBucket) -> Bucket:
     if found is not None:
         return found
     owned = Owned(Bucket=wanted.name, ExpectedBucketOwner=wanted.account_id)
-    is_leftover = wanted.name == wanted.default_name and not first_keys(s3, owned)
-    return Bucket(wanted.name, s3.meta.region_name, is_versioned=False, is_leftover=is_leftover)
+    leftover = is_leftover(s3, owned, {}, wanted.default_name)
+    return Bucket(wanted.name, s3.meta.region_name, is_versioned=False, is_leftover=leftover)
 
 
 def _configure(s3: S3Client, found: Bucket, wanted: WantedBucket) -> Bucket:
@@ -365,82 +284,3 @@ def _configure(s3: S3Client, found: Bucket, wanted: WantedBucket) -> Bucket:
     }
     side_by_side(*(acts[what] for what in repairs))
     return Bucket(found.name, found.region, True, tags, Access(True, policy, True))
-
-
-def _is_ours(s3: S3Client, owned: Owned, tags: Mapping[str, str], thing_name: str, default_name: str) -> bool:
-    """Whether it has our marks, or is the empty bucket of a run that was cut off before it could mark it."""
-    if tags:
-        return ownership.is_ours(tags, thing_name)
-    return owned["Bucket"] == default_name and not first_keys(s3, owned)
-
-
-def _is_deleted(s3: S3Client, owned: Owned, sleep: Callable[[float], None]) -> bool:
-    """Whether the bucket is gone; False where S3 says that it holds something."""
-    from botocore.exceptions import ClientError
-
-    def attempt() -> bool | None:
-        try:
-            s3.delete_bucket(**owned)
-        except ClientError as error:
-            if code_of(error) == "BucketNotEmpty":
-                return False
-            if code_of(error) == "OperationAborted":
-                return None
-            if code_of(error) != "NoSuchBucket":
-                raise
-        return True
-
-    return _until_free(attempt, f"S3 is still busy with the bucket {owned['Bucket']}", sleep)
-
-
-def _make_room(s3: S3Client, owned: Owned, key_prefix: str | None, *, force: bool) -> None:
-    """Delete what may go; InTheWay names what may not."""
-    if force:
-        empty(s3, owned, "")
-        return
-    if key_prefix:
-        empty(s3, owned, key_prefix)
-    keys = first_keys(s3, owned)
-    if keys:
-        raise _holds_others(s3, owned, keys, key_prefix)
-    abort_uploads(s3, owned, "")
-
-
-def _stays(name: str, thing_name: str, tags: Mapping[str, str]) -> NotOurs:
-    return NotOurs(
-        f"The bucket {name} was not made by this tool for the thing {thing_name}, so it stays; of what it holds, "
-        "only our images are deleted. "
-        f"{ownership.way_out(tags, thing_name, 'To delete it with everything in it')}"
-    )
-
-
-def _holds_others(s3: S3Client, owned: Owned, keys: Sequence[str], key_prefix: str | None) -> InTheWay:
-    """Why the bucket stays with these keys in it, which are not under ``key_prefix``.
-
-    A key prefix ends with the thing's name, as in ``ota-tasks/lamp/``; the folders beside it are other things'.
-    """
-    beside = key_prefix.rstrip("/").rpartition("/")[0] if key_prefix else ""
-    folders = [one for one in folders_in(s3, owned, f"{beside}/") if one != key_prefix] if beside else []
-    holds = f"The bucket {owned['Bucket']} holds objects that are no images of this thing, so it stays: "
-    if not folders:
-        force = command("clean", "--force")
-        start = f"{holds}{', '.join(keys)} …. To delete it with every version of everything in it: "
-        return InTheWay(start, force, ".", remedy=force)
-    names = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
-    commands = joined(", ", [message(command("clean", thing_name=one)) for one in names])
-    start = f"{holds}images of the thing {', '.join(names)}. Once nobody wants those any more: "
-    return InTheWay(start, commands, ", then run the same command again.")
-
-
-def _until_free(attempt: Callable[[], bool | None], what: str, sleep: Callable[[float], None]) -> bool:
-    """Try until the attempt answers. S3 holds a bucket's name for a while after a deletion (OperationAborted)."""
-    return wait_until(
-        attempt,
-        lambda: WaitTimeout(
-            f"{what}, after {SETTLE_TIMEOUT_S:g} seconds of waiting: it was deleted a short while ago. Run the same "
-            "command again in some minutes; it carries on where it stopped."
-        ),
-        timeout_s=SETTLE_TIMEOUT_S,
-        poll_s=POLL_S,
-        sleep=sleep,
-    )

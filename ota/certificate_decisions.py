@@ -152,6 +152,29 @@ def check_active(iot: IoTClient, certificate_id: str) -> None:
         )
 
 
+def decide_certificate_deletion(
+    arn: str, thing_name: str, *, is_thing_ours: bool, others: Sequence[str] = (), existing_arn: str | None = None
+) -> Change:
+    """Whether ``clean`` deletes a certificate that is attached to the thing, or was left unattached.
+
+    Args:
+        arn: the certificate's.
+        thing_name: the thing.
+        is_thing_ours: whether ``clean`` deletes the thing; its certificates stay with it.
+        others: the other things that it is attached to.
+        existing_arn: the certificate that the settings name, which always stays.
+    """
+    certificate_id = id_in(arn)
+    reason = ""
+    if arn == existing_arn:
+        reason = "named by existing_certificate_arn, stays"
+    elif not is_thing_ours:
+        reason = f"attached to the thing {thing_name}, which this tool did not make, stays"
+    elif others:
+        reason = f"attached to {', '.join(others)} too, stays"
+    return Change(NOUN, Action.KEEP if reason else Action.DELETE, certificate_id, reason, found=arn)
+
+
 def _reuse_detail(state: FoundCertificate) -> str:
     if state.existing_arn:
         return "" if state.key else f"the build needs its private key at {state.files.private_key_path}"

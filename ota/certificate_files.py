@@ -10,6 +10,7 @@ Source: AWS IoT API reference, CreateCertificateFromCsr and Certificate (certifi
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,10 +21,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ota import keys
 from ota.folders import find_obstacle
 from ota.messages import shell
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
+from ota.settings.names import thing_name_problem
 
 NOUN = "files"
 SHORT_ID_LENGTH = 8
+CERTIFICATE_NAME = re.compile(r"thing_certificate_(?P<thing>.+)\.pem\.crt")
+KEPT_NAME = re.compile(r"thing_certificate_.+\.pem\.[0-9a-f]{8}\.crt")
 
 
 @dataclass(frozen=True)
@@ -111,20 +115,51 @@ def key_time(files: CertificateFiles) -> datetime:
     return datetime.fromtimestamp(files.private_key_path.stat().st_mtime, tz=timezone.utc)
 
 
-def delete_local(files: CertificateFiles) -> Outcome[None]:
+def find_certificate_files(folder_path: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Name of each thing to its certificate file in the folder, and the certificate files with other names.
+
+    A certificate that was put aside for a newer one is in neither.
+    """
+    found: dict[str, Path] = {}
+    others: list[Path] = []
+    for path in sorted(folder_path.glob("*")):
+        if path.suffix not in {".crt", ".pem"} or KEPT_NAME.fullmatch(path.name):
+            continue
+        named = CERTIFICATE_NAME.fullmatch(path.name)
+        if named and thing_name_problem(named["thing"]) is None:
+            found[named["thing"]] = path
+        else:
+            others.append(path)
+    return found, others
+
+
+def decide_files_deletion(files: CertificateFiles, *, is_needed: bool = False) -> Change:
+    """Whether key pair and certificates on this machine are deleted; ``is_needed`` where their certificate stays."""
+    if is_needed:
+        return Change(NOUN, Action.KEEP, files.private_key_path.name, "of a certificate that stays")
+    paths = _main_paths(files)
+    leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]
+    present = [path for path in (*paths, *files.kept_certificates, *leftovers) if path.exists()]
+    action = Action.DELETE if present else Action.ABSENT
+    spoken = ", ".join(path.name for path in present)
+    return Change(NOUN, action, str(files.private_key_path.parent), spoken, found=present)
+
+
+def delete_local(files: CertificateFiles, change: Change | None = None) -> Outcome[None]:
     """Delete key pair and certificates on this machine, and their folders once empty; absent is success.
 
     A symbolic link to a folder was made by somebody else; link and folder stay.
     """
-    paths = (files.private_key_path, files.public_key_path, files.certificate_path)
-    leftovers = [leftover for path in paths for leftover in keys.unfinished_files(path)]
-    present = [path for path in (*paths, *files.kept_certificates, *leftovers) if path.exists()]
-    for path in present:
-        path.unlink()
-    for folder_path in {path.parent for path in paths}:
+    change = change or decide_files_deletion(files)
+    if change.action is Action.KEEP:
+        return Outcome(NOUN, Verb.SKIPPED, change.name, change.detail)
+    for path in change.found:
+        path.unlink(missing_ok=True)
+    for folder_path in {path.parent for path in _main_paths(files)}:
         if folder_path.is_dir() and not folder_path.is_symlink() and not any(folder_path.iterdir()):
             folder_path.rmdir()
-    name = str(files.private_key_path.parent)
-    if not present:
-        return Outcome(NOUN, Verb.ABSENT, name)
-    return Outcome(NOUN, Verb.DELETED, name, detail=", ".join(path.name for path in present))
+    return Outcome(NOUN, Verb.DELETED if change.found else Verb.ABSENT, change.name, change.detail)
+
+
+def _main_paths(files: CertificateFiles) -> tuple[Path, ...]:
+    return files.private_key_path, files.public_key_path, files.certificate_path

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from ota import keys
+from ota.aws_calls import answer_or_none, pages
 from ota.certificate_files import (
     CertificateFiles,
     LocalCertificate,
@@ -276,14 +277,8 @@ def describe_certificates(iot: IoTClient, certificate_ids: Iterable[str]) -> Ite
 
 def list_certificates(iot: IoTClient) -> Iterator[Certificate]:
     """Every certificate of the account in this region, newest first, without PEM and expiry."""
-    pages = iot.get_paginator("list_certificates").paginate(
-        ascendingOrder=False, PaginationConfig={"PageSize": PAGE_SIZE}
-    )
-    for page in pages:
-        for found in page["certificates"]:
-            yield Certificate(
-                found["certificateId"], found["certificateArn"], found["status"], found.get("creationDate")
-            )
+    for found in pages(iot, "list_certificates", "certificates", page_size=PAGE_SIZE, ascendingOrder=False):
+        yield Certificate(found["certificateId"], found["certificateArn"], found["status"], found.get("creationDate"))
 
 
 def list_things_of(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
@@ -304,10 +299,7 @@ def other_things(iot: IoTClient, certificate_arn: str, thing_name: str | None) -
 
 def deactivate_certificate(iot: IoTClient, certificate_id: str) -> None:
     """Set the certificate INACTIVE, so that no device connects with it any more; absent is success."""
-    try:
-        iot.update_certificate(certificateId=certificate_id, newStatus=INACTIVE)
-    except iot.exceptions.ResourceNotFoundException:
-        return
+    answer_or_none(iot.update_certificate, certificateId=certificate_id, newStatus=INACTIVE)
 
 
 def delete_certificate(
@@ -322,11 +314,12 @@ def delete_certificate(
 ) -> Outcome[None]:
     """Delete the certificate with what policies it has; absent is success.
 
-    An active one is deactivated, but only once it is attached to no thing. ``detached_from`` names the thing that it
-    was detached from just now; AWS may take some seconds to notice. ``force`` detaches it from all things.
+    An active certificate is deactivated only after the look that shows it attached to no thing. ``detached_from``
+    names the thing that it was just detached from, which AWS may notice some seconds later. ``force`` detaches it
+    from everything.
 
     Raises:
-        InTheWay: it is attached to other things, and ``force`` is not given; it is as it was.
+        InTheWay: it is attached to other things, and ``force`` is not given; it is unchanged then.
         WaitTimeout: AWS still counts it as attached after ``timeout_s``.
     """
     certificate_id = id_in(arn_or_id)
@@ -389,13 +382,12 @@ def _checked_id(iot: IoTClient, existing_arn: str) -> str:
 
 
 def _list_attachments(iot: IoTClient, certificate_arn: str) -> Iterator[tuple[str, str]]:
-    pages = iot.get_paginator("list_principal_things_v2").paginate(
-        principal=certificate_arn, PaginationConfig={"PageSize": PAGE_SIZE}
+    listed = pages(
+        iot, "list_principal_things_v2", "principalThingObjects", page_size=PAGE_SIZE, principal=certificate_arn
     )
     try:
-        for page in pages:
-            for found in page["principalThingObjects"]:
-                yield found["thingName"], found.get("thingPrincipalType", "")
+        for found in listed:
+            yield found["thingName"], found.get("thingPrincipalType", "")
     except iot.exceptions.ResourceNotFoundException:
         return
 
@@ -423,16 +415,17 @@ def _free_from_things(iot: IoTClient, certificate_id: str, detached_from: str | 
     attached = list(list_things_of(iot, certificate.arn)) if certificate else []
     if certificate is None or not attached:
         return
-    if detached_from in attached:  # not noticed yet, or another run has attached it again
+    if detached_from in attached:  # AWS has not noticed yet, or another run attached it again
         _detach(iot, detached_from, certificate.arn)
     others = [name for name in attached if name != detached_from]
     if not others:
         return
     if not force:
+        detach = aws_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn)
         raise InTheWay(
-            f"The certificate {certificate_id} is attached to {_named(others)}, so it is left as it is: deleting it "
+            f"The certificate {certificate_id} is attached to {_named(others)}, so it stays unchanged: deleting it "
             "would cut that device off. Detach it first (",
-            aws_command(iot, "detach-thing-principal", thing_name=others[0], principal=certificate.arn),
+            detach,
             "), or use --force.",
         )
     for thing_name in others:
@@ -440,10 +433,7 @@ def _free_from_things(iot: IoTClient, certificate_id: str, detached_from: str | 
 
 
 def _detach(iot: IoTClient, thing_name: str, certificate_arn: str) -> None:
-    try:
-        iot.detach_thing_principal(thingName=thing_name, principal=certificate_arn)
-    except iot.exceptions.ResourceNotFoundException:
-        return
+    answer_or_none(iot.detach_thing_principal, thingName=thing_name, principal=certificate_arn)
 
 
 def _named(things: list[str]) -> str:
@@ -453,5 +443,5 @@ def _named(things: list[str]) -> str:
 def _still_refused(certificate_id: str, timeout_s: float, message: str) -> WaitTimeout:
     return WaitTimeout(
         f"AWS still refuses to delete the certificate {certificate_id}, {timeout_s:g} s after it was deactivated and "
-        f"detached ({message}). Run the same command again in a minute; it carries on."
+        f"detached ({message}). Run the same command again in a minute; it continues."
     )

@@ -1,200 +1,247 @@
-"""Takes down what the device is known by: the thing's certificates first, then policy and thing.
+"""Deletes what identifies the device: the certificates of its thing first, then the IoT policy and the thing.
 
-A certificate is ours when it hangs on our thing and on nothing else. One that a run left unattached when it was cut off
-is found by its key, or by the policy that it still hangs on.
+A certificate is ours when it is attached to our thing and to nothing else. A certificate that a cut-off run left
+unattached is found by its key, or by the policy that is still attached to it.
 
 Source: AWS IoT DetachThingPrincipal, DeleteCertificate, DeletePolicy, DeleteThing: each refuses while the one before
-hangs on it.
+is attached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ota import certificates, ownership, policies, things
-from ota.certificate_files import CertificateFiles
+from ota import certificates, desired_state, policies, things
+from ota.certificate_decisions import decide_certificate_deletion
 from ota.certificates import other_things
-from ota.deletions import Chain, not_ours
 from ota.errors import CertificateError, InTheWay
-from ota.outcomes import Outcome, Verb
-from ota.shared_use import then_again
-from ota.threads import side_by_side
+from ota.messages import Text
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.threads import side_by_side, side_by_side_map
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
     from ota.settings.settings import Settings
 
+VERBS = {Action.KEEP: Verb.SKIPPED, Action.BLOCKED: Verb.SKIPPED, Action.ABSENT: Verb.ABSENT}
+
 
 @dataclass
-class IdentityTeardown:
-    """One teardown of a device's identity; ``take`` does it, everything else only looks.
+class Chain:
+    """Deletions that follow one another: a line for each, and why something of ours stays.
+
+    What somebody else made stays and is no failure. What is ours and cannot be deleted is a failure, but does not stop
+    the other deletions.
+    """
+
+    outcomes: list[Outcome[Any]] = field(default_factory=list)
+    remains: list[Text] = field(default_factory=list)
+
+    def take(
+        self, change: Change, delete: Callable[[], Outcome[None]], decide_again: Callable[[], Change] | None = None
+    ) -> None:
+        """Carry out one change.
+
+        ``decide_again`` decides with a closer look what to say where AWS refused the deletion.
+        """
+        if change.action is Action.DELETE:
+            try:
+                self.outcomes.append(delete())
+            except InTheWay as refusal:
+                again = decide_again() if decide_again else change
+                change = again if again.problem else blocked(change.noun, change.name, refusal)
+            else:
+                return
+        detail = "in use, stays" if change.problem and change.brief == change.detail else change.brief or change.detail
+        self.outcomes.append(Outcome(change.noun, VERBS[change.action], change.name, detail))
+        if change.problem:
+            self.remains.append(change.detail)
+
+    def extend(self, *others: Chain) -> None:
+        """Append other chains, one after the other."""
+        for other in others:
+            self.outcomes += other.outcomes
+            self.remains += other.remains
+
+
+@dataclass(frozen=True)
+class FoundCertificate:
+    """A certificate of the thing.
+
+    Attributes:
+        arn: its ARN.
+        is_attached: whether it is attached to the thing; else a cut-off run left it.
+        others: the other things that it is attached to.
+        policy_count: how many policies are attached to it; 0 where that does not matter.
+    """
+
+    arn: str
+    is_attached: bool = True
+    others: tuple[str, ...] = ()
+    policy_count: int = 0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What was found of one device's identity; decides and deletes.
 
     Attributes:
         iot: the client.
-        settings: what the objects are called.
-        files: the certificate's files on this machine; they need not be there.
-        thing: the thing as it was found; None where there is none.
-        policy_tags: the tags of the policy; None where there is none.
-        is_forced: also what this tool did not make.
-        keeps_certificate: after ``take``, whether a certificate of the thing stays, so that its key must stay too.
+        settings: the names of the objects.
+        owner: the thing that everything must be made for; None forces the deletion.
+        thing: from ``things.find_thing``.
+        policy_tags: the tags of the policy; None where there is no policy, or it is not to be deleted.
+        found: the certificates.
+        problem: why a certificate that a cut-off run left cannot be looked for.
+        use: what else needs the policy; None where nobody has looked.
     """
 
     iot: IoTClient
     settings: Settings
-    files: CertificateFiles
+    owner: str | None
     thing: things.Thing | None
     policy_tags: Mapping[str, str] | None
-    is_forced: bool
-    keeps_certificate: bool = field(default=False, init=False)
+    found: tuple[FoundCertificate, ...] = ()
+    problem: CertificateError | None = None
+    use: policies.PolicyUse | None = None
 
-    def take(self, chain: Chain) -> None:
-        """Certificates first, then policy and thing, which nothing of ours hangs on any more."""
-        iot, thing = self.iot, self.thing
-        doomed, kept = self.judge_certificates(chain)
-        self.keeps_certificate = bool(kept)
-        spared = self.spared_by_policy(kept)
-        # Inactive before detached: where a run is cut off in between, an inactive one can still be told as ours.
-        side_by_side(*(partial(certificates.deactivate_certificate, iot, one) for one in doomed))
-        if thing is not None and self.may_delete_thing:
-            thing = things.detach_principals(iot, thing)
-        for certificate_id in doomed:
-            delete = partial(
-                certificates.delete_certificate, iot, certificate_id, detached_from=self.settings.thing_name
-            )
-            chain.delete("certificate", certificate_id, delete)
-        if not (doomed or kept):
-            chain.outcomes.append(Outcome("certificate", Verb.ABSENT, f"of {self.settings.thing_name}"))
-        policy, registered = Chain(), Chain()
-        side_by_side(
-            partial(self._take_policy, policy, spared),
-            partial(registered.delete, "thing", self.settings.thing_name, partial(self._delete_thing, thing)),
-        )
-        chain.outcomes += policy.outcomes + registered.outcomes
-        chain.remains += policy.remains + registered.remains
-
-    def judge_certificates(self, chain: Chain) -> tuple[list[str], list[str]]:
-        """Ids of the certificates to delete, and ARNs of those that hang on the thing and stay; only looks."""
-        doomed: list[str] = []
-        kept: list[str] = []
-        for principal in self._principals:
-            if ":cert/" not in principal.arn:
-                continue
-            certificate_id = principal.arn.rpartition("/")[2]
-            if reason := self._reason_to_keep(principal):
-                kept.append(principal.arn)
-                chain.outcomes.append(Outcome("certificate", Verb.SKIPPED, certificate_id, reason))
-            else:
-                doomed.append(certificate_id)
-        return doomed + self._orphans(chain, is_known=bool(doomed)), kept
-
-    def _orphans(self, chain: Chain, *, is_known: bool) -> list[str]:
-        """Ids of certificates that a cut-off run left unattached. ``is_known``: the thing's own one was found."""
+    def look(self) -> Identity:
+        """The same with the certificates; no call where the thing has just the one that this tool attached."""
+        attached = [one for one in self._principals if ":cert/" in one.arn]
+        known = replace(self, found=tuple(side_by_side_map(self._look_at, attached)))
         try:
             orphans = certificates.find_orphans(
                 self.iot,
-                self.files,
+                desired_state.certificate_files(self.settings),
                 thing_name=self.settings.thing_name,
                 attached=self._principals,
-                policy_targets=() if is_known else self._policy_targets(),
+                policy_targets=() if known.going else self._policy_targets(),
                 existing_arn=self.settings.existing_certificate_arn,
             )
         except CertificateError as error:
-            chain.remains.append(f"{error} Without it, a certificate that hangs on no thing cannot be found.")
-            return []
-        return [orphan.id for orphan in orphans]
+            return replace(known, problem=error)
+        unattached = [FoundCertificate(one.arn, is_attached=False) for one in orphans]
+        return replace(known, found=(*known.found, *unattached))
 
-    def _reason_to_keep(self, principal: things.Principal) -> str:
-        if principal.arn == self.settings.existing_certificate_arn:
-            return "named by existing_certificate_arn, stays"
-        if not self.may_delete_thing:
-            return "hangs on a thing that this tool did not make, stays"
-        if principal.is_exclusive:
-            return ""
-        others = other_things(self.iot, principal.arn, self.settings.thing_name)
-        return f"hangs on {', '.join(others)} too, stays" if others else ""
+    def look_at_policy(self, rehearsed: Collection[str] = ()) -> Identity:
+        """The same with what else the policy is attached to.
+
+        ``clean`` does this only after AWS refused to delete the policy, because the look takes a call more.
+        ``rehearsed`` are things that are deleted together with this one.
+        """
+        if not self._may_delete_policy or self.owner is None:
+            return self
+        handled = {*self.going, *self.losing_policy}
+        targets = [arn for arn in self._policy_targets() if arn not in handled]
+        users = dict(zip(targets, side_by_side_map(self._things_with, targets), strict=True))
+        needing = {arn: names for arn, names in users.items() if names is not None}
+        needing = {arn: names for arn, names in needing.items() if not names or set(names) - set(rehearsed)}
+        thing_names = sorted({name for names in needing.values() for name in names})
+        found = side_by_side_map(partial(things.find_thing, self.iot), thing_names)
+        is_ours = all(thing is None or thing.is_ours for thing in found)
+        return replace(self, use=policies.PolicyUse(tuple(needing), tuple(thing_names), is_ours))
+
+    def decide(self) -> list[Change]:
+        """What becomes of certificates, policy and thing, in the order in which they are deleted."""
+        settings = self.settings
+        changes = self._decide_certificates()
+        if self.problem:
+            unfound = ". Without it, a certificate that is attached to no thing cannot be found."
+            changes.append(blocked("certificate", "unattached", CertificateError(self.problem.message, unfound)))
+        if not self.found:
+            changes.append(Change("certificate", Action.ABSENT, f"of {settings.thing_name}"))
+        return [*changes, self._decide_policy(), self._decide_thing()]
+
+    def delete(self, chain: Chain) -> None:
+        """Carry out what :meth:`decide` says."""
+        iot, thing, name = self.iot, self.thing, self.settings.thing_name
+        *of_certificates, of_policy, of_thing = self.decide()
+        # Inactive before detached: after a cut in between, this tool still knows an inactive one as its own.
+        side_by_side(*(partial(certificates.deactivate_certificate, iot, arn.rpartition("/")[2]) for arn in self.going))
+        if thing is not None and of_thing.action is Action.DELETE:
+            thing = things.detach_principals(iot, thing)
+        for change in of_certificates:
+            chain.take(change, partial(certificates.delete_certificate, iot, change.name, detached_from=name))
+        policy, registered = Chain(), Chain()
+        side_by_side(
+            partial(self._take_policy, policy, of_policy),
+            partial(registered.take, of_thing, partial(things.delete_thing, iot, name, thing)),
+        )
+        chain.extend(policy, registered)
 
     @property
-    def may_delete_thing(self) -> bool:
-        """Whether the thing, where it is there, is one that this teardown deletes."""
-        return self.thing is None or self.is_forced or self.thing.is_ours
+    def going(self) -> list[str]:
+        """ARNs of the certificates that are deleted."""
+        return [change.found for change in self._decide_certificates() if change.action is Action.DELETE]
 
     @property
-    def may_delete_policy(self) -> bool:
-        """Whether the policy is there and one that this teardown deletes."""
-        tags = self.policy_tags
-        return tags is not None and (self.is_forced or ownership.is_ours(tags, self.settings.thing_name))
+    def losing_policy(self) -> list[str]:
+        """ARNs of the certificates that stay and lose the policy, because no other thing needs it on them."""
+        staying = [one for one in self.found if one.arn not in self.going]
+        return [one.arn for one in staying if self._may_delete_policy and self._may_detach_policy(one)]
 
     @property
     def _principals(self) -> tuple[things.Principal, ...]:
         return self.thing.principals if self.thing else ()
 
+    @property
+    def _may_delete_policy(self) -> bool:
+        return self._decide_policy().action in {Action.DELETE, Action.BLOCKED}
+
+    def _look_at(self, principal: things.Principal) -> FoundCertificate:
+        arn = principal.arn
+        if principal.is_exclusive:
+            return FoundCertificate(arn)
+        others = tuple(other_things(self.iot, arn, self.settings.thing_name))
+        is_existing = arn == self.settings.existing_certificate_arn
+        attached = list(policies.list_attached_policies(self.iot, arn)) if is_existing and others else []
+        return FoundCertificate(arn, others=others, policy_count=len(attached))
+
     def _policy_targets(self) -> list[str]:
-        if not self.may_delete_policy:
+        if not self._may_delete_policy:
             return []
         return list(policies.list_policy_targets(self.iot, self.settings.policy_name))
 
-    def spared_by_policy(self, kept: list[str]) -> list[str]:
-        """Those of the certificates that stay from which the policy is taken: no other thing needs it on them."""
-        return [arn for arn in kept if self.may_delete_policy and self._may_detach_policy(arn)]
+    def _things_with(self, target: str) -> list[str] | None:
+        """The other things that a target of the policy is attached to; None where the target is gone."""
+        if not policies.target_exists(self.iot, target):
+            return None
+        return other_things(self.iot, target, self.settings.thing_name) if ":cert/" in target else []
 
-    def _may_detach_policy(self, certificate_arn: str) -> bool:
-        if self.is_forced or not other_things(self.iot, certificate_arn, self.settings.thing_name):
-            return True
-        # Two things with one certificate may each have a policy of their own on it; each tool run attached its own.
-        is_existing = certificate_arn == self.settings.existing_certificate_arn
-        return is_existing and len(list(policies.list_attached_policies(self.iot, certificate_arn))) > 1
-
-    def policy_needed(self, targets: Sequence[str]) -> InTheWay:
-        """Why the policy stays that is attached to these targets."""
-        name = self.settings.policy_name
-        certificate_arns = [arn for arn in targets if ":cert/" in arn]
-        thing_names = sorted(
-            {one for arn in certificate_arns for one in other_things(self.iot, arn, self.settings.thing_name)}
-        )
-        generic = policies.still_attached(self.iot, name, targets)
-        if not thing_names:
-            return generic
-        spoken = ", ".join(thing_names)
-        return InTheWay(
-            f"The policy {name} stays, for it is attached to a certificate of the thing {spoken}, which could not "
-            f"connect without it. {self._way_out(thing_names, str(generic.remedy))}",
-            brief=f"the certificate of the thing {spoken} still needs it, stays",
-        )
-
-    def _way_out(self, thing_names: Sequence[str], detach: str) -> str:
-        found = [things.find_thing(self.iot, one) for one in thing_names]
-        if all(thing is None or thing.is_ours for thing in found):
-            return f"Once nobody wants that any more: {then_again(thing_names)}."
-        return f"Where its device has other rights, detach it: `{detach}`, then run the same command again."
-
-    def _delete_policy(self) -> Outcome[None]:
-        name = self.settings.policy_name
-        try:
-            return policies.delete_policy(self.iot, name, force=self.is_forced)
-        except InTheWay as refusal:
-            targets = list(policies.list_policy_targets(self.iot, name))
-            still = [one for one in targets if policies.target_exists(self.iot, one)]
-            raise (self.policy_needed(still) if still else refusal) from None
-
-    def _take_policy(self, chain: Chain, spared: list[str]) -> None:
-        name = self.settings.policy_name
-        if self.policy_tags is None:
-            chain.outcomes.append(Outcome("policy", Verb.ABSENT, name))
-        elif not self.may_delete_policy:
-            chain.outcomes.append(
-                Outcome("policy", Verb.SKIPPED, name, not_ours(self.policy_tags, self.settings.thing_name))
+    def _decide_certificates(self) -> list[Change]:
+        is_thing_ours = self._decide_thing().action is not Action.KEEP
+        return [
+            decide_certificate_deletion(
+                one.arn,
+                self.settings.thing_name,
+                is_thing_ours=is_thing_ours or not one.is_attached,
+                others=one.others,
+                existing_arn=self.settings.existing_certificate_arn,
             )
-        else:
-            for arn in spared:
-                policies.detach_policy(self.iot, name, arn)
-            chain.delete("policy", name, self._delete_policy)
+            for one in self.found
+        ]
 
-    def _delete_thing(self, thing: things.Thing | None) -> Outcome[None]:
-        name = self.settings.thing_name
-        if not self.may_delete_thing:
-            return Outcome("thing", Verb.SKIPPED, name, not_ours(thing.attributes if thing else {}, name))
-        return things.delete_thing(self.iot, name, thing)
+    def _decide_policy(self) -> Change:
+        name = self.settings.policy_name
+        return policies.decide_policy_deletion(self.iot, self.policy_tags, name, self.owner, self.use)
+
+    def _decide_thing(self) -> Change:
+        return things.decide_thing_deletion(self.thing, self.settings.thing_name, self.owner)
+
+    def _may_detach_policy(self, certificate: FoundCertificate) -> bool:
+        if self.owner is None or not certificate.others:
+            return True
+        # Two things with one certificate may each have a policy of their own on it; each run attached its own.
+        return certificate.policy_count > 1
+
+    def _take_policy(self, chain: Chain, change: Change) -> None:
+        name = self.settings.policy_name
+        if change.action is Action.DELETE:
+            for arn in self.losing_policy:
+                policies.detach_policy(self.iot, name, arn)
+        delete = partial(policies.delete_policy, self.iot, name, force=self.owner is None)
+        chain.take(change, delete, lambda: self.look_at_policy()._decide_policy())

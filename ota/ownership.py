@@ -7,8 +7,9 @@ and never sends to a device, so that reading them takes no second call.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping
+
+from ota.messages import Message, Text, command, joined, message
 
 MANAGED_BY_KEY = "managed-by"
 MANAGED_BY = "ota-tasks"
@@ -36,12 +37,21 @@ def other_thing(found: Mapping[str, str], thing_name: str) -> str:
     return owner if owner != thing_name else ""
 
 
-def way_out(found: Mapping[str, str], thing_name: str, otherwise: str) -> str:
-    """The sentence on how an object with these tags goes, which is not ours for the thing; ``otherwise`` by force."""
+def reason_to_keep(found: Mapping[str, str], thing_name: str) -> Message:
+    """Why ``clean`` keeps an object with these tags, and the command that deletes it."""
     owner = other_thing(found, thing_name)
     if owner:
-        return f"It goes with the thing {owner}: `invoke with --thing-name {shlex.quote(owner)} clean`."
-    return f"{otherwise}: `invoke clean --force`."
+        return message(f"made for the thing {owner}, stays; ", command("clean", thing_name=owner), " deletes it")
+    return message("not made by this tool, stays; ", command("clean", "--force"), " deletes it")
+
+
+def once_unused(thing_names: Iterable[str], update_ids: Iterable[str] = ()) -> Message:
+    """The commands that delete other things and updates which still need an object, and that this one comes after."""
+    commands = [command("clean", thing_name=name) for name in thing_names]
+    words = [word for one in update_ids for word in ("--name", one)]
+    commands += [command("delete.update", *words)] if words else []
+    spoken: list[Text] = [message(one) for one in commands]
+    return message("Once nobody needs that any more: ", joined(", ", spoken), ", then run the same command again.")
 
 
 def is_ours(found: Mapping[str, str], thing_name: str | None = None) -> bool:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.errors import DENIED_CODES, InTheWay, NotOurs, WaitTimeout
-from ota.messages import aws_command, command
+from ota.messages import aws_command, command, message
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.policy_documents import difference, is_same_policy
 
@@ -68,6 +68,21 @@ class FoundPolicy:
     policy: Policy | None = None
     tags: Mapping[str, str] | None = None
     attached: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class PolicyUse:
+    """What a policy is still attached to, besides what the teardown takes away.
+
+    Attributes:
+        targets: ARNs of what exists, mostly certificates.
+        thing_names: the other things that these certificates are attached to.
+        is_for_our_things: whether this tool made all of those things, so that ``clean`` can take them down.
+    """
+
+    targets: tuple[str, ...] = ()
+    thing_names: tuple[str, ...] = ()
+    is_for_our_things: bool = True
 
 
 def policy_arn(partition: str, region: str, account_id: str, name: str) -> str:
@@ -180,6 +195,27 @@ def _too_many_policies(iot: IoTClient, name: str, certificate_arn: str, attached
     )
 
 
+def decide_policy_deletion(
+    iot: IoTClient, tags: Mapping[str, str] | None, name: str, owner: str | None, use: PolicyUse | None = None
+) -> Change:
+    """Whether ``clean`` deletes the policy with these tags. Calls nothing.
+
+    Args:
+        iot: for the region in the command that detaches it.
+        tags: the policy's; None where there is no such policy.
+        name: its name.
+        owner: the thing that it must be made for; None forces the deletion.
+        use: what still needs it; None where nobody has looked, and AWS will refuse the deletion.
+    """
+    if tags is None:
+        return Change(NOUN, Action.ABSENT, name)
+    if owner is not None and not ownership.is_ours(tags, owner):
+        return Change(NOUN, Action.KEEP, name, ownership.reason_to_keep(tags, owner), found=tags)
+    if owner is not None and use is not None and use.targets:
+        return blocked(NOUN, name, _still_needed(iot, name, use))
+    return Change(NOUN, Action.DELETE, name, "with all its versions", found=tags)
+
+
 def delete_policy(
     iot: IoTClient,
     name: str,
@@ -191,12 +227,12 @@ def delete_policy(
 ) -> Outcome[None]:
     """Delete the policy with all its versions; absent is success. ``force`` detaches it from everything first.
 
-    AWS may count a detachment for minutes after it was made, so the deletion is repeated every ``poll_s`` for
-    ``timeout_s`` where nothing is in its way any more.
+    AWS may notice a detachment only minutes later, so once the policy is attached to nothing the deletion is retried
+    every ``poll_s`` for ``timeout_s``.
 
     Raises:
         InTheWay: it is attached to something that exists, and ``force`` is not given.
-        WaitTimeout: nothing is in its way, and AWS still refuses after ``timeout_s``.
+        WaitTimeout: it is attached to nothing, and AWS still refuses after ``timeout_s``.
     """
     waited_s = 0.0
     try:
@@ -210,18 +246,6 @@ def delete_policy(
     except iot.exceptions.ResourceNotFoundException:
         return Outcome(NOUN, Verb.ABSENT, name)
     return Outcome(NOUN, Verb.DELETED, name)
-
-
-def still_attached(iot: IoTClient, name: str, targets: Sequence[str]) -> InTheWay:
-    """Why a policy with these targets is not deleted."""
-    detach = aws_command(iot, "detach-policy", policy_name=name, target=targets[0])
-    return InTheWay(
-        f"The policy {name} is still attached to {', '.join(targets)}: deleting it would take their rights. "
-        "Detach it first (",
-        detach,
-        ").",
-        remedy=detach,
-    )
 
 
 def detach_policy(iot: IoTClient, name: str, certificate_arn: str) -> None:
@@ -309,10 +333,10 @@ def _is_deleted(iot: IoTClient, name: str) -> bool:
 
 
 def _clear_the_way(iot: IoTClient, name: str, *, force: bool) -> None:
-    """Take away what AWS refuses the deletion for; what is left after that is AWS's own delay."""
+    """Remove the reasons for which AWS refuses the deletion; what is left after that is AWS's own delay."""
     targets = [target for target in list_policy_targets(iot, name) if target_exists(iot, target)]
     if targets and not force:
-        raise still_attached(iot, name, targets)
+        raise _still_needed(iot, name, PolicyUse(tuple(targets)))
     for version_id in _list_old_versions(iot, name):
         _delete_version(iot, name, version_id)
     for target in targets:
@@ -331,9 +355,29 @@ def target_exists(iot: IoTClient, target: str) -> bool:
     return True
 
 
+def _still_needed(iot: IoTClient, name: str, use: PolicyUse) -> InTheWay:
+    detach = aws_command(iot, "detach-policy", policy_name=name, target=use.targets[0])
+    if not use.thing_names:
+        return InTheWay(
+            f"The policy {name} is still attached to {', '.join(use.targets)}: deleting it would take their rights. "
+            "Detach it first (",
+            detach,
+            ").",
+            remedy=detach,
+        )
+    things = ", ".join(use.thing_names)
+    by_hand = message("If its device has other rights, detach it: ", detach, ", then run this command again.")
+    return InTheWay(
+        f"The policy {name} stays: it is attached to a certificate of the thing {things}, which could not connect "
+        "without it. ",
+        ownership.once_unused(use.thing_names) if use.is_for_our_things else by_hand,
+        brief=f"the certificate of the thing {things} still needs it, stays",
+    )
+
+
 def _still_refused(name: str, timeout_s: float) -> WaitTimeout:
     return WaitTimeout(
-        f"AWS still counts the policy {name} as attached, {timeout_s:g} s after nothing was attached to it any more. "
+        f"AWS still counts the policy {name} as attached, {timeout_s:g} s after it was detached from everything. "
         "Run the same command again in a few minutes."
     )
 

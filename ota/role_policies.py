@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota.aws_calls import answer_or_none, pages
 from ota.errors import InTheWay
-from ota.messages import Shell, Text, aws_command, joined, message
+from ota.messages import Shell, Text, aws_command, command, joined, message
 from ota.policy_documents import POLICY_VERSION, Need, granting_document, missing_needs, needs_of, statements, trusts
 from ota.threads import side_by_side
 
@@ -109,16 +109,17 @@ def find_inline_document(iam: IAMClient, role_name: str, policy_name: str = INLI
     return decoded(answer["PolicyDocument"]) if answer else None
 
 
-def delete_inline(iam: IAMClient, role_name: str) -> None:
-    """Delete our one inline policy; absent is success."""
-    answer_or_none(iam.delete_role_policy, RoleName=role_name, PolicyName=INLINE_POLICY)
+def delete_inline(iam: IAMClient, role_name: str) -> bool:
+    """Delete our one inline policy; whether there was one."""
+    answer = answer_or_none(iam.delete_role_policy, RoleName=role_name, PolicyName=INLINE_POLICY)
+    return answer is not None
 
 
 def detach_all(iam: IAMClient, role_name: str, *, force: bool) -> None:
-    """Take off everything that keeps the role from being deleted.
+    """Detach everything from the role, so that IAM can delete it.
 
     Raises:
-        InTheWay: there is something, and ``force`` is not given; names all of it.
+        InTheWay: something is attached, and ``force`` is not given; the message names all of it.
     """
     attached, inline, profiles = _find_attached(iam, role_name)
     if not force:
@@ -142,10 +143,13 @@ def find_attached(iam: IAMClient, role_name: str) -> Attached:
 
 def holds_foreign(role_name: str, named: Sequence[str]) -> InTheWay:
     """Why a role with these policies and profiles cannot be deleted."""
+    force = command("clean", "--force")
     return InTheWay(
-        f"The role {role_name} cannot be deleted: attached to it is what this tool did not attach: "
-        f"{', '.join(named)}. Detach that, or delete the role with all of it: `invoke clean --force`.",
-        remedy="invoke clean --force",
+        f"The role {role_name} cannot be deleted, because others attached to it: {', '.join(named)}. Detach that, or "
+        "delete the role with all of it: ",
+        force,
+        ".",
+        remedy=force,
     )
 
 

@@ -18,7 +18,7 @@ Reference, "AWS IoT" (job*, thing*, thinggroup*, stream*); IAM User Guide, "The 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota import ownership
 from ota.aws_calls import answer_or_none, pages
-from ota.errors import CloudError, InTheWay, NotOurs, OtaError, Problem, SettingsError
+from ota.errors import CloudError, InTheWay, OtaError, Problem, SettingsError
 from ota.messages import Message, command, joined, message, shell
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.policy_documents import difference, is_same_policy
@@ -41,6 +41,7 @@ from ota.role_policies import (
     detach_all,
     find_attached,
     find_inline_document,
+    holds_foreign,
     managed_document,
     permission_shortcomings,
     policy_documents,
@@ -211,37 +212,46 @@ def make_role(iam: IAMClient, change: Change) -> Outcome[Role]:
     return Outcome("role", Verb.REUSED, wanted.name, change.detail, change.found.role)
 
 
-def delete_role(
-    iam: IAMClient,
+def decide_role_deletion(
+    found: Role | None,
     name: str,
+    owner: str | None,
     *,
-    thing_name: str | None,
-    force: bool = False,
-    known: Role | None = None,
-) -> Outcome[None]:
-    """Delete the role; absent is success.
+    need: OtaError | None = None,
+    foreign: Sequence[str] = (),
+) -> Change:
+    """Whether ``clean`` deletes the role.
 
     Args:
-        iam: the client.
+        found: from :func:`find_role`.
         name: the role's name.
-        thing_name: whose role it must be; None deletes it whoever made it.
-        force: with whatever is attached to it.
-        known: the role from :func:`find_role`, to save the look.
+        owner: the thing that it must be made for; None forces the deletion.
+        need: why something that stays still needs it.
+        foreign: what others attached to it; empty too where nobody has looked, and IAM will refuse the deletion.
+    """
+    if found is None:
+        return Change("role", Action.ABSENT, name)
+    if owner is not None and not ownership.is_ours(found.tags, owner):
+        return Change("role", Action.KEEP, name, ownership.reason_to_keep(found.tags, owner), found=found)
+    if need is not None:
+        return blocked("role", name, need)
+    if owner is not None and foreign:
+        return blocked("role", name, holds_foreign(name, foreign))
+    return Change("role", Action.DELETE, name, ", ".join(["with its policy", *foreign]), found=found)
+
+
+def delete_role(iam: IAMClient, name: str, *, force: bool = False) -> Outcome[None]:
+    """Delete the role; absent is success. ``force`` detaches everything from it first.
 
     Raises:
-        NotOurs: it was not made for this thing.
         InTheWay: something is attached to it that this tool did not attach, and ``force`` is not given.
     """
-    found = known or find_role(iam, name)
-    if found is None:
-        return Outcome("role", Verb.ABSENT, name)
-    if thing_name is not None and not ownership.is_ours(found.tags, thing_name):
-        raise NotOurs(
-            f"The role {name} was not made by this tool for the thing {thing_name}, so it stays. "
-            f"{ownership.way_out(found.tags, thing_name, 'To delete it all the same')}"
-        )
-    delete_inline(iam, name)
-    if not _is_deleted(iam, name):
+    was_there = delete_inline(iam, name)
+    try:
+        iam.delete_role(RoleName=name)
+    except iam.exceptions.NoSuchEntityException:
+        return Outcome("role", Verb.DELETED if was_there else Verb.ABSENT, name)
+    except iam.exceptions.DeleteConflictException:
         detach_all(iam, name, force=force)
         iam.delete_role(RoleName=name)
     return Outcome("role", Verb.DELETED, name)
@@ -384,14 +394,3 @@ def _put_boundary(iam: IAMClient, name: str, boundary_arn: str) -> None:
         iam.put_role_permissions_boundary(RoleName=name, PermissionsBoundary=boundary_arn)
     except iam.exceptions.NoSuchEntityException as error:
         raise _no_boundary(boundary_arn) from error
-
-
-def _is_deleted(iam: IAMClient, name: str) -> bool:
-    """Whether the role is gone; False where IAM says that something is attached to it."""
-    try:
-        iam.delete_role(RoleName=name)
-    except iam.exceptions.DeleteConflictException:
-        return False
-    except iam.exceptions.NoSuchEntityException:
-        return True
-    return True

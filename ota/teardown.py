@@ -1,203 +1,336 @@
-"""Takes down what the tasks made, in the one safe order, and proves that nothing is left.
+"""Deletes what the tasks made, in the one safe order, and proves that nothing is left.
 
-The updates go first, with their jobs and streams, because AWS deletes them with the role's permissions: while an update
-that stays needs the role, the role stays, and so does the bucket with its image (``shared_use``). Then three chains run
-side by side, for nothing in one waits for another: the bucket; the role; certificate, policy and thing. What this tool
-did not make is reported and stays, unless forced. The proof looks everything up again, at AWS and not in memory.
+A teardown looks, decides what becomes of each object, and carries the decisions out. ``clean --plan`` shows the same
+decisions. It looks closer first: at what is in the bucket, at what others attached to the role, and at what else the
+policy is attached to. ``clean`` does not, to save calls: it looks at these only where AWS refuses a deletion, and then
+decides again with the same function.
 
-Works from names alone; local files only help to find a certificate that a cut-off run left unattached.
+The updates go first, with their jobs and streams, because AWS deletes them with the role's permissions. While an update
+that stays needs the role or an image in the bucket, that stays too (``shared_use``). Then three chains run side by
+side, because none needs another: the bucket; the role; certificates, policy and thing. What this tool did not make is
+reported and stays, unless forced. The proof looks every object up again in AWS.
+
+The names come from the settings. Local files only help to find a certificate that a cut-off run left unattached.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, desired_state, images, ownership, policies, roles, things, updates
-from ota.certificate_files import CertificateFiles
+from ota import (
+    bucket_contents,
+    buckets,
+    certificate_files,
+    certificates,
+    desired_state,
+    images,
+    policies,
+    roles,
+    things,
+)
+from ota.bucket_contents import Others
 from ota.cloud import Cloud
-from ota.deletions import Chain
 from ota.errors import NotOurs
-from ota.further_updates import Register
-from ota.identity_teardown import IdentityTeardown
-from ota.jobs import Patience
-from ota.outcomes import Outcome, Verb
-from ota.shared_use import may_share_role, needing_bucket, needing_role, still_needed
+from ota.firmware import headers
+from ota.identity_teardown import Chain, Identity
+from ota.jobs import Job, Patience, find_job, job_id_of
+from ota.messages import Text, command, message
+from ota.outcomes import Action, Change, Outcome, Verb
+from ota.role_policies import OTA_SERVICE, list_foreign, trust_shortcomings
+from ota.shared_use import Register, find_bucket_need, find_role_need, may_share_role
 from ota.threads import side_by_side, side_by_side_map
-from ota.updates import find_update
+from ota.update_requests import Update
+from ota.updates import decide_update_deletion, delete_update, find_update
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
-    from ota.update_requests import Update
 
 GONE = {Verb.DELETED, Verb.ABSENT}
 CERTIFICATE_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
+class FoundBucket:
+    """What is known of the bucket.
+
+    Attributes:
+        tags: its tags; None where there is none.
+        is_cut_off: whether it is what a cut-off creation leaves.
+        refusal: why it cannot be looked at: another account has it.
+        others: what it holds besides our images; None without a closer look.
+    """
+
+    tags: Mapping[str, str] | None
+    is_cut_off: bool = False
+    refusal: Text = ""
+    others: Others | None = None
+
+
+@dataclass(frozen=True)
 class Found:
-    """What is there by our names; None where it is not. ``bucket_refusal`` says that another account has the bucket."""
+    """What exists by the settings' names.
+
+    Attributes:
+        update: the update of the settings; None where there is none, as everywhere here.
+        job: the job with the update's id; looked for where there is no update, and in a closer look.
+        others: the account's other updates that matter to this teardown.
+        role: the role.
+        foreign: what others attached to the role; empty without a closer look.
+        bucket: the bucket.
+        identity: thing, policy and certificates.
+    """
 
     update: Update | None
+    job: Job | None
+    others: tuple[Update, ...]
     role: roles.Role | None
-    thing: things.Thing | None
-    policy_tags: Mapping[str, str] | None
-    bucket_tags: Mapping[str, str] | None
-    bucket_refusal: str = ""
+    foreign: tuple[str, ...]
+    bucket: FoundBucket
+    identity: Identity
 
 
 class Teardown:
-    """One teardown; ``run`` does it.
+    """The teardown of one thing's objects.
 
     Attributes:
-        keeps_certificate: after it, whether a certificate of the thing stays, so that its key must stay too.
+        cloud: the account.
+        settings: the names of the objects.
+        owner: the thing that the objects must be made for; None where the deletion is forced.
+        local: whether the key and certificate files here are deleted too.
+        header_notes_paths: the notes of what was written into firmware headers.
     """
 
-    def __init__(self, cloud: Cloud, settings: Settings, files: CertificateFiles, *, is_forced: bool) -> None:
-        self._cloud = cloud
-        self._settings = settings
-        self._files = files
-        self._is_forced = is_forced
-        self._owner = None if is_forced else settings.thing_name
-        self.keeps_certificate = False
+    def __init__(
+        self,
+        cloud: Cloud,
+        settings: Settings,
+        *,
+        is_forced: bool,
+        local: bool = False,
+        header_notes_paths: Sequence[Path] = (),
+    ) -> None:
+        self.cloud = cloud
+        self.settings = settings
+        self.owner = None if is_forced else settings.thing_name
+        self.local = local
+        self.header_notes_paths = header_notes_paths
 
-    def run(self, show: Callable[[Outcome[Any]], None]) -> list[str]:
-        """Delete and prove. ``show`` gets a line for each object; returns what of ours remains and why."""
-        found = self.look()
-        first = Chain()
+    def plan(self, rehearsed: Sequence[str] = ()) -> list[Change]:
+        """What :meth:`run` would do, in the order of its lines; only looks.
+
+        ``rehearsed`` are the things of a rehearsal, which are deleted before these objects.
+        """
+        changes = self.decide(self._look_closer(self._look(closely=True), rehearsed))
+        if any(change.action is Action.BLOCKED for change in changes):
+            return changes
+        return [*changes, *self._decide_headers(), *self._decide_files(changes)]
+
+    def run(self, show: Callable[[Outcome[Any]], None], remains: Iterable[Text] = ()) -> list[Text]:
+        """Delete and prove.
+
+        Args:
+            show: gets a line for each object.
+            remains: why something remains that was deleted before this.
+
+        Returns:
+            why something of ours remains.
+
+        Raises:
+            UpdateFailed: AWS cannot delete an update; everything that it needs stays.
+        """
+        found = self._look()
+        found = self._delete_updates(found, show)
+        found = replace(found, identity=found.identity.look())
+        changes = self.decide(found)
+        chains = self._delete_rest(found, changes, show)
+        gone = {(one.noun, one.name) for chain in chains for one in chain.outcomes if one.verb in GONE}
+        reasons = [*remains, *(reason for chain in chains for reason in chain.remains), *self._still_there(gone)]
+        if not reasons:
+            self._finish(changes, show)
+        return reasons
+
+    def decide(self, found: Found) -> list[Change]:
+        """What becomes of each object that was found, in the order of deletion; calls nothing."""
+        updates = self._decide_updates(found)
+        staying = self._staying(found, updates)
+        return [
+            *updates,
+            self._decide_bucket(found, staying),
+            self._decide_role(found, staying),
+            *found.identity.decide(),
+        ]
+
+    def _look(self, *, closely: bool = False) -> Found:
+        """What exists, in calls that need only the names; ``closely`` looks at job, other updates and role too."""
+        cloud, settings = self.cloud, self.settings
+        policy_arn = policies.policy_arn(cloud.partition, cloud.region, cloud.account_id, settings.policy_name)
+        (update, job), role, thing, policy_tags, bucket, others, foreign = side_by_side(
+            partial(self._find_update, closely),
+            partial(roles.find_role, cloud.iam, settings.iam_role_name),
+            partial(things.find_likely_thing, cloud.iot, settings.thing_name),
+            partial(policies.find_policy_tags, cloud.iot, policy_arn),
+            self._find_bucket,
+            lambda: self._find_others(Register(cloud.iot)) if closely else (),
+            lambda: list_foreign(cloud.iam, settings.iam_role_name) if closely else (),
+        )
+        identity = Identity(cloud.iot, settings, self.owner, thing, policy_tags)
+        return Found(update, job, tuple(others), role, tuple(foreign), bucket, identity)
+
+    def _look_closer(self, found: Found, rehearsed: Sequence[str]) -> Found:
+        """The same with what is in the bucket, the certificates, and what else the policy is attached to."""
+        bucket, identity = side_by_side(
+            lambda: self._look_into(found.bucket) if found.bucket.tags is not None else found.bucket,
+            lambda: found.identity.look().look_at_policy(rehearsed),
+        )
+        return replace(found, bucket=bucket, identity=identity)
+
+    def _find_update(self, closely: bool) -> tuple[Update | None, Job | None]:
+        iot, name = self.cloud.iot, self.settings.update_name
+        if closely:
+            update, job = side_by_side(partial(find_update, iot, name), partial(find_job, iot, job_id_of(name)))
+            return update, job
+        update = find_update(iot, name)
+        return update, None if update else find_job(iot, job_id_of(name))
+
+    def _find_others(self, register: Register) -> list[Update]:
+        settings = self.settings
+        of_all_things = self.owner is not None and may_share_role(settings)
+        return register.find_others(settings.thing_name, settings.update_name, of_all_things=of_all_things)
+
+    def _find_bucket(self) -> FoundBucket:
+        cloud, name = self.cloud, self.settings.bucket_name
         try:
-            others = self._take_updates(first, found)
-        finally:
-            for outcome in first.outcomes:
-                show(outcome)
-        staying = self.staying(found, others)
-        chains = [Chain(), Chain(), Chain()]
-        identity = self.identity(found)
+            tags = buckets.find_bucket_tags(cloud.s3, name, cloud.account_id)
+        except NotOurs as refusal:
+            if any(one.name == name for one in buckets.list_buckets(cloud.s3)):
+                raise  # it is this account's bucket, and a permission is missing
+            return FoundBucket(None, refusal=refusal.message)
+        owned = bucket_contents.Owned(Bucket=name, ExpectedBucketOwner=cloud.account_id)
+        default_name = desired_state.default_bucket_name(cloud, self.settings)
+        is_cut_off = tags is not None and buckets.is_leftover(cloud.s3, owned, tags, default_name)
+        return FoundBucket(tags, is_cut_off)
+
+    def _look_into(self, bucket: FoundBucket) -> FoundBucket:
+        cloud, prefix = self.cloud, images.image_prefix(self.settings.thing_name)
+        others = bucket_contents.find_others(cloud.s3, self.settings.bucket_name, cloud.account_id, prefix)
+        return replace(bucket, others=others)
+
+    def _decide_updates(self, found: Found) -> list[Change]:
+        """The update of the settings, and every other update that this tool made for the thing."""
+        settings = self.settings
+        lost_role = "" if self._is_role_usable(found.role) else settings.iam_role_name
+        decide = partial(decide_update_deletion, lost_role=lost_role)
+        ours = [one for one in found.others if one.is_ours(settings.thing_name)]
+        return [
+            decide(found.update, found.job, settings.update_name, self.owner),
+            *(decide(one, None, one.update_id, settings.thing_name) for one in ours),
+        ]
+
+    def _is_role_usable(self, role: roles.Role | None) -> bool:
+        """Whether AWS IoT can assume the role, to delete an update with its permissions."""
+        if role is None:
+            return False
+        trust, _ = desired_state.role_documents(self.cloud, self.settings)
+        return not trust_shortcomings(self.cloud.iam, role.name, role.trust, trust, OTA_SERVICE)
+
+    def _staying(self, found: Found, updates: Sequence[Change]) -> list[Update]:
+        """The updates that are there after this teardown; of a forced one only those that cannot be deleted."""
+        going = {change.name for change in updates if change.action is Action.DELETE}
+        stuck = {change.name for change in updates if change.action is Action.BLOCKED}
+        there = [found.update, *found.others] if found.update else found.others
+        return [one for one in there if one.update_id in stuck or (self.owner and one.update_id not in going)]
+
+    def _decide_bucket(self, found: Found, staying: Iterable[Update]) -> Change:
+        decide = partial(
+            bucket_contents.decide_bucket_deletion,
+            found.bucket.tags,
+            self.settings.bucket_name,
+            self.owner,
+            is_cut_off=found.bucket.is_cut_off,
+            others=found.bucket.others,
+        )
+        if found.bucket.refusal:
+            return Change("bucket", Action.KEEP, self.settings.bucket_name, found.bucket.refusal)
+        is_ours = decide().action is not Action.KEEP
+        return decide(need=find_bucket_need(staying, self.settings, is_bucket_ours=is_ours))
+
+    def _decide_role(self, found: Found, staying: Iterable[Update]) -> Change:
+        need, name = find_role_need(staying, self.settings), self.settings.iam_role_name
+        return roles.decide_role_deletion(found.role, name, self.owner, need=need, foreign=found.foreign)
+
+    def _delete_updates(self, found: Found, show: Callable[[Outcome[Any]], None]) -> Found:
+        """Delete the updates; the same as was found, with the account's other updates.
+
+        The list that proves the first update gone also names the others, so they are looked at only now.
+        """
+        register = Register(self.cloud.iot)
+        patience = Patience(delete_timeout_s=self.settings.delete_timeout_s)
+        delete = partial(self._delete_update, patience)
+        show(delete(self._decide_updates(found)[0], find=register.find))
+        found = replace(found, others=tuple(self._find_others(register)))
+        for outcome in side_by_side_map(delete, self._decide_updates(found)[1:]):
+            show(outcome)
+        return found
+
+    def _delete_update(self, patience: Patience, change: Change, **options: Any) -> Outcome[None]:
+        change.check()
+        if change.action is Action.DELETE:
+            return delete_update(self.cloud.iot, change.name, known=change.found, patience=patience, **options)
+        verb = Verb.ABSENT if change.action is Action.ABSENT else Verb.SKIPPED
+        return Outcome(change.noun, verb, change.name, change.detail)
+
+    def _delete_rest(
+        self, found: Found, changes: Sequence[Change], show: Callable[[Outcome[Any]], None]
+    ) -> tuple[Chain, ...]:
+        by_noun = {change.noun: change for change in changes}
+        bucket, role, identity = chains = Chain(), Chain(), Chain()
         try:
             side_by_side(
-                partial(self._take_bucket, chains[0], found, staying),
-                partial(self._take_role, chains[1], found, staying),
-                partial(identity.take, chains[2]),
+                partial(self._delete_bucket, bucket, found, by_noun["bucket"]),
+                partial(self._delete_role, role, found, by_noun["role"]),
+                partial(found.identity.delete, identity),
             )
         finally:
             for outcome in (outcome for chain in chains for outcome in chain.outcomes):
                 show(outcome)
-        self.keeps_certificate = identity.keeps_certificate
-        gone = {(outcome.noun, outcome.name) for chain in chains for outcome in chain.outcomes if outcome.verb in GONE}
-        return [reason for chain in [first, *chains] for reason in chain.remains] + self._still_there(gone)
+        return chains
 
-    def look(self) -> Found:
-        """What is there by our names."""
-        cloud, settings = self._cloud, self._settings
-        policy_arn = policies.policy_arn(cloud.partition, cloud.region, cloud.account_id, settings.policy_name)
-        found: tuple[Any, ...] = side_by_side(
-            partial(find_update, cloud.iot, settings.update_name),
-            partial(roles.find_role, cloud.iam, settings.iam_role_name),
-            partial(things.find_thing, cloud.iot, settings.thing_name),
-            partial(policies.find_policy_tags, cloud.iot, policy_arn),
-            self._find_bucket_tags,
-        )
-        return Found(*found[:-1], *found[-1])
-
-    def identity(self, found: Found) -> IdentityTeardown:
-        """The part that is about thing, certificates and policy."""
-        return IdentityTeardown(
-            self._cloud.iot, self._settings, self._files, found.thing, found.policy_tags, self._is_forced
-        )
-
-    def _find_bucket_tags(self) -> tuple[Mapping[str, str] | None, str]:
-        """The bucket's tags, and where another account has its name, the sentence that says so."""
-        cloud, name = self._cloud, self._settings.bucket_name
-        try:
-            return buckets.find_bucket_tags(cloud.s3, name, cloud.account_id), ""
-        except NotOurs as refusal:
-            if any(one.name == name for one in buckets.list_buckets(cloud.s3)):
-                raise  # it is this account's after all, and a permission is missing
-            return None, str(refusal)
-
-    def staying(self, found: Found, others: Iterable[Update]) -> list[Update]:
-        """The updates, the one of the settings and ``others``, that this teardown leaves; none where it is forced."""
-        if self._is_forced:
-            return []
-        there = [found.update, *others] if found.update else list(others)
-        return [one for one in there if not one.is_ours(self._settings.thing_name)]
-
-    def _take_updates(self, chain: Chain, found: Found) -> list[Update]:
-        """Delete the update that the settings name, and every other that this tool made for the thing.
-
-        Returns:
-            the updates of others.
-        """
-        settings = self._settings
-        register = Register(self._cloud.iot)
-        patience = Patience(delete_timeout_s=settings.delete_timeout_s)
-        delete = partial(updates.delete_update, self._cloud.iot, force=True, patience=patience)
-        named = partial(delete, settings.update_name, thing_name=self._owner, known=found.update, find=register.find)
-        chain.delete("update", settings.update_name, named)
-        others = register.find_others(
-            settings.thing_name, settings.update_name, of_all_things=not self._is_forced and may_share_role(settings)
-        )
-        ours = [one for one in others if one.is_ours(settings.thing_name)]
-        chain.outcomes += side_by_side_map(
-            lambda one: delete(one.update_id, thing_name=settings.thing_name, known=one), ours
-        )
-        return [one for one in others if one not in ours]
-
-    def _take_bucket(self, chain: Chain, found: Found, staying: list[Update]) -> None:
-        name = self._settings.bucket_name
-        is_ours = self.may_delete(found.bucket_tags or {})
-        needing = needing_bucket(staying, self._settings, is_bucket_ours=is_ours)
-        if found.bucket_refusal:
-            chain.outcomes.append(Outcome("bucket", Verb.SKIPPED, name, found.bucket_refusal))
-        elif found.bucket_tags is None:
-            chain.outcomes.append(Outcome("bucket", Verb.ABSENT, name))
-        elif needing:
-            _keep(chain, "bucket", name, needing)
-        else:
-            chain.delete("bucket", name, partial(self._delete_bucket, found))
-
-    def _delete_bucket(self, found: Found) -> Outcome[None]:
-        settings = self._settings
-        return buckets.delete_bucket(
-            self._cloud.s3,
-            settings.bucket_name,
-            self._cloud.account_id,
-            thing_name=self._owner,
-            image=self._own_image(found.update),
-            key_prefix=images.image_prefix(settings.thing_name),
-            force=self._is_forced,
-            known_tags=found.bucket_tags,
-            default_name=desired_state.default_bucket_name(self._cloud, settings),
+    def _delete_bucket(self, chain: Chain, found: Found, change: Change) -> None:
+        cloud, settings = self.cloud, self.settings
+        prefix = images.image_prefix(settings.thing_name)
+        bucket = (cloud.s3, settings.bucket_name, cloud.account_id)
+        if change.action is Action.KEEP and not found.bucket.refusal:
+            bucket_contents.delete_images(*bucket, prefix)
+        image, is_forced = self._own_image(found.update), self.owner is None
+        chain.take(
+            change,
+            partial(bucket_contents.delete_bucket, *bucket, image=image, key_prefix=prefix, force=is_forced),
+            lambda: self._decide_bucket(replace(found, bucket=self._look_into(found.bucket)), ()),
         )
 
     def _own_image(self, update: Update | None) -> tuple[str, str | None] | None:
-        """Key and version of the update's image, where this tool uploaded it for the thing into our bucket."""
-        settings = self._settings
+        """Key and version of the update's image, where this tool uploaded it for the thing into this bucket."""
+        settings = self.settings
         if update is None or update.bucket != settings.bucket_name or not update.is_ours(settings.thing_name):
             return None
         return update.image if update.key.startswith(images.image_prefix(settings.thing_name)) else None
 
-    def _take_role(self, chain: Chain, found: Found, staying: list[Update]) -> None:
-        name = self._settings.iam_role_name
-        needing = needing_role(staying, self._settings)
-        if found.role is None:
-            chain.outcomes.append(Outcome("role", Verb.ABSENT, name))
-        elif needing and self.may_delete(found.role.tags):
-            _keep(chain, "role", name, needing)
-        else:
-            delete = partial(roles.delete_role, self._cloud.iam, name, known=found.role)
-            chain.delete("role", name, partial(delete, thing_name=self._owner, force=self._is_forced))
+    def _delete_role(self, chain: Chain, found: Found, change: Change) -> None:
+        iam, name = self.cloud.iam, self.settings.iam_role_name
+        chain.take(
+            change,
+            partial(roles.delete_role, iam, name, force=self.owner is None),
+            lambda: self._decide_role(replace(found, foreign=tuple(list_foreign(iam, name))), ()),
+        )
 
-    def may_delete(self, tags: Mapping[str, str]) -> bool:
-        """Whether an object with these tags is one that this teardown deletes."""
-        return self._is_forced or ownership.is_ours(tags, self._settings.thing_name)
-
-    def _still_there(self, gone: set[tuple[str, str]]) -> list[str]:
-        """Look everything up again that is said to be gone; a sentence for each that is not."""
-        cloud, settings = self._cloud, self._settings
+    def _still_there(self, gone: set[tuple[str, str]]) -> list[Text]:
+        """Look everything up again that is said to be gone; a sentence for each object that is not."""
+        cloud, settings = self.cloud, self.settings
         looks: dict[tuple[str, str], Callable[[], object]] = {
             ("bucket", settings.bucket_name): partial(
                 buckets.find_bucket, cloud.s3, settings.bucket_name, cloud.account_id
@@ -210,15 +343,32 @@ class Teardown:
             if noun == "certificate" and CERTIFICATE_ID.fullmatch(name):
                 looks[noun, name] = partial(certificates.find_certificate, cloud.iot, name)
         wanted = [one for one in looks if one in gone]
-        answers = side_by_side(*(looks[one] for one in wanted)) if wanted else ()
+        answers = side_by_side(*(looks[one] for one in wanted))
         return [
-            f"The {noun} {name} is still there, though AWS took its deletion: run `invoke clean` again in a minute."
+            message(
+                f"The {noun} {name} is still there, though AWS accepted its deletion: run ",
+                command("clean"),
+                " again in a minute.",
+            )
             for (noun, name), answer in zip(wanted, answers, strict=True)
             if answer is not None
         ]
 
+    def _finish(self, changes: Sequence[Change], show: Callable[[Outcome[Any]], None]) -> None:
+        """Put the headers' original values back, and delete the files here where that is asked for."""
+        for path in self.header_notes_paths:
+            for outcome in headers.put_back(path, self.settings.thing_name, self.cloud.account_name):
+                show(outcome)
+        for change in self._decide_files(changes):
+            show(certificate_files.delete_local(desired_state.certificate_files(self.settings), change))
 
-def _keep(chain: Chain, noun: str, name: str, needing: Sequence[Update]) -> None:
-    reason = still_needed(noun, name, needing)
-    chain.outcomes.append(Outcome(noun, Verb.SKIPPED, name, reason.brief))
-    chain.remains.append(str(reason))
+    def _decide_headers(self) -> list[Change]:
+        name, account = self.settings.thing_name, self.cloud.account_name
+        return [one for path in self.header_notes_paths for one in headers.find_returns(path, name, account).values()]
+
+    def _decide_files(self, changes: Sequence[Change]) -> list[Change]:
+        """The key and certificate files; they stay with a certificate that stays."""
+        files = desired_state.certificate_files(self.settings)
+        is_needed = any(one.noun == "certificate" and one.action is Action.KEEP for one in changes)
+        is_needed = is_needed or bool(self.settings.existing_certificate_arn)
+        return [certificate_files.decide_files_deletion(files, is_needed=is_needed)] if self.local else []

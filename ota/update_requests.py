@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.errors import UpdateFailed
-from ota.messages import Text, command, message
+from ota.errors import NotOurs, UpdateFailed
+from ota.messages import Message, Text, command, message
 from ota.profiles import MQTT
 
 if TYPE_CHECKING:
@@ -276,11 +276,30 @@ def refused(update_id: str, error: ClientError) -> Update:
     return Update(update_id, "", CREATE_FAILED, error_code=answer["Code"], error_message=answer.get("Message", ""))
 
 
+def not_ours(update: Update, thing_name: str) -> NotOurs:
+    """Why an update that was not made for the thing is left as it is."""
+    made_for = f", but for {update.thing_name}" if update.thing_name else ""
+    return NotOurs(
+        f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}{made_for}, so it "
+        "stays. Write another update_name in config.json, or ",
+        _way_out(update),
+        ".",
+    )
+
+
 def _text(document: Any) -> str:
     return document.decode("utf-8", "replace") if isinstance(document, bytes) else str(document)
 
 
 RUN_ROLE = (command("role"), " checks it and prints what is missing.")
+
+
+def _way_out(update: Update) -> Message:
+    """How an update that is not ours is deleted."""
+    if update.thing_name:  # its device may be about to begin it
+        return message("delete what that thing has first (", command("clean", thing_name=update.thing_name), ")")
+    delete = command("delete.update", "--name", update.update_id, "--force")
+    return message("delete that one (", delete, ") and run the same command again")
 
 
 def _failure(pattern: str, advice: Text, *, is_settling: bool = False, is_job_left: bool = False) -> Failure:

@@ -21,12 +21,12 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ota import ownership
 from ota.aws_calls import answer_or_none, pages
-from ota.errors import InTheWay, NotOurs, OtaError
+from ota.errors import InTheWay, OtaError, UpdateFailed
 from ota.jobs import (
     IN_PROGRESS,
     JOB_BEING_DELETED,
-    UNFINISHED_JOB,
     Execution,
     Job,
     Patience,
@@ -35,7 +35,7 @@ from ota.jobs import (
     list_things_at_work,
     request_job_deletion,
 )
-from ota.messages import Message, aws_command, command, message
+from ota.messages import aws_command, command
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.threads import side_by_side
 from ota.update_requests import (
@@ -50,6 +50,7 @@ from ota.update_requests import (
     failed,
     failure_of,
     has_same_content,
+    not_ours,
     refused,
     update_from,
 )
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 Find = Callable[[str], "Update | None"]
 
+WITH_ALL = "with its job and stream"
 FIRST_SETTLE_PAUSE_S = 1.0
 LONGEST_SETTLE_PAUSE_S = 8.0
 PAGE_SIZE = 250
@@ -177,12 +179,32 @@ def wait_at_rest(iot: IoTClient, update: Update, patience: Patience) -> Update |
     return update
 
 
+def decide_update_deletion(
+    found: Update | None, job: Job | None, update_id: str, owner: str | None, *, lost_role: str = ""
+) -> Change:
+    """Whether ``clean`` deletes the update with its stream and job, or the job that a cut-off deletion left.
+
+    Args:
+        found: from :func:`find_update`.
+        job: the job with the update's id; None too where nobody has looked.
+        update_id: the update's name.
+        owner: the thing that it must be made for; None forces the deletion.
+        lost_role: the role that AWS would need and cannot assume; empty where it can.
+    """
+    if found is None:
+        return _decide_job_deletion(job, update_id, owner)
+    if owner is not None and not found.is_ours(owner):
+        return Change("update", Action.KEEP, update_id, ownership.reason_to_keep(found.marks or {}, owner), found=found)
+    has_job = found.status != CREATE_FAILED or job is not None
+    if found.role_name and found.role_name == lost_role and has_job and found.status != BEING_DELETED:
+        return blocked("update", update_id, _lost_role(update_id, lost_role))
+    return Change("update", Action.DELETE, update_id, WITH_ALL, found=found)
+
+
 def delete_update(
     iot: IoTClient,
     update_id: str,
     *,
-    thing_name: str | None,
-    force: bool = False,
     known: Update | None = None,
     find: Find | None = None,
     patience: Patience | None = None,
@@ -192,15 +214,11 @@ def delete_update(
     Args:
         iot: the client.
         update_id: the update's name.
-        thing_name: whose update it must be; None deletes it whoever made it.
-        force: though its devices have not finished.
         known: the update from :func:`find_update`, to save the look.
         find: looks for an update by its name, in place of :func:`find_update`.
         patience: the bounds of all waiting.
 
     Raises:
-        NotOurs: it was not made for this thing.
-        InTheWay: its devices have not finished, and ``force`` is not given.
         UpdateFailed: AWS could not delete it; most often because its role is gone.
         WaitTimeout: it took longer than the bounds.
     """
@@ -208,15 +226,11 @@ def delete_update(
     find = find or partial(find_update, iot)
     found = known or find(update_id)
     if found is None:
-        return _delete_job_left(iot, update_id, thing_name, patience)
-    if thing_name is not None and not found.is_ours(thing_name):
-        raise _not_ours(found, thing_name)
-    if not force:
-        _check_finished(iot, found)
+        return _delete_job_left(iot, update_id, patience)
     found = wait_at_rest(iot, found, patience)
     if found is not None:
         _delete(iot, update_id, patience, find)
-    return Outcome("update", Verb.DELETED, update_id, "with its job and stream")
+    return Outcome("update", Verb.DELETED, update_id, WITH_ALL)
 
 
 def list_updates(iot: IoTClient) -> Iterator[ListedUpdate]:
@@ -231,7 +245,7 @@ def _problem(
     """Why the wanted update cannot be made, or the one by its name not be replaced."""
     update = found.update if found.update and found.update.status != BEING_DELETED else None
     if update and not update.is_ours(request.thing_name):
-        return _not_ours(update, request.thing_name)
+        return not_ours(update, request.thing_name)
     if update and not may_replace_running:
         if isinstance(found.execution, OtaError):
             return found.execution
@@ -381,13 +395,29 @@ def _request_deletion(iot: IoTClient, update_id: str) -> None:
     answer_or_none(iot.delete_ota_update, otaUpdateId=update_id, deleteStream=True, forceDeleteAWSJob=True)
 
 
-def _delete_job_left(iot: IoTClient, update_id: str, thing_name: str | None, patience: Patience) -> Outcome[None]:
-    """What a run that was cut off may leave of an update: its job."""
-    job = find_job(iot, job_id_of(update_id))
+def _decide_job_deletion(job: Job | None, update_id: str, owner: str | None) -> Change:
     if job is None:
+        return Change("update", Action.ABSENT, update_id)
+    if job.status == JOB_BEING_DELETED or _is_for(job, owner):
+        return Change("update", Action.DELETE, update_id, "only its job is left")
+    return Change("update", Action.ABSENT, update_id, f"the job {job.job_id} is not for {owner} and stays")
+
+
+def _lost_role(update_id: str, role_name: str) -> UpdateFailed:
+    make_role = command("role")
+    return UpdateFailed(
+        f"AWS could not delete the OTA update {update_id}: it uses the update's own role for that, and {role_name} "
+        "does not exist or does not trust AWS IoT. Make it again: ",
+        make_role,
+        ", then run the same command.",
+        remedy=make_role,
+    )
+
+
+def _delete_job_left(iot: IoTClient, update_id: str, patience: Patience) -> Outcome[None]:
+    """Delete the job that a cut-off deletion may leave of an update."""
+    if find_job(iot, job_id_of(update_id)) is None:
         return Outcome("update", Verb.ABSENT, update_id)
-    if job.status != JOB_BEING_DELETED and not _is_for(job, thing_name):
-        return Outcome("update", Verb.ABSENT, update_id, f"the job {job.job_id} is not for {thing_name} and stays")
     _wait_deleted(iot, update_id, patience, may_delete_job=True)
     return Outcome("update", Verb.DELETED, update_id, "only its job was left")
 
@@ -417,30 +447,3 @@ def _is_for(job: Job, thing_name: str | None) -> bool:
     if thing_name is None:
         return True
     return len(job.targets) == 1 and job.targets[0].endswith(f":thing/{thing_name}")
-
-
-def _check_finished(iot: IoTClient, update: Update) -> None:
-    job = find_job(iot, update.job_id or job_id_of(update.update_id))
-    if job is not None and job.status in UNFINISHED_JOB:
-        raise InTheWay(
-            f"The update {update.update_id} has devices that have not finished: its job {job.job_id} is {job.status}. "
-            "Let them finish, or delete it all the same: `invoke clean`."
-        )
-
-
-def _not_ours(update: Update, thing_name: str) -> NotOurs:
-    made_for = f", but for {update.thing_name}" if update.thing_name else ""
-    return NotOurs(
-        f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}{made_for}, so it "
-        "stays. Write another update_name in config.json, or ",
-        _way_out(update),
-        ".",
-    )
-
-
-def _way_out(update: Update) -> Message:
-    """How an update that is not ours is deleted."""
-    if update.thing_name:  # its device may be about to begin it
-        return message("delete what that thing has first (", command("clean", thing_name=update.thing_name), ")")
-    delete = command("delete.update", "--name", update.update_id, "--force")
-    return message("delete that one (", delete, ") and run the same command again")

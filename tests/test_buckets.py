@@ -12,21 +12,22 @@ from botocore.exceptions import ClientError
 
 from ota import bucket_contents
 from ota.bucket_access import BLOCK, Access
+from ota.bucket_contents import Others, Owned, decide_bucket_deletion, delete_bucket, delete_images, find_others
 from ota.buckets import (
     Bucket,
     WantedBucket,
     create_bucket_request,
     decide_bucket,
-    delete_bucket,
     find_bucket,
     find_bucket_tags,
+    is_leftover,
     list_buckets,
     make_bucket,
 )
 from ota.cloud import open_sandbox
 from ota.errors import CloudError, InTheWay, NotOurs, OtaError, WaitTimeout
 from ota.messages import PLAIN, Command, Shell
-from ota.outcomes import Action, Outcome, Verb
+from ota.outcomes import Action, Change, Outcome, Verb
 from ota.ownership import marks
 from ota.settings.table import default_text
 from tests.conftest import client
@@ -99,11 +100,16 @@ def ensure(
 
 
 def delete(s3: S3Client, name: str = NAME, **options: Any) -> Outcome[None]:
-    default_name = default_text(
-        "bucket_name", {"thing_name": options.get("thing_name") or THING, "account_id": ACCOUNT}
-    )
-    fixed = {"thing_name": THING, "key_prefix": PREFIX, "default_name": default_name, "sleep": Sleeps()}
-    return delete_bucket(s3, name, ACCOUNT, **{**fixed, **options})
+    return delete_bucket(s3, name, ACCOUNT, **{"key_prefix": PREFIX, "sleep": Sleeps(), **options})
+
+
+def decide(s3: S3Client, name: str = NAME, owner: str | None = THING, **options: Any) -> Change:
+    """What clean decides after its look."""
+    tags = find_bucket_tags(s3, name, ACCOUNT)
+    owned = Owned(Bucket=name, ExpectedBucketOwner=ACCOUNT)
+    default_name = default_text("bucket_name", {"thing_name": owner or THING, "account_id": ACCOUNT})
+    is_cut_off = tags is not None and is_leftover(s3, owned, tags, default_name)
+    return decide_bucket_deletion(tags, name, owner, is_cut_off=is_cut_off, **options)
 
 
 def make(s3: Any, name: str = CHOSEN, *, versioned: bool = True, tags: dict[str, str] | None = None) -> None:
@@ -366,9 +372,7 @@ def test_an_empty_bucket_of_nearly_our_name_is_somebody_s(s3: S3Client, name: st
     make(s3, name)
     assert ensure(s3, name, thing_name=thing_name).verb is Verb.REUSED
     assert find_bucket_tags(s3, name, ACCOUNT) == {}
-    with pytest.raises(NotOurs):
-        delete(s3, name, thing_name=thing_name)
-    assert exists(s3, name)
+    assert decide(s3, name, thing_name).action is Action.KEEP
 
 
 @pytest.mark.parametrize("versioned", [True, False])
@@ -501,31 +505,22 @@ def test_a_refused_look_at_the_tags_of_our_own_account_s_bucket_names_that_permi
     ensure(s3)
     control.fail("GetBucketTagging", "access-denied")
     with pytest.raises(ClientError, match="GetBucketTagging"):
-        delete(s3)
+        decide(s3)
 
 
-def test_deleting_takes_the_known_image_and_the_bucket_in_three_calls(s3: S3Client, control: Control) -> None:
+def test_deleting_takes_the_known_image_and_the_bucket_in_two_calls(s3: S3Client, control: Control) -> None:
     ensure(s3)
     version = put(s3, IMAGE)
     control.clear_calls()
     assert delete(s3, image=(IMAGE, version)) == Outcome("bucket", Verb.DELETED, NAME)
-    assert control.operations() == ["GetBucketTagging", "DeleteObject", "DeleteBucket"]
+    assert control.operations() == ["DeleteObject", "DeleteBucket"]
     assert not exists(s3)
 
 
-def test_deleting_with_known_tags_saves_the_look(s3: S3Client, control: Control) -> None:
-    tags = ensure(s3).get().tags
-    control.clear_calls()
-    assert delete(s3, known_tags=tags).verb is Verb.DELETED
-    assert control.operations() == ["DeleteBucket"]
-
-
-def test_deleting_an_absent_bucket_is_a_success(s3: S3Client) -> None:
-    assert delete(s3) == Outcome("bucket", Verb.ABSENT, NAME)
-
-
-def test_a_bucket_that_vanishes_meanwhile_counts_as_deleted(s3: S3Client) -> None:
-    assert delete(s3, known_tags=marks(THING), image=(IMAGE, "v")).verb is Verb.DELETED
+@pytest.mark.parametrize("image", [None, (IMAGE, "v")])
+def test_deleting_an_absent_bucket_is_a_success(s3: S3Client, image: tuple[str, str] | None) -> None:
+    assert decide(s3).action is Action.ABSENT
+    assert delete(s3, image=image) == Outcome("bucket", Verb.ABSENT, NAME)
 
 
 def test_delete_bucket_removes_every_version_marker_and_upload_of_ours(s3: S3Client) -> None:
@@ -559,8 +554,12 @@ def test_objects_that_are_not_ours_keep_our_bucket(s3: S3Client) -> None:
     ensure(s3)
     put(s3, IMAGE)
     put(s3, "holiday.jpg")
-    with pytest.raises(InTheWay, match=r"are no images of this thing, so it stays: holiday.jpg"):
+    others = find_others(s3, NAME, ACCOUNT, PREFIX)
+    assert others == Others(("holiday.jpg",))
+    decided = decide(s3, others=others)
+    with pytest.raises(InTheWay, match=r"are no images of this thing, so it stays: holiday.jpg") as refused:
         delete(s3)
+    assert decided.detail == refused.value.message
     assert keys(s3, NAME) == ["holiday.jpg"]
 
 
@@ -591,41 +590,41 @@ def test_a_bucket_that_is_not_ours_stays_and_only_our_images_go(
     make(s3, name, tags=tags)
     put(s3, "holiday.jpg", name)
     put(s3, IMAGE, name)
-    version = put(s3, IMAGE, name)
+    put(s3, IMAGE, name)
     for key in ("theirs", f"{PREFIX}begun"):
         s3.create_multipart_upload(Bucket=name, Key=key)
     way_out = "with --thing-name another-thing clean" if tags == marks("another-thing") else "clean --force"
-    with pytest.raises(NotOurs, match=f"was not made by this tool for the thing Lamp:1.*`invoke {way_out}`"):
-        delete(s3, name, image=(IMAGE, version))
+    decided = decide(s3, name)
+    assert (decided.action, f"`invoke {way_out}`" in str(decided.detail)) == (Action.KEEP, True)
+    delete_images(s3, name, ACCOUNT, PREFIX)
     assert keys(s3, name) == ["holiday.jpg"]
     assert [one["Key"] for one in s3.list_multipart_uploads(Bucket=name)["Uploads"]] == ["theirs"]
-
-
-def test_without_a_prefix_nothing_in_a_bucket_that_is_not_ours_is_touched(s3: S3Client) -> None:
-    make(s3)
-    put(s3, IMAGE, CHOSEN)
-    with pytest.raises(NotOurs):
-        delete(s3, CHOSEN, key_prefix=None)
-    assert keys(s3, CHOSEN) == [IMAGE]
 
 
 def test_whoever_made_it_it_goes_when_no_thing_is_named(s3: S3Client) -> None:
     make(s3)
     put(s3, "holiday.jpg", CHOSEN)
-    assert delete(s3, CHOSEN, thing_name=None, force=True).verb is Verb.DELETED
+    assert decide(s3, CHOSEN, owner=None, others=Others(("holiday.jpg",))).action is Action.DELETE
+    assert delete(s3, CHOSEN, force=True).verb is Verb.DELETED
 
 
 def test_a_cut_off_creation_is_cleaned_up(s3: S3Client) -> None:
     make(s3, NAME, versioned=False)
+    assert decide(s3).action is Action.DELETE
     assert delete(s3).verb is Verb.DELETED
+
+
+def test_a_bucket_that_something_still_needs_stays_whoever_made_it(s3: S3Client) -> None:
+    need = InTheWay("an update needs it")
+    ensure(s3)
+    make(s3)
+    assert [decide(s3, name, need=need).problem for name in (NAME, CHOSEN)] == [need, need]
 
 
 def test_an_image_in_a_bucket_without_versions_is_deleted(s3: S3Client) -> None:
     make(s3, versioned=False)
     s3.put_object(Bucket=CHOSEN, Key=IMAGE, Body=b"x")
-    with pytest.raises(NotOurs):
-        delete(s3, CHOSEN, image=(IMAGE, None), key_prefix=None)
-    assert keys(s3, CHOSEN) == []
+    assert delete(s3, CHOSEN, image=(IMAGE, None), key_prefix=None).verb is Verb.DELETED
 
 
 def test_a_refused_delete_of_the_image_says_so_itself(s3: S3Client, control: Control) -> None:
@@ -683,7 +682,8 @@ def test_cleaning_after_a_creation_cut_off_after_any_call_leaves_nothing(s3: S3C
         control.reset()
         with killed_after(s3, nth), pytest.raises(Killed):
             ensure(s3)
-        delete(s3)
+        if decide(s3).action is Action.DELETE:
+            delete(s3)
         assert not exists(s3)
 
 

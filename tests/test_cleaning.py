@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ota.cleaning import find_certificate_files
+from ota.certificate_files import find_certificate_files
 from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands

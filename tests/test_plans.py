@@ -653,6 +653,15 @@ def test_a_teardown_plan_knows_that_an_update_of_another_name_needs_the_role(des
     assert_plan_holds(desk, desk.look("clean", "--plan", status=0), "clean")
 
 
+def test_a_teardown_goes_by_the_role_that_the_update_was_made_with(desk: Desk) -> None:
+    """Not by the one that the settings name since."""
+    desk.set_up()
+    desk.project.set(iam_role_name="another_role")
+    plan = desk.look("clean", "--plan", status=0)
+    assert (step(plan, "update")["action"], step(plan, "role")["action"]) == ("delete", "absent")
+    assert_plan_holds(desk, plan, "clean")
+
+
 def test_a_teardown_keeps_a_certificate_that_the_settings_name(desk: Desk) -> None:
     desk.set_up()
     desk.project.set(existing_certificate_arn=desk.certificate()["certificateArn"])

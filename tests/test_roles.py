@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.errors import CloudError, InTheWay, NotOurs, OtaError, SettingsError
+from ota.errors import CloudError, InTheWay, OtaError, SettingsError
 from ota.messages import PLAIN
 from ota.outcomes import Action, Outcome, Verb
 from ota.ownership import mark_tags, marks
 from ota.role_policies import (
     INLINE_POLICY,
     find_inline_document,
+    list_foreign,
     role_arn,
     role_permissions_document,
     role_trust_document,
@@ -25,6 +26,7 @@ from ota.roles import (
     Role,
     WantedRole,
     decide_role,
+    decide_role_deletion,
     delete_role,
     find_role,
     find_role_with_policies,
@@ -55,7 +57,7 @@ def ensure(iam: IAMClient, **options: Any) -> Outcome[Role]:
 
 
 def delete(iam: IAMClient, **options: Any) -> Outcome[None]:
-    return delete_role(iam, NAME, **{"thing_name": THING, **options})
+    return delete_role(iam, NAME, **options)
 
 
 def make_policy(iam: IAMClient, name: str, document: dict[str, Any] | None = None) -> str:
@@ -337,29 +339,17 @@ def test_another_thing_s_role_is_treated_as_somebody_else_s(iam: IAMClient) -> N
     assert ensure(iam).detail == "not made by this tool; grants what is needed"
 
 
-def test_deleting_takes_three_calls(iam: IAMClient, control: Control) -> None:
+def test_deleting_takes_two_calls(iam: IAMClient, control: Control) -> None:
     ensure(iam)
     control.clear_calls()
     assert delete(iam) == Outcome("role", Verb.DELETED, NAME)
-    assert control.operations() == ["GetRole", "DeleteRolePolicy", "DeleteRole"]
+    assert control.operations() == ["DeleteRolePolicy", "DeleteRole"]
     assert find_role(iam, NAME) is None
 
 
-def test_deleting_a_known_role_saves_the_look(iam: IAMClient, control: Control) -> None:
-    role = ensure(iam).get()
-    control.clear_calls()
-    assert delete(iam, known=role).verb is Verb.DELETED
-    assert control.operations() == ["DeleteRolePolicy", "DeleteRole"]
-
-
 def test_deleting_an_absent_role_is_a_success(iam: IAMClient) -> None:
+    assert decide_role_deletion(find_role(iam, NAME), NAME, THING).action is Action.ABSENT
     assert delete(iam) == Outcome("role", Verb.ABSENT, NAME)
-
-
-def test_a_role_that_vanishes_meanwhile_counts_as_deleted(iam: IAMClient) -> None:
-    role = ensure(iam).get()
-    delete(iam)
-    assert delete(iam, known=role).verb is Verb.DELETED
 
 
 @pytest.mark.parametrize(
@@ -369,10 +359,15 @@ def test_a_role_that_vanishes_meanwhile_counts_as_deleted(iam: IAMClient) -> Non
 )
 def test_a_role_that_is_not_ours_stays(iam: IAMClient, tags: list[Any], way_out: str) -> None:
     iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=tags)
-    with pytest.raises(NotOurs, match=f"was not made by this tool for the thing lamp.*`invoke {way_out}`"):
-        delete(iam)
-    assert find_role(iam, NAME) is not None
-    assert delete(iam, thing_name=None).verb is Verb.DELETED
+    found = find_role(iam, NAME)
+    decided = decide_role_deletion(found, NAME, THING, need=InTheWay("an update needs it"), foreign=["edge"])
+    assert (decided.action, f"`invoke {way_out}`" in str(decided.detail)) == (Action.KEEP, True)
+    assert decide_role_deletion(found, NAME, None, foreign=["edge"]).action is Action.DELETE
+
+
+def test_our_role_stays_while_something_needs_it(iam: IAMClient) -> None:
+    need = InTheWay("an update needs it")
+    assert decide_role_deletion(ensure(iam).get(), NAME, THING, need=need).problem is need
 
 
 def hang_things_on_it(iam: IAMClient) -> None:
@@ -390,6 +385,8 @@ def test_what_others_attached_keeps_our_role_and_is_named(iam: IAMClient) -> Non
     assert f"arn:aws:iam::{ACCOUNT}:policy/attached, inline policy inline, instance profile profile." in str(
         caught.value
     )
+    decided = decide_role_deletion(find_role(iam, NAME), NAME, THING, foreign=list_foreign(iam, NAME))
+    assert (decided.action, decided.detail) == (Action.BLOCKED, caught.value.message)
     assert find_role(iam, NAME) is not None
 
 

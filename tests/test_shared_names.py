@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ota.further_updates import MOST_ASKED
 from ota.sandbox.process import Address
+from ota.shared_use import MOST_ASKED
 from tests.account import BUCKET, ROLE, UPDATE, Account, account_at
 from tests.hand_made import Hands
 from tests.project import THING, Project, aws_project, built_tree

@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from ota.errors import InTheWay, NotOurs, OtaError, PermissionDenied, UpdateFailed, WaitTimeout
 from ota.images import image_key
 from ota.jobs import Execution, Job, Patience, find_job, list_jobs
-from ota.outcomes import Action, Outcome, Verb
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb
 from ota.ownership import marks
 from ota.role_policies import role_arn, role_permissions_document, role_trust_document
 from ota.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
@@ -28,6 +29,7 @@ from ota.update_requests import (
 from ota.updates import (
     FoundUpdate,
     decide_update,
+    decide_update_deletion,
     delete_update,
     find_update,
     list_updates,
@@ -106,7 +108,7 @@ class World:
         make_role(self.iam, decide_role(self.iam, found, WantedRole(ROLE, trust, permissions, THING)))
 
     def drop_role(self) -> None:
-        delete_role(self.iam, ROLE, thing_name=THING)
+        delete_role(self.iam, ROLE)
 
     def ensure(self, request: UpdateRequest = REQUEST, **options: Any) -> Outcome[Update]:
         """What a run does: look, wait, decide, make."""
@@ -126,8 +128,13 @@ class World:
         return make_update(self.iot, change, **options, patience=patience)
 
     def delete(self, **options: Any) -> Outcome[None]:
-        options = {"thing_name": THING, "force": True, "patience": Time(self.control).patience(), **options}
+        options = {"patience": Time(self.control).patience(), **options}
         return delete_update(self.iot, NAME, **options)
+
+    def decide(self, owner: str | None = THING, *, lost_role: str = "") -> Change:
+        """What clean decides after its look."""
+        found, job = find_update(self.iot, NAME), find_job(self.iot, JOB)
+        return decide_update_deletion(found, job, NAME, owner, lost_role=lost_role)
 
     def make_foreign(self, request: UpdateRequest = REQUEST) -> None:
         body = create_update_request(request)
@@ -595,19 +602,21 @@ def test_one_that_is_still_being_made_is_deleted_once_it_is_made(world: World) -
     assert world.left() == []
 
 
-@pytest.mark.parametrize("thing_name", [THING, None])
-def test_a_job_that_outlived_its_update_is_deleted(world: World, thing_name: str | None) -> None:
+@pytest.mark.parametrize("owner", [THING, None])
+def test_a_job_that_outlived_its_update_is_deleted(world: World, owner: str | None) -> None:
     leave_job(world)
-    assert world.delete(thing_name=thing_name).detail == "only its job was left"
+    decided = world.decide(owner)
+    assert (decided.action, decided.detail) == (Action.DELETE, "only its job is left")
+    assert world.delete().detail == "only its job was left"
     assert world.left() == []
 
 
 def test_a_job_that_is_not_ours_outlives_the_clean(world: World) -> None:
     other = world.iot.create_thing(thingName="other")["thingArn"]
     leave_job(world, other)
-    outcome = world.delete()
-    assert (outcome.verb, outcome.detail) == (Verb.ABSENT, f"the job {JOB} is not for lamp and stays")
-    assert world.left() == [JOB]
+    decided = world.decide()
+    assert (decided.action, decided.detail) == (Action.ABSENT, f"the job {JOB} is not for lamp and stays")
+    assert world.decide(None).action is Action.DELETE
 
 
 def test_waiting_for_a_job_that_stays_has_an_end(world: World) -> None:
@@ -619,10 +628,18 @@ def test_waiting_for_a_job_that_stays_has_an_end(world: World) -> None:
 
 def test_somebody_else_s_update_stays(world: World) -> None:
     world.make_foreign()
-    with pytest.raises(NotOurs, match=r"`invoke delete.update --name lamp-update --force`"):
-        world.delete()
-    assert len(world.left()) == 3
-    assert world.delete(thing_name=None).verb is Verb.DELETED
+    decided = world.decide()
+    assert (decided.action, "`invoke clean --force`" in str(decided.detail)) == (Action.KEEP, True)
+    assert world.decide(None).action is Action.DELETE
+
+
+def test_one_whose_role_is_lost_is_known_to_stay_before_aws_is_asked(world: World) -> None:
+    world.ensure()
+    assert world.decide(lost_role="another-role").action is Action.DELETE
+    decided = world.decide(lost_role=ROLE)
+    assert (decided.action, decided.command) == (Action.BLOCKED, command("role"))
+    with pytest.raises(UpdateFailed, match=f"{ROLE} does not exist or does not trust AWS IoT"):
+        decided.check()
 
 
 def test_somebody_else_s_job_is_not_deleted_with_an_update_that_is_going_already(world: World) -> None:
@@ -640,19 +657,12 @@ def test_somebody_else_s_job_is_not_deleted_with_an_update_that_is_going_already
     assert find_job(world.iot, JOB) is not None
 
 
-def test_one_that_is_not_finished_stays_without_force(world: World) -> None:
-    world.ensure()
-    with pytest.raises(InTheWay, match=rf"its job {JOB} is IN_PROGRESS"):
-        world.delete(force=False)
-    world.let_device_finish()
-    assert world.delete(force=False).verb is Verb.DELETED
-
-
-def test_one_that_never_had_a_job_is_deleted_without_force(world: World) -> None:
+def test_one_that_never_had_a_job_needs_no_role(world: World) -> None:
     world.drop_role()
     with pytest.raises(UpdateFailed):
         world.ensure()
-    assert world.delete(force=False).verb is Verb.DELETED
+    assert world.decide(lost_role=ROLE).action is Action.DELETE
+    assert world.delete().verb is Verb.DELETED
 
 
 def test_all_updates_and_jobs_are_listed_over_all_pages(world: World) -> None:

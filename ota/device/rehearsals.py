@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 from ota import certificates, desired_state, ownership, policies, things, updates
 from ota.certificate_decisions import decide_certificate, make_certificate
 from ota.certificate_files import delete_local
-from ota.deletions import Chain
-from ota.identity_teardown import IdentityTeardown
-from ota.jobs import Patience
-from ota.outcomes import Outcome, Verb
+from ota.errors import NotOurs
+from ota.identity_teardown import Chain, Identity
+from ota.jobs import Patience, find_job, job_id_of
+from ota.messages import Text, message
+from ota.outcomes import Action, Change, Outcome, Verb
 from ota.settings.names import UPDATE_NAME_CHARS
-from ota.threads import side_by_side_map
+from ota.threads import side_by_side, side_by_side_map
 from ota.update_requests import UpdateRequest
 
 if TYPE_CHECKING:
@@ -81,10 +82,16 @@ def prepare(
     report.outcome(updates.make_update(cloud.iot, change, patience=patience))
 
 
-def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], None]) -> list[str]:
+def decide_things_deletion(group: Group, thing_name: str) -> Change:
+    """What becomes of the things of rehearsals."""
+    names = thing_names(thing_name, group.count)
+    return Change("things", Action.DELETE, names[0], f"to {names[-1]}, with their certificates and files", found=group)
+
+
+def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], None]) -> list[Text]:
     """Delete what rehearsals for the settings' thing made, the certificates' files too; one call where there was none.
 
-    ``show`` gets the lines; returns what remains and why.
+    ``show`` gets the lines; returns why something remains.
 
     Raises:
         UpdateFailed: AWS could not delete the rehearsal's update.
@@ -94,12 +101,13 @@ def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], N
     if group is None:
         return []
     show(_delete_update(cloud.iot, settings, Patience(delete_timeout_s=settings.delete_timeout_s)))
+    change = decide_things_deletion(group, settings.thing_name)
     names = thing_names(settings.thing_name, group.count)
     told = side_by_side_map(partial(_delete_device, cloud.iot, settings), names)
     remains = [reason for reasons in told for reason in reasons]
     if not remains:
         cloud.iot.delete_thing_group(thingGroupName=group.name)
-        show(Outcome("things", Verb.DELETED, names[0], f"to {names[-1]}, with their certificates and files"))
+        show(Outcome(change.noun, Verb.DELETED, change.name, change.detail))
     return remains
 
 
@@ -163,13 +171,16 @@ def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> bool:
     return found is None or certificate.verb is Verb.CREATED
 
 
-def _delete_device(iot: IoTClient, settings: Settings, thing_name: str) -> list[str]:
-    """One thing with its certificate, here and in the cloud; why something of it remains."""
-    own = settings.with_values({"thing_name": thing_name})
-    files, chain = desired_state.certificate_files(own), Chain()
-    IdentityTeardown(iot, own, files, things.find_thing(iot, thing_name), None, is_forced=False).take(chain)
+def _delete_device(iot: IoTClient, settings: Settings, thing_name: str) -> list[Text]:
+    """Delete one thing with its certificate, here and in the cloud; why something of it remains.
+
+    The policy is the one of the settings' thing, and stays.
+    """
+    own, chain = settings.with_values({"thing_name": thing_name}), Chain()
+    found = Identity(iot, own, thing_name, things.find_thing(iot, thing_name), policy_tags=None)
+    found.look().delete(chain)
     if not chain.remains:
-        delete_local(files)
+        delete_local(desired_state.certificate_files(own))
     return chain.remains
 
 
@@ -193,9 +204,19 @@ def _request(settings: Settings, update: Update, group: Group, role_arn: str) ->
 
 
 def _delete_update(iot: IoTClient, settings: Settings, patience: Patience) -> Outcome[None]:
-    return updates.delete_update(
-        iot, _update_id(settings), thing_name=settings.thing_name, force=True, patience=patience
-    )
+    """Delete the update of the last rehearsal.
+
+    Raises:
+        NotOurs: somebody else's update has its name.
+    """
+    name = _update_id(settings)
+    found, job = side_by_side(partial(updates.find_update, iot, name), partial(find_job, iot, job_id_of(name)))
+    change = updates.decide_update_deletion(found, job, name, settings.thing_name)
+    if change.action is Action.KEEP:
+        raise NotOurs(f"The OTA update {name}: ", message(change.detail))
+    if change.action is Action.ABSENT:
+        return Outcome(change.noun, Verb.ABSENT, name, change.detail)
+    return updates.delete_update(iot, name, known=found, patience=patience)
 
 
 def _update_id(settings: Settings) -> str:

@@ -8,7 +8,7 @@ Source: FreeRTOS/iot-reference-arm-corstone3xx, whose applications include this 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.profiles import HeaderFormat, header_format_of
 
 NOUN = "header"
+RETURNED = {Action.CHANGE: Verb.CHANGED, Action.KEEP: Verb.SKIPPED, Action.ABSENT: Verb.ABSENT}
 
 
 @dataclass(frozen=True)
@@ -104,36 +105,38 @@ def make_header(change: Change, account: str, *, notes_path: Path, confirm: Call
     return Outcome(NOUN, Verb.CHANGED, path.name, _values(wanted), wanted)
 
 
-def judge_return(path: Path, note: Note, thing_name: str, account: str) -> Outcome[bytes] | None:
+def decide_return(path: Path, data: bytes | OSError, note: Note, thing_name: str, account: str) -> Change | None:
     """What happens to a noted header when this thing is torn down in this account; None where it is another thing's.
 
-    *changed* carries the file's new content, with the original values; *skipped* where the values were changed by hand
-    since, or cannot be read; *absent* where the original values are there already, or the header is gone.
+    ``data`` is the header's content, or why it cannot be read. The values go back only where the header still has
+    exactly what this tool wrote for the thing; ``wanted`` of that change is the new content.
     """
     is_ours = (thing_name, account) == (note.written[-1].thing_name, note.written[-1].account)
+    if isinstance(data, FileNotFoundError):
+        return Change(NOUN, Action.ABSENT, path.name, f"{path} is gone") if is_ours else None
+    if isinstance(data, OSError):
+        return Change(NOUN, Action.KEEP, path.name, f"{path} stays: {data}") if is_ours else None
     header_format = header_format_of(path)
     try:
-        data = path.read_bytes()
         found = _parse(path, header_format, data)
-    except FileNotFoundError:
-        return Outcome("header", Verb.ABSENT, path.name, f"{path} is gone") if is_ours else None
-    except OSError as error:
-        return Outcome("header", Verb.SKIPPED, path.name, f"{path} stays: {error}") if is_ours else None
     except FirmwareError as error:
-        return (
-            Outcome("header", Verb.SKIPPED, path.name, message(f"{path} stays: ", error.message)) if is_ours else None
-        )
+        return Change(NOUN, Action.KEEP, path.name, message(f"{path} stays: ", error.message)) if is_ours else None
     original = (note.endpoint, note.thing_name)
     if holders := note.holders(found.endpoint, found.thing_name):
         if (thing_name, account) not in {(one.thing_name, one.account) for one in holders}:
             return None
         new_data = restore_bytes(data, header_format, original)
-        return Outcome("header", Verb.CHANGED, path.name, "original values put back", new_data)
+        return Change(NOUN, Action.CHANGE, path.name, "original values put back", found=found, wanted=new_data)
     if not is_ours:
         return None
     if read_bytes(data, header_format) == original:
-        return Outcome("header", Verb.ABSENT, path.name, f"the original values are in {path} already")
-    return Outcome("header", Verb.SKIPPED, path.name, f"{path} was changed by hand since, stays")
+        return Change(NOUN, Action.ABSENT, path.name, f"the original values are in {path} already")
+    return Change(NOUN, Action.KEEP, path.name, f"{path} was changed by hand since, stays")
+
+
+def find_returns(notes_path: Path, thing_name: str, account: str) -> dict[Path, Change]:
+    """What becomes of each noted header that is concerned when this thing is torn down in this account."""
+    return _decide_returns(read_notes(notes_path), thing_name, account)
 
 
 def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[Any]]:
@@ -146,16 +149,13 @@ def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[An
         return []
     outcomes: list[Outcome[Any]] = []
     with changing_notes(notes_path) as notes:
-        for path, note in list(notes.items()):
-            outcome = judge_return(path, note, thing_name, account)
-            if outcome is None:
-                continue
-            if outcome.verb is Verb.CHANGED:
-                _write(path, outcome.get())
-            if outcome.verb is not Verb.SKIPPED:
+        for path, change in _decide_returns(notes, thing_name, account).items():
+            if change.action is Action.CHANGE:
+                _write(path, change.wanted)
+            if change.action is not Action.KEEP:
                 del notes[path]
                 write_notes(notes_path, notes)
-            outcomes.append(outcome)
+            outcomes.append(Outcome(NOUN, RETURNED[change.action], change.name, change.detail))
     return outcomes
 
 
@@ -226,6 +226,18 @@ def _note_of(data: bytes, found: Header, note: Note, wanted: Written) -> Note:
     either = [one for one in note.written if found.endpoint == one.endpoint or found.thing_name == one.thing_name]
     still = note.holders(found.endpoint, found.thing_name) or either
     return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])))
+
+
+def _decide_returns(notes: Mapping[Path, Note], thing_name: str, account: str) -> dict[Path, Change]:
+    decided = {path: decide_return(path, _data_of(path), note, thing_name, account) for path, note in notes.items()}
+    return {path: change for path, change in decided.items() if change}
+
+
+def _data_of(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
 
 
 def _read(path: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 None of them changes anything, in AWS or on this machine.
 
-Source: ``ota/plan.py``, ``ota/teardown_plans.py``, ``statuses.py``, ``watching.py`` and ``doctor.py`` for the
+Source: ``ota/plan.py``, ``ota/teardown.py``, ``statuses.py``, ``watching.py`` and ``doctor.py`` for the
 looks; ``screens.py`` for how they are shown.
 """
 
@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.cloud import Cloud
+from ota.device import rehearsals
 from ota.errors import (
     Answered,
     CredentialsError,
@@ -33,8 +34,9 @@ from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, 
 from ota.look.statuses import Verdict, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 from ota.messages import Shell, command, shell
-from ota.plan import make_plan
-from ota.teardown_plans import TeardownPlanner
+from ota.nouns import in_teardown_order
+from ota.plan import Plan, make_plan
+from ota.teardown import Teardown
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:
@@ -59,8 +61,13 @@ def show_plan(run: Run, *, as_json: bool) -> None:
 def show_teardown_plan(run: Run, *, force: bool, local: bool, as_json: bool) -> None:
     """What ``clean`` would do; exit status 1 where something of ours would stay."""
     _begin(run, as_json=as_json)
+    cloud, settings = run.cloud, run.settings
+    teardown = Teardown(cloud, settings, is_forced=force, local=local, header_notes_paths=run.header_notes_paths)
     with run.report.live_line("looking"):
-        plan = TeardownPlanner(run, is_forced=force, local=local).make_plan()
+        group = rehearsals.find_group(cloud.iot, settings.thing_name) if cloud.is_sandbox else None
+        rehearsed = [rehearsals.decide_things_deletion(group, settings.thing_name)] if group else []
+        names = rehearsals.thing_names(settings.thing_name, group.count) if group else []
+        plan = Plan(tuple(in_teardown_order([*rehearsed, *teardown.plan(names)])))
     flags = ["--force"] * force + ["--local"] * local
     screens.show_plan(run.report, plan, command("clean", *flags), as_json=as_json)
     if plan.blocked:

@@ -26,7 +26,7 @@ from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, find_job, job_id_of
 from ota.manage.selections import delete_command, delete_words
 from ota.messages import Command, Text, command, message
 from ota.outcomes import Outcome, Verb
-from ota.role_needs import RoleNeeds
+from ota.shared_use import RoleNeeds
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 from ota.updates import find_update
@@ -155,9 +155,7 @@ def remove_bucket(deletion: Deletion, name: str) -> Removed:
             "it with every version of everything in it: ",
             delete_command("bucket", [name], "--force"),
         )
-    return _removed(
-        buckets.delete_bucket(s3, name, account_id, thing_name=None, known_tags=tags, force=deletion.is_forced)
-    )
+    return _removed(bucket_contents.delete_bucket(s3, name, account_id, force=deletion.is_forced))
 
 
 def remove_role(deletion: Deletion, name: str) -> Removed:
@@ -188,7 +186,7 @@ def remove_role(deletion: Deletion, name: str) -> Removed:
             "with all of that: ",
             force,
         )
-    outcome = roles.delete_role(iam, name, thing_name=None, force=deletion.is_forced, known=found)
+    outcome = roles.delete_role(iam, name, force=deletion.is_forced)
     if needing:
         deletion.note(
             message(
@@ -212,7 +210,7 @@ def remove_update(deletion: Deletion, name: str) -> Removed:
     found, job = side_by_side(partial(find_update, iot, name), partial(find_job, iot, job_id_of(name)))
     if not deletion.is_forced:
         _check_finished(name, found, job.status if job else "")
-    delete = partial(updates.delete_update, iot, name, thing_name=None, force=True, known=found)
+    delete = partial(updates.delete_update, iot, name, known=found)
     try:
         return _removed(delete(patience=deletion.patience))
     except UpdateFailed as failure:

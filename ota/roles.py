@@ -175,7 +175,7 @@ def decide_role(iam: IAMClient, found: FoundRole | OtaError | None, wanted: Want
     if ownership.is_ours(found.role.tags, wanted.thing_name):
         repairs = _repairs(found, wanted)
         if not repairs:
-            return change(Action.REUSE, detail=_boundary_detail(found.role.boundary_arn))
+            return change(Action.REUSE)
         return change(Action.CHANGE, detail=f"{', '.join(repairs)} put right", difference="\n".join(repairs.values()))
     problem = _foreign_problem(iam, found, wanted)
     if problem:
@@ -209,7 +209,8 @@ def make_role(iam: IAMClient, change: Change) -> Outcome[Role]:
         repaired = _repair(iam, change.found, wanted)
         detail = f"{change.detail}; {_boundary_detail(repaired.boundary_arn)}"
         return Outcome("role", Verb.CHANGED, wanted.name, detail, repaired)
-    return Outcome("role", Verb.REUSED, wanted.name, change.detail, change.found.role)
+    role: Role = change.found.role
+    return Outcome("role", Verb.REUSED, wanted.name, change.detail or _boundary_detail(role.boundary_arn), role)
 
 
 def decide_role_deletion(

@@ -119,7 +119,7 @@ THEIRS = FoundRole(Role(NAME, ARN, TRUST), granted=(PERMISSIONS,))
 DECISIONS: dict[str, tuple[FoundRole | OtaError | None, Action, str]] = {
     "nothing there": (None, Action.CREATE, "without a permissions boundary"),
     "a failed look": (CloudError("no answer"), Action.BLOCKED, "no answer"),
-    "ours": (OURS, Action.REUSE, "without a permissions boundary"),
+    "ours": (OURS, Action.REUSE, ""),
     "ours without its policy": (replace(OURS, permissions=None), Action.CHANGE, "permissions put right"),
     "ours that trusts nobody": (replace(OURS, role=replace(OURS.role, trust={})), Action.CHANGE, "trust put right"),
     "somebody's": (THEIRS, Action.REUSE, "not made by this tool; grants what is needed"),
@@ -137,6 +137,7 @@ def test_what_becomes_of_a_role_is_decided_from_what_is_there(
     change = decide_role(iam, found, WANTED)
     assert (change.action, bool(change.problem)) == (action, action is Action.BLOCKED)
     assert words in str(change.detail)
+    assert bool(words) == bool(change.detail)
     if change.problem:
         with pytest.raises(type(change.problem)):
             make_role(iam, change)

@@ -33,6 +33,7 @@ from xml.etree import ElementTree as ET
 
 from ota.environment import check_encrypted, check_pairs, checked_endpoint, checked_region
 from ota.errors import CloudError, CredentialsError
+from ota.messages import command
 from ota.retries import Retries
 
 if TYPE_CHECKING:
@@ -87,8 +88,10 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
         ) from error
     if credentials is None:
         raise CredentialsError(
-            "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put "
-            "`sandbox` first to use the local stand-in (`invoke sandbox all`)."
+            "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put `sandbox` "
+            "first to use the local stand-in (",
+            command("sandbox").then("all"),
+            ").",
         )
     return Cloud(session, checked_region(session.region_name), endpoint_url)
 

@@ -34,9 +34,7 @@ class OtaError(Exception):
 
     exit_code = 1
 
-    def __init__(
-        self, *pieces: str | AnyCommand | Message, remedy: str | AnyCommand | Remedy = (), brief: Text = ""
-    ) -> None:
+    def __init__(self, *pieces: str | AnyCommand | Message, remedy: AnyCommand | Remedy = (), brief: Text = "") -> None:
         self.message = message(*pieces)
         super().__init__(str(self.message))
         self.remedy = remedy

@@ -12,9 +12,6 @@ from typing import Any
 
 from ota.messages import AnyCommand, Command, Message, Remedy, Shell, Text, joined, message
 
-# Text is for commands that are not data yet; report.py aims it at the command line.
-AnyRemedy = str | AnyCommand | Remedy
-
 
 class Severity(str, Enum):
     """How severe a finding is."""
@@ -39,7 +36,7 @@ class Finding:
     subject: str
     severity: Severity
     text: Text
-    command: str | Remedy = ()
+    command: Remedy = ()
 
     def is_fixed_by(self, task: str) -> bool:
         """Whether the command that fixes it ends with this task."""
@@ -61,12 +58,12 @@ def ok(subject: str, text: Text) -> Finding:
     return Finding(subject, Severity.OK, text)
 
 
-def warning(subject: str, text: Text, command: AnyRemedy = ()) -> Finding:
+def warning(subject: str, text: Text, command: AnyCommand | Remedy = ()) -> Finding:
     """A finding that it may not work."""
     return Finding(subject, Severity.WARNING, text, _steps(command))
 
 
-def fatal(subject: str, text: Text, command: AnyRemedy = ()) -> Finding:
+def fatal(subject: str, text: Text, command: AnyCommand | Remedy = ()) -> Finding:
     """A finding that it cannot work."""
     return Finding(subject, Severity.FATAL, text, _steps(command))
 
@@ -87,10 +84,9 @@ def failure_text(findings: Iterable[Finding]) -> Message:
     for finding in findings:
         lines.append(message(f"{finding.subject}: ", finding.text))
         if finding.command:
-            steps = [f"`{finding.command}`"] if isinstance(finding.command, str) else finding.command
-            lines.append(message("  fix it with: ", joined(" && ", [message(step) for step in steps])))
+            lines.append(message("  fix it with: ", joined(" && ", [message(step) for step in finding.command])))
     return joined("\n", lines)
 
 
-def _steps(command: AnyRemedy) -> str | Remedy:
+def _steps(command: AnyCommand | Remedy) -> Remedy:
     return (command,) if isinstance(command, Command | Shell) else command

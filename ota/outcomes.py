@@ -64,7 +64,7 @@ class Change:
     detail: Text = ""
     difference: str = ""
     brief: Text = ""
-    command: str | AnyCommand | Remedy = ""
+    command: AnyCommand | Remedy = ()
     is_certain: bool = True
     is_unseen: bool = False
     found: Any = None
@@ -94,7 +94,7 @@ class Change:
         }
 
 
-def blocked(noun: str, name: str, error: OtaError, remedy: str | AnyCommand | Remedy = "") -> Change:
+def blocked(noun: str, name: str, error: OtaError, remedy: AnyCommand | Remedy = ()) -> Change:
     """The change at which a command would fail with this error; ``remedy`` is for an error that has none."""
     return Change(
         noun,

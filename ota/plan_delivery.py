@@ -162,7 +162,7 @@ def _request(run: Run, image: builds.Image) -> UpdateRequest:
     cloud, settings = run.cloud, run.settings
     mistakes = of_severity(verify(settings, image), Severity.FATAL)
     if mistakes:
-        remedy = next((mistake.command for mistake in mistakes if mistake.command), "")
+        remedy = next((mistake.command for mistake in mistakes if mistake.command), ())
         raise SignatureError(failure_text(mistakes), remedy=remedy)
     return desired_state.update_request(
         settings,

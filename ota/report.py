@@ -14,14 +14,12 @@ import io
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ota.command_lines import AND, INVOKE, aim, aim_text
 from ota.errors import OtaError
 from ota.findings import Finding, Severity
 from ota.messages import AnyCommand, Command, CommandLine, Message, Remedy, Shell, Text
@@ -64,7 +62,6 @@ class Report:
     Attributes:
         is_terminal: whether ``out`` is a terminal.
         command_line: how this command line began, for the commands in messages.
-        prefix: the same as text, for commands that are text.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
@@ -73,7 +70,6 @@ class Report:
         self._stdin = stdin or sys.stdin
         self.is_terminal = self._out.isatty()
         self.command_line = CommandLine()
-        self.prefix = INVOKE
         self._says_aside = False
         self._here = f"{Path.cwd()}{os.sep}"
 
@@ -175,51 +171,33 @@ class Report:
         """The text as it is printed: its commands rendered, without control characters."""
         if isinstance(text, Message):
             return printable(self.command_line.text(text))
-        return aim_text(printable(text), self.prefix)  # MERGE: legacy, becomes printable(text)
+        return printable(text)
 
-    def command(self, command: str | AnyCommand | Remedy) -> str:
+    def command(self, command: AnyCommand | Remedy) -> str:
         """A command, or several joined, as it has to be typed on this command line; empty for none."""
-        return printable(self._legacy(command) if isinstance(command, str) else self.command_line.remedy(command))
+        return printable(self.command_line.remedy(command))
 
     @contextlib.contextmanager
     def about(self, **settings: str) -> Iterator[None]:
         """Render commands for these settings meanwhile, because the messages are about another object."""
         usual, self.command_line = self.command_line, self.command_line.with_settings(**settings)
-        # MERGE: the lines about the prefix are legacy.
-        usual_prefix, flags = (
-            self.prefix,
-            "".join(f" --{n.replace('_', '-')} {shlex.quote(v)}" for n, v in settings.items()),
-        )
-        self.prefix = aim(f"{INVOKE} with{flags}", usual_prefix) if flags else usual_prefix
         try:
             yield
         finally:
             self.command_line = usual
-            self.prefix = usual_prefix
 
     def _rendered(self, value: Any) -> Any:
         if isinstance(value, Command | Shell):
             return self.command(value)
         if isinstance(value, Message):
             return self.command_line.text(value)
-        if isinstance(value, str):
-            return aim_text(value, self.prefix)  # MERGE: legacy, becomes the value itself
         if isinstance(value, dict):
             return {key: self._rendered_entry(key, one) for key, one in value.items()}
         return [self._rendered(one) for one in value] if isinstance(value, list | tuple) else value
 
     def _rendered_entry(self, key: str, value: Any) -> Any:
         """An entry of a JSON object; a remedy is one line for the shell."""
-        return self.command(value) if key == "command" and isinstance(value, str | tuple) else self._rendered(value)
-
-    def _legacy(self, command: str) -> str:
-        """MERGE: goes with ``prefix`` and ``ota/command_lines.py`` once every command is data."""
-        sandbox = f'eval "$({INVOKE} sandbox.env)"'
-        if sandbox in command:
-            return command
-        parts = aim(command, self.prefix).split(AND) if command else []
-        is_sandbox = self.command_line.is_sandbox
-        return AND.join(f"({sandbox} && {part})" if part.startswith("aws ") and is_sandbox else part for part in parts)
+        return self.command(value) if key == "command" and isinstance(value, tuple) else self._rendered(value)
 
     @property
     def can_ask(self) -> bool:

@@ -61,14 +61,9 @@ class Scope:
         """Whether the command line is about the local stand-in."""
         return self.command_line.is_sandbox
 
-    @property
-    def prefix(self) -> str:
-        """How a command on the same objects begins, for commands that are text."""
-        return self.command_line.render(command("TASK")).removesuffix(" TASK")
-
     def _set_command_line(self, line: CommandLine) -> None:
         self.command_line = line
-        self._report.command_line, self._report.prefix = line, self.prefix
+        self._report.command_line = line
 
     @property
     def own_path(self) -> Path:

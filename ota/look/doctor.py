@@ -85,7 +85,7 @@ def run_checks(checks: Mapping[str, Check]) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys(finding for findings in found for finding in findings))
 
 
-def finding_of(subject: str, error: OtaError, remedy: str | AnyCommand | Remedy = "") -> Finding:
+def finding_of(subject: str, error: OtaError, remedy: AnyCommand | Remedy = ()) -> Finding:
     """An error as a fatal finding; ``remedy`` is for an error that has none."""
     return fatal(subject, error.message, error.remedy or remedy)
 

@@ -203,11 +203,11 @@ def clean(
 
         show_teardown_plan(_run(c), force=force, local=local, as_json=json)
         return
-    from ota import cleaning
     from ota.device.rehearsals import take_down
+    from ota.teardown.clean import clean as tear_down
 
     flags = {"force": force, "local": local, "all_certificates": all_certificates}
-    cleaning.clean(_run(c), **flags, take_down_rehearsals=take_down)
+    tear_down(_run(c), **flags, take_down_rehearsals=take_down)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})

@@ -1,12 +1,25 @@
-"""Forms that calls to AWS share: every page of a listing, None for what is absent, and waiting for a state.
+"""Forms that calls to AWS share: every page of a listing, None for what is absent, waiting for a state, and retries.
 
-Source: botocore (paginators, ``ClientError``).
+botocore retries throttling, broken connections and errors of the server. AWS has two more kinds of refusal after
+which the same call succeeds a moment later, and :class:`Retries` retries them for every call of every client:
+
+- Another change to the same object is under way. Nothing was done.
+- The object does not exist yet where the call arrived, though its creation was answered. So a "not found" is retried
+  for an object that this process has created and not deleted. For all other objects it is the answer.
+
+The answer to a HEAD has no body and so no reason: its 404 may mean the bucket or the object, and is never retried.
+CreateBucket and DeleteBucket wait much longer for S3 to let go of a name, in ``ota/buckets.py``.
+
+Source: botocore (paginators, ``ClientError``, the event ``needs-retry``); S3 error responses (OperationAborted,
+ConditionalRequestConflict); IAM common errors (ConcurrentModification), "Changes that I make are not always immediately
+visible"; AWS IoT error ResourceNotFoundException.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.errors import WaitTimeout
@@ -14,6 +27,8 @@ from ota.errors import WaitTimeout
 if TYPE_CHECKING:
     from botocore.client import BaseClient
     from botocore.exceptions import ClientError
+    from botocore.model import OperationModel
+
 
 T = TypeVar("T")
 
@@ -87,3 +102,78 @@ def wait_until(
         sleep(pause_s)
         paused_s += pause_s
         pause_s = min(2 * pause_s, longest_poll_s or poll_s)
+
+
+MAX_TRIES = 8
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 4.0
+# The answer to a HEAD has its status alone.
+CONFLICT_CODES = frozenset({"OperationAborted", "ConditionalRequestConflict", "ConcurrentModification", "409"})
+NOT_FOUND_CODES = frozenset({"NoSuchBucket", "NoSuchEntity", "ResourceNotFoundException"})
+WAITED_FOR_ELSEWHERE = frozenset({"CreateBucket", "DeleteBucket"})
+# What names the new object: a parameter of the call or a member of its answer.
+CREATED_NAMES = {
+    "CreateThing": "thingName",
+    "CreatePolicy": "policyName",
+    "CreateCertificateFromCsr": "certificateId",
+    "CreateOTAUpdate": "otaUpdateId",
+    "CreateBucket": "Bucket",
+    "CreateRole": "RoleName",
+}
+
+
+class Retries:
+    """The retries of one account's clients. They share what was created: a role is made by IAM and used by IoT."""
+
+    def __init__(self, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._sleep = sleep
+        self._created: set[str] = set()
+        self._lock = threading.Lock()
+
+    def attach(self, client: BaseClient) -> None:
+        """Retry the calls of this client."""
+        events = client.meta.events
+        events.register("before-parameter-build", self._note_parameters)
+        events.register("needs-retry", self._pause)  # type: ignore[arg-type] # the stub knows of no answer
+        events.register("after-call", self._note_created)
+
+    def _note_parameters(
+        self, params: Mapping[str, Any], model: OperationModel, context: dict[str, Any], **_: object
+    ) -> None:
+        context["ota_parameters"] = params
+        if model.name.startswith("Delete"):
+            with self._lock:
+                self._created.difference_update(_names(params))
+
+    def _note_created(
+        self, parsed: Mapping[str, Any], model: OperationModel, context: Mapping[str, Any], **_: object
+    ) -> None:
+        name = {**parsed, **context["ota_parameters"]}.get(CREATED_NAMES.get(model.name, ""))
+        if name and "Error" not in parsed:
+            with self._lock:
+                self._created.add(name)
+
+    def _pause(
+        self, response: Any, operation: OperationModel, attempts: int, request_dict: Mapping[str, Any], **_: object
+    ) -> int | None:
+        """Whether botocore sends the call again: 0 for at once, since the pause is made here; None for no."""
+        if response is None or attempts >= MAX_TRIES or operation.name in WAITED_FOR_ELSEWHERE:
+            return None
+        code = response[1].get("Error", {}).get("Code")
+        is_too_early = code in NOT_FOUND_CODES and self._has_created_one_of(request_dict["context"]["ota_parameters"])
+        if code not in CONFLICT_CODES and not is_too_early:
+            return None
+        self._sleep(min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
+        return 0
+
+    def _has_created_one_of(self, params: Mapping[str, Any]) -> bool:
+        with self._lock:
+            return not self._created.isdisjoint(_names(params))
+
+
+def _names(params: Mapping[str, Any]) -> Iterator[str]:
+    """What a call names, by name or by ARN: its parameters that are a text or a list of texts."""
+    for value in params.values():
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(text, str):
+                yield text.rpartition("/")[2]

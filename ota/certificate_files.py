@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ota import keys
-from ota.folders import find_obstacle
+from ota.keys import find_obstacle
 from ota.messages import shell
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.settings.names import thing_name_problem

@@ -31,10 +31,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
+from ota.aws_calls import Retries
 from ota.environment import check_encrypted, check_pairs, checked_endpoint, checked_region
 from ota.errors import CloudError, CredentialsError
 from ota.messages import command
-from ota.retries import Retries
 
 if TYPE_CHECKING:
     import boto3

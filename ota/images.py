@@ -1,11 +1,12 @@
-"""The signed firmware image as an object in S3: uploaded once for each content, and pinned to one version.
+"""The signed firmware image: read once on this machine, uploaded once for each content, and pinned to one version.
+
+The file may change at any moment: another build runs, or somebody copies another image over it. So its content is read
+once, and size, version and signature are checked on that one reading. The upload reads the file again, hashes the bytes
+while they are sent, and sends the last one only where they are the checked ones. Only one chunk is in memory at a time.
 
 The key has the content's SHA-256 in it. A stream fails with ETagMismatch when the newest version under its key changes,
 so the same key must never hold other content. The upload asks S3 to refuse it where the key exists (``If-None-Match``):
-that needs no look first, and a run that is cut off after its upload leaves one version, not two. The bytes are hashed
-while they are sent, and the last one is sent only where they are the proven ones. S3 checks the SHA-256, too.
-
-The image is one noun in two files: ``image_files`` reads it on this machine.
+that needs no look first, and a run that is cut off after its upload leaves one version, not two.
 
 Source: S3 PutObject (ChecksumSHA256, If-None-Match), HeadObject (ChecksumMode); AWS IoT MQTT file delivery errors;
 OTA file limit of the FreeRTOS quotas.
@@ -21,16 +22,17 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ota.aws_calls import answer_or_none, code_of
 from ota.errors import FirmwareError
-from ota.image_files import ImageFile
 from ota.messages import command
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
 
 MAX_IMAGE_BYTES = 16 * 1024 * 1024
 KEY_FOLDER = "ota-tasks"
@@ -249,3 +251,54 @@ class _ProvenReader(io.BufferedReader):
         if whence == os.SEEK_END:  # of the proven image: the file may have grown
             return super().seek(self._image.size_bytes + offset)
         return super().seek(offset, whence)
+
+
+CHUNK_BYTES = 1 << 20
+# More than any header that is read.
+FRONT_BYTES = 64
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One reading of an image's file.
+
+    Attributes:
+        path: the file.
+        size_bytes: how many bytes were read.
+        sha256: their SHA-256, in hexadecimal.
+        sha1: their SHA-1, in hexadecimal; it identifies a signature that was made with the wrong hash.
+        front: the first 64 of them, or all where there are fewer.
+        modified_ns: when the file was written last, in nanoseconds.
+    """
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    sha1: str
+    front: bytes
+    modified_ns: int
+
+    def digest(self, hash_algorithm: str) -> bytes:
+        """The digest by ``SHA256`` or ``SHA1``."""
+        return bytes.fromhex({"SHA256": self.sha256, "SHA1": self.sha1}[hash_algorithm])
+
+
+def read_image(path: Path) -> ImageFile:
+    """Read the file once, from front to end.
+
+    Raises:
+        FirmwareError: it cannot be read.
+    """
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
+    size_bytes, front = 0, b""
+    try:
+        with path.open("rb") as file:
+            modified_ns = os.fstat(file.fileno()).st_mtime_ns
+            while chunk := file.read(CHUNK_BYTES):
+                sha256.update(chunk)
+                sha1.update(chunk)
+                front = front or chunk[:FRONT_BYTES]
+                size_bytes += len(chunk)
+    except OSError as error:
+        raise FirmwareError(f"the image {path} cannot be read: {error.strerror}") from error
+    return ImageFile(path, size_bytes, sha256.hexdigest(), sha1.hexdigest(), front, modified_ns)

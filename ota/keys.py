@@ -5,12 +5,14 @@ another name in the same folder, then linked, which fails where a file exists. N
 form that the firmware's TLS reads; existing ones may be of any kind that AWS IoT takes a request from. No message and
 no ``repr`` of an object here has key material in it.
 
-Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RFC 8017 A.1.2; RFC 2986.
+Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RFC 8017 A.1.2; RFC 2986; POSIX ``mkdir``
+(EEXIST), path resolution (ELOOP, ENOTDIR).
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tempfile
 from pathlib import Path
@@ -31,11 +33,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ota.errors import CertificateError
-from ota.folders import find_obstacle
 from ota.messages import AnyCommand, Message, Remedy, shell
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -283,3 +285,27 @@ def _cannot_write(path: Path, error: OSError) -> CertificateError:
         f"{path} cannot be written ({error.strerror})",
         "make the folder writable, or set credentials_path in config.json to one that is.",
     )
+
+
+def find_obstacle(path: Path) -> str:
+    """What is in the place of a folder on the way to ``path``, with the command that mends it; empty where none is."""
+    for folder in reversed(path.absolute().parents):
+        quoted = shlex.quote(str(folder))
+        if folder.is_symlink() and not folder.exists():
+            if _is_loop(folder):
+                return f"{folder} is a link that leads to itself: remove it (`rm {quoted}`)"
+            target = shlex.quote(str(folder.parent / folder.readlink()))
+            return f"{folder} is a link to a folder that does not exist: make that folder (`mkdir -p {target}`)"
+        if folder.exists() and not folder.is_dir():
+            return f"{folder} is a file where a folder is needed: move it away (`mv {quoted} {quoted}.old`)"
+    return ""
+
+
+def _is_loop(link: Path) -> bool:
+    try:
+        link.resolve(strict=True)
+    except FileNotFoundError:
+        return False
+    except (OSError, RuntimeError):  # RuntimeError before Python 3.13
+        return True
+    return False

@@ -5,6 +5,9 @@ makes every look side by side, in four round trips with the one for the account'
 search for the certificate of a run that was cut off, which goes through the account's certificates, and a listing of
 more than one page.
 
+Without ``skip_build`` nobody knows the image that the build makes. Then the image on this machine is taken for it, and
+the steps that depend on it say that they are not certain.
+
 Source: ``set_up.py`` for the order of the objects; the ``decide_`` functions of the nouns.
 """
 
@@ -13,21 +16,31 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ota import certificates, desired_state, policies, things
-from ota import plan_delivery as delivery
+from ota import buckets, certificates, desired_state, images, policies, roles, things, updates
 from ota.certificate_decisions import chosen_arn, decide_certificate, writes_certificate_file
 from ota.certificate_files import find_certificate_file
-from ota.errors import OtaError, attempt
-from ota.firmware import headers
+from ota.errors import OtaError, SignatureError, attempt
+from ota.firmware import builds, headers
 from ota.firmware.header_notes import NOTHING, find_note
-from ota.firmware.tree import has_firmware_tree, missing_tree_text
+from ota.firmware.signatures import signature_text
+from ota.firmware.tree import check_application, has_firmware_tree, missing_tree_text
+from ota.firmware.verify import verify
+from ota.jobs import find_execution, find_job, job_id_of
 from ota.messages import Command, command
 from ota.nouns import in_set_up_order
-from ota.outcomes import QUIET, Action, Change, blocked
+from ota.outcomes import QUIET, Action, Change, Severity, blocked, failure_text, of_severity
 from ota.run import Run
+from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
+from ota.update_requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
+from ota.updates import FoundUpdate
+
+if TYPE_CHECKING:
+    from ota.cloud import Cloud
+    from ota.settings.settings import Settings
+
 
 __all__ = ["Plan", "Run", "attempt", "blocked"]
 
@@ -77,14 +90,14 @@ def make_plan(run: Run) -> Plan:
         partial(plan_identity, run),
         partial(plan_header, run),
         partial(attempt, partial(_look_at_policy, run, guess)),
-        partial(delivery.plan_bucket, run),
-        partial(delivery.plan_role, run),
-        partial(delivery.look_at_delivery, run),
+        partial(plan_bucket, run),
+        partial(plan_role, run),
+        partial(look_at_delivery, run),
     )
     arn = chosen_arn(certificate)
     if arn not in (None, guess):
         policy = attempt(partial(_look_at_policy, run, arn))
-    image = delivery.plan_image(
+    image = plan_image(
         run,
         found,
         changes_header=header.action in CHANGING,
@@ -98,7 +111,7 @@ def make_plan(run: Run) -> Plan:
         bucket,
         role,
         image,
-        *delivery.plan_update(run, found, image),
+        *plan_update(run, found, image),
     ]
     return Plan(tuple(in_set_up_order(steps)))
 
@@ -194,3 +207,171 @@ def _arn_of_file(run: Run) -> str | None:
     if local is None or isinstance(local, OtaError):
         return None
     return desired_state.iot_arn(run.cloud, f"cert/{local.id}")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The update and the image that it would deliver, as they are.
+
+    Attributes:
+        image: the image on this machine, with its signature; None where one of them is missing.
+        update: the update by the settings' name, or why nobody could look for it.
+        is_uploaded: whether this image is in the bucket.
+    """
+
+    image: builds.Image | None
+    update: FoundUpdate | OtaError
+    is_uploaded: bool | OtaError = False
+
+
+def plan_bucket(run: Run) -> Change:
+    """The step of the bucket, looked up here."""
+    s3, wanted = run.cloud.s3, desired_state.wanted_bucket(run.cloud, run.settings)
+    look = partial(buckets.find_bucket, s3, wanted.name, wanted.account_id, wanted.default_name)
+    return buckets.decide_bucket(s3, attempt(look), wanted)
+
+
+def plan_role(run: Run) -> Change:
+    """The step of the role, looked up here."""
+    iam, wanted = run.cloud.iam, desired_state.wanted_role(run.cloud, run.settings, run.boundary_arn)
+    look = partial(roles.find_role_with_policies, iam, wanted.name, wanted.thing_name, reads_ahead=True)
+    return roles.decide_role(iam, attempt(look), wanted)
+
+
+def look_at_delivery(run: Run) -> Delivery:
+    """The image on this machine; the update and the object, side by side."""
+    image = _image_here(run)
+    update, uploaded = side_by_side(
+        partial(attempt, partial(find_update_with_job, run.cloud, run.settings, looks_for_job=True)),
+        partial(attempt, partial(_is_uploaded, run, image)),
+    )
+    return Delivery(image, update, uploaded)
+
+
+def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: bool) -> FoundUpdate:
+    """The update by the settings' name with all that decides what becomes of it, in two round trips.
+
+    ``looks_for_job``: where there is no update, look for a job that has the id of its job.
+    """
+    iot, job_id = cloud.iot, job_id_of(settings.update_name)
+    update = updates.find_update(iot, settings.update_name)
+    if update is None:
+        return FoundUpdate(job=attempt(partial(find_job, iot, job_id)) if looks_for_job else None)
+    where = (update.bucket, update.key, update.version_id)
+    look_at_image = partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id)
+    is_at_rest = update.status not in {*BEING_CREATED, BEING_DELETED}
+    has_image, execution, job = side_by_side(
+        lambda: attempt(look_at_image) if update.key else False,
+        lambda: attempt(partial(find_execution, iot, job_id, settings.thing_name)) if is_at_rest else None,
+        lambda: attempt(partial(find_job, iot, job_id)) if update.status == CREATE_FAILED else None,
+    )
+    return FoundUpdate(update, has_image, execution, job)
+
+
+def plan_image(run: Run, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
+    """The step of the build. ``changes_…``: what an older image does not have in it."""
+    settings = run.settings
+    name = settings.ota_binary if settings.target_application else "image"
+    if settings.skip_build:
+        outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
+        if isinstance(outcome, OtaError):
+            return blocked("image", name, outcome, command("build", skip_build="false"))
+        return Change("image", Action.SKIP, outcome.name, outcome.detail)
+    refusal = attempt(partial(_check_build, run))
+    if isinstance(refusal, OtaError):
+        return blocked("image", name, refusal)
+    return Change("image", Action.BUILD, name, _build_detail(run, delivery, changes_header, changes_certificate))
+
+
+def plan_update(run: Run, delivery: Delivery, image_step: Change) -> tuple[Change, ...]:
+    """The steps of the image's object, of the update, and of waiting for its job."""
+    if image_step.action is Action.BLOCKED:
+        return ()
+    is_certain = image_step.action is Action.SKIP
+    request = attempt(partial(_request, run, delivery.image)) if delivery.image else None
+    if is_certain and isinstance(request, OtaError):
+        return (blocked("signature", run.settings.signature_file, request),)
+    if request is None or isinstance(request, OtaError):
+        return _plan_unknown(run, delivery)
+    return tuple(replace(step, is_certain=is_certain) for step in _plan_known(run, delivery, request))
+
+
+def _image_here(run: Run) -> builds.Image | None:
+    settings = run.settings
+    if not settings.target_application and not settings.is_chosen("ota_binary"):
+        return None
+    return builds.find_image(settings.image_path, settings.signature_path)
+
+
+def _is_uploaded(run: Run, image: builds.Image | None) -> bool:
+    if image is None:
+        return False
+    return images.is_uploaded(run.cloud.s3, desired_state.wanted_image(run.cloud, run.settings, image))
+
+
+def _check_build(run: Run) -> None:
+    settings = run.settings
+    check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
+    builds.check_script(settings.build_script_path)
+
+
+def _build_detail(run: Run, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
+    settings = run.settings
+    stale = _stale(settings, changes_header, changes_certificate) if delivery.image else None
+    if desired_state.is_clean_build(settings.clean_build, stale):
+        return f"from clean: {stale or 'clean_build is true'}"
+    if settings.clean_build is CleanBuild.NEVER:
+        return "not from clean: clean_build is false"
+    nothing_new = "nothing that the image knows has changed"
+    return f"not from clean: {nothing_new if delivery.image else 'there is no image yet'}"
+
+
+def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) -> str | None:
+    """Why the image on this machine would be out of date at the time of the build."""
+    if changes_header:
+        return "the header changes"
+    return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
+
+
+def _request(run: Run, image: builds.Image) -> UpdateRequest:
+    """The request for the update; refused for the reasons for which ``all`` refuses it."""
+    cloud, settings = run.cloud, run.settings
+    mistakes = of_severity(verify(settings, image), Severity.FATAL)
+    if mistakes:
+        remedy = next((mistake.command for mistake in mistakes if mistake.command), ())
+        raise SignatureError(failure_text(mistakes), remedy=remedy)
+    return desired_state.update_request(
+        settings,
+        image,
+        signature_text(image.signature),
+        thing_arn=desired_state.iot_arn(cloud, f"thing/{settings.thing_name}"),
+        role_arn=desired_state.role_arn(cloud, settings),
+    )
+
+
+def _plan_unknown(run: Run, delivery: Delivery) -> tuple[Change, ...]:
+    """Where there is no image to compare with."""
+    name, found = run.settings.update_name, delivery.update
+    if isinstance(found, OtaError):
+        return (blocked("update", name, found),)
+    action = Action.CREATE if found.update is None else Action.REPLACE
+    upload = Change("object", Action.UPLOAD, run.settings.ota_binary, "what the build makes", is_certain=False)
+    return upload, Change("update", action, name, is_certain=found.update is None), _wait(run)
+
+
+def _plan_known(run: Run, delivery: Delivery, request: UpdateRequest) -> tuple[Change, ...]:
+    settings, found = run.settings, delivery.update
+    change = updates.decide_update(run.cloud.iot, found, request, may_replace_running=settings.replace_running_update)
+    if change.action is Action.BLOCKED or delivery.image is None:
+        return (change,)
+    if change.action is Action.REUSE:
+        is_being_created = isinstance(found, FoundUpdate) and found.update and found.update.status in BEING_CREATED
+        return (change, _wait(run)) if is_being_created else (change,)
+    wanted = desired_state.wanted_image(run.cloud, settings, delivery.image)
+    return images.decide_image(wanted, is_uploaded=delivery.is_uploaded is True), change, _wait(run)
+
+
+def _wait(run: Run) -> Change:
+    settings = run.settings
+    detail = f"until AWS has made it, {settings.update_timeout_s:g} s at most"
+    return Change("job", Action.WAIT, job_id_of(settings.update_name), detail)

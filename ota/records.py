@@ -119,10 +119,10 @@ class Grant(NamedTuple):
 
     Attributes:
         sid: what it is about.
-        resources: ARNs with names in braces; ``ota.operator_policy`` fills them.
+        resources: ARNs with names in braces; ``ota.look.operator_policy`` fills them.
         actions: action to the uses that need it, separated by spaces. A use is a task that
             makes a noun, or one of ``look``, ``clean``, ``list`` and ``delete``.
-        condition: which condition it stands under; see ``ota.operator_policy``.
+        condition: which condition it stands under; see ``ota.look.operator_policy``.
     """
 
     sid: str

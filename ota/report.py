@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ota.errors import OtaError
-from ota.findings import Finding, Severity
 from ota.messages import AnyCommand, Command, CommandLine, Message, Remedy, Shell, Text
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Finding, Outcome, Severity, Verb
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

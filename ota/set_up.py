@@ -25,11 +25,10 @@ from ota import (
     updates,
 )
 from ota.errors import OtaError, SignatureError
-from ota.findings import Severity, failure_text, of_severity
 from ota.firmware import builds, headers, signatures, verify
 from ota.jobs import Execution, Patience
-from ota.outcomes import Action, Change, Outcome, Verb
-from ota.plan_delivery import find_update_with_job
+from ota.outcomes import Action, Change, Outcome, Severity, Verb, failure_text, of_severity
+from ota.plan import find_update_with_job
 from ota.threads import side_by_side
 from ota.update_requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
 from ota.updates import FoundUpdate

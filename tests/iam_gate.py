@@ -20,7 +20,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from ota.cloud import Cloud
-from ota.operator_policy import permissions_of
+from ota.look.operator_policy import permissions_of
 from ota.sandbox.moto.iam import CALLER_NAME
 from ota.sandbox.policy import evaluation
 from tests.conftest import ACCOUNT, REGION

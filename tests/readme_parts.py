@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import tasks
 from ota.device.faults import FAULTS
 from ota.device.refusals import CAUSES
-from ota.operator_policy import EXTRAS, GRANTS, PolicyScope, boundary_document, operator_policy_document
+from ota.look.operator_policy import EXTRAS, GRANTS, PolicyScope, boundary_document, operator_policy_document
 from ota.settings.table import ArmSettings, DeclaredSettings, rows_of
 from tests.project import REPOSITORY_PATH, TIMEOUT_S, Project
 

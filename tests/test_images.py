@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ota.errors import FirmwareError
-from ota.image_files import ImageFile, read_image
 from ota.images import (
     MAX_IMAGE_BYTES,
+    ImageFile,
     ImageLocation,
     WantedImage,
     decide_image,
@@ -22,6 +22,7 @@ from ota.images import (
     image_prefix,
     is_uploaded,
     make_image,
+    read_image,
 )
 from ota.outcomes import Action, Outcome, Verb
 from tests.interruptions import repeated_after_every_kill

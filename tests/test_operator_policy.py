@@ -15,7 +15,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from ota.operator_policy import (
+from ota.look.operator_policy import (
     ALSO_NEEDED,
     BOUNDARY_NAME,
     EXTRAS,

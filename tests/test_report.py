@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from ota.errors import OtaError
-from ota.findings import warning
 from ota.messages import CommandLine, Shell, command
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Outcome, Verb, warning
 from ota.report import Report
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota.retries import MAX_TRIES, Retries
+from ota.aws_calls import MAX_TRIES, Retries
 from tests.conftest import client
 from tests.hand_made import signing_request
 from tests.sandbox_control import Control

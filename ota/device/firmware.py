@@ -20,7 +20,7 @@ from ota.device.messages import BLOCK_BYTES, OfferedJob
 from ota.errors import DeviceFailed, SignatureError
 from ota.firmware.image_versions import ImageVersion, find_header, read_version, version_problem
 from ota.firmware.signatures import decode_signature, verify_signature
-from ota.image_files import read_image
+from ota.images import read_image
 from ota.profiles import CORSTONE, HTTP, MQTT, Padding, Profile, VersionRule
 
 SIGNATURE_KEY_START = "sig-"

@@ -23,11 +23,11 @@ from ota import certificates, desired_state, ownership, policies, things, update
 from ota.certificate_decisions import decide_certificate, make_certificate
 from ota.certificate_files import delete_local
 from ota.errors import NotOurs
-from ota.identity_teardown import Chain, Identity
 from ota.jobs import Patience, find_job, job_id_of
 from ota.messages import Text, message
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.settings.names import UPDATE_NAME_CHARS
+from ota.teardown.identity import Chain, Identity
 from ota.threads import side_by_side, side_by_side_map
 from ota.update_requests import UpdateRequest
 

@@ -24,7 +24,7 @@ from ota.errors import FirmwareError, SignatureError
 from ota.firmware.scripts import run_script
 from ota.firmware.signatures import SignatureFile, read_signature
 from ota.firmware.tree import check_application
-from ota.image_files import ImageFile, read_image
+from ota.images import ImageFile, read_image
 from ota.messages import command, shell
 from ota.outcomes import Outcome, Verb
 from ota.profiles import HeaderFormat

@@ -14,7 +14,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from ota.errors import FirmwareError
-from ota.image_files import ImageFile
+from ota.images import ImageFile
 from ota.profiles import VersionRule
 
 MCUBOOT_MAGIC = 0x96F3B83D

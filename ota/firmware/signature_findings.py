@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from ota.errors import SignatureError
-from ota.findings import Finding, fatal, ok, warning
 from ota.firmware import remedies
 from ota.firmware.signatures import (
     Proof,
@@ -31,8 +30,9 @@ from ota.firmware.signatures import (
     signature_text,
     verify_signature,
 )
-from ota.image_files import ImageFile
+from ota.images import ImageFile
 from ota.messages import AnyCommand, Remedy, command, message
+from ota.outcomes import Finding, fatal, ok, warning
 from ota.profiles import Padding
 
 if TYPE_CHECKING:

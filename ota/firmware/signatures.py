@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.errors import SignatureError
-from ota.image_files import ImageFile
+from ota.images import ImageFile
 from ota.messages import Shell, Text, message, shell
 from ota.profiles import HASH_ALGORITHM, Padding
 

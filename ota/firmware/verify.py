@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ota.errors import FirmwareError
-from ota.findings import Finding, fatal, ok, warning
 from ota.firmware import remedies
 from ota.firmware.image_versions import (
     ImageHeader,
@@ -28,9 +27,9 @@ from ota.firmware.job_messages import JobFile, largest_message_bytes, least_url
 from ota.firmware.signature_findings import find_signature, key_findings, proof_findings
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import has_model, image_kind
-from ota.image_files import ImageFile, read_image
-from ota.images import MAX_IMAGE_BYTES, image_key
+from ota.images import MAX_IMAGE_BYTES, ImageFile, image_key, read_image
 from ota.messages import command
+from ota.outcomes import Finding, fatal, ok, warning
 from ota.profiles import APPLICATION_FILE_NAME, HTTP, MODEL_FILE_NAME, MQTT, VersionRule
 
 if TYPE_CHECKING:

@@ -18,12 +18,11 @@ from functools import partial
 
 from ota.cloud import Cloud
 from ota.errors import OtaError, Problem, SettingsError, attempt, from_boto
-from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.jobs import Job
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
 from ota.messages import AnyCommand, Remedy, command, message
-from ota.outcomes import Action, Change
+from ota.outcomes import Action, Change, Finding, fatal, ok, skipped, warning
 from ota.plan import Plan, make_plan
 from ota.run import Run
 from ota.settings.settings import Settings

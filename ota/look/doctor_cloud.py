@@ -14,8 +14,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from ota import desired_state, role_policies, roles
-from ota.findings import Finding, fatal, ok, skipped, warning
 from ota.messages import Command, Shell, aws_command, command, shell
+from ota.outcomes import Finding, fatal, ok, skipped, warning
 from ota.policy_documents import granting_document, missing_needs, needs_of
 from ota.role_policies import OTA_SERVICE, managed_document
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from ota.certificate_files import find_certificate_file
 from ota.errors import OtaError
-from ota.findings import Finding, Severity, fatal, of_severity, ok, warning
 from ota.firmware import builds
 from ota.firmware.tree import check_application, has_firmware_tree, list_applications, missing_tree_text
 from ota.firmware.verify import verify
 from ota.keys import folder_open_to_others, is_readable_by_others
 from ota.messages import AnyCommand, Remedy, command, shell
+from ota.outcomes import Finding, Severity, fatal, of_severity, ok, warning
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings

@@ -2,7 +2,7 @@
 
 None of them changes anything, in AWS or on this machine.
 
-Source: ``ota/plan.py``, ``ota/teardown.py``, ``statuses.py``, ``watching.py`` and ``doctor.py`` for the
+Source: ``ota/plan.py``, ``ota/teardown/teardown.py``, ``statuses.py``, ``watching.py`` and ``doctor.py`` for the
 looks; ``screens.py`` for how they are shown.
 """
 
@@ -26,7 +26,6 @@ from ota.errors import (
     WaitTimeout,
     attempt,
 )
-from ota.findings import Finding, Severity, of_severity, ok
 from ota.firmware.verify import verify
 from ota.jobs import find_rollout, job_id_of
 from ota.look import screens
@@ -35,8 +34,9 @@ from ota.look.statuses import Verdict, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 from ota.messages import Shell, command, shell
 from ota.nouns import in_teardown_order
+from ota.outcomes import Finding, Severity, of_severity, ok
 from ota.plan import Plan, make_plan
-from ota.teardown import Teardown
+from ota.teardown.teardown import Teardown
 from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ota.environment import checked_region
 from ota.errors import CredentialsError, OtaError
-from ota.messages import Text, command, message
-from ota.operator_policy import (
+from ota.look.operator_policy import (
     EXTRA_BY_NAME,
     EXTRAS,
     NAMED_SETTINGS,
@@ -27,6 +26,7 @@ from ota.operator_policy import (
     tidy_pattern,
     uses_of,
 )
+from ota.messages import Text, command, message
 from ota.settings.formatter import format_text
 from ota.settings.sources import BUILT_IN, UNSET
 

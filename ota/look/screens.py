@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError
-from ota.findings import Finding, Severity, of_severity
 from ota.jobs import Execution, Rollout
 from ota.look.statuses import ObjectState, State, Status, Verdict
 from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
 from ota.messages import AnyCommand, command, joined, message
-from ota.outcomes import Action
+from ota.outcomes import Action, Finding, Severity, of_severity
 from ota.plan import Plan, make_plan
 from ota.report import printable
 from ota.update_requests import Update

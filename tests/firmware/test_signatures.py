@@ -9,7 +9,7 @@ import pytest
 
 from ota.errors import FirmwareError, SignatureError
 from ota.firmware.signatures import Proof, read_signature, signature_text, verify_signature
-from ota.image_files import read_image
+from ota.images import read_image
 from ota.messages import Shell
 
 IMAGE = bytes(range(256)) * 5000

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from ota import findings as found
+from ota import outcomes as found
 from ota.errors import FirmwareError, SettingsError
-from ota.findings import Finding, Severity
 from ota.firmware import remedies
 from ota.firmware.image_versions import ImageVersion, find_header, next_version, read_version, version_problem
 from ota.firmware.job_messages import JobFile, job_document, largest_message_bytes, message_bytes
 from ota.firmware.signatures import holds_raw_bytes, read_signature
 from ota.firmware.tree import image_kind, version_place
 from ota.firmware.verify import verify
-from ota.image_files import read_image
+from ota.images import read_image
 from ota.messages import PLAIN, command, shell
+from ota.outcomes import Finding, Severity
 from ota.profiles import VersionRule
 from ota.report import Report
 from ota.settings.settings import Settings, load_settings

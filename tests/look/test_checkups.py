@@ -18,10 +18,10 @@ from botocore.stub import Stubber
 
 from ota.cloud import open_cloud
 from ota.errors import OtaError, Problem, SettingsError
-from ota.findings import Finding, Severity, ok
 from ota.look import doctor_cloud, doctor_local
 from ota.look.doctor import corrected_value, mended_settings, run_checks, settings_findings
 from ota.messages import PLAIN, command, shell
+from ota.outcomes import Finding, Severity, ok
 from ota.run import Run
 from ota.settings.settings import Settings, load_settings
 from tests.conftest import ACCOUNT, REGION

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ota.operator_policy import BOUNDARY_NAME, EXTRAS, PolicyScope, boundary_document, operator_policy_document
+from ota.look.operator_policy import BOUNDARY_NAME, EXTRAS, PolicyScope, boundary_document, operator_policy_document
 from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT, REGION
 from tests.project import THING, Project, Result, aws_project

@@ -17,7 +17,7 @@ from ota import certificate_files
 from ota.errors import InTheWay, OtaError
 from ota.messages import Text, joined
 from ota.outcomes import Outcome, Verb
-from ota.teardown import Teardown
+from ota.teardown.teardown import Teardown
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud

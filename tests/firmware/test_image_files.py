@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ota.errors import FirmwareError
-from ota.image_files import read_image
+from ota.images import read_image
 
 REPOSITORY_PATH = Path(__file__).parents[1]
 LARGE_BYTES = 200 << 20
@@ -39,7 +39,7 @@ def test_a_large_image_is_never_in_memory_whole(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(LARGE_BYTES)
     program = (
-        "import resource, sys; from pathlib import Path; from ota.image_files import read_image\n"
+        "import resource, sys; from pathlib import Path; from ota.images import read_image\n"
         "unit_bytes = 1 if sys.platform == 'darwin' else 1024\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes\n"
         f"before = peak(); image = read_image(Path({str(path)!r})); print(image.size_bytes, peak() - before)\n"

@@ -37,12 +37,12 @@ from ota.bucket_contents import Others
 from ota.cloud import Cloud
 from ota.errors import NotOurs
 from ota.firmware import headers
-from ota.identity_teardown import Chain, Identity
 from ota.jobs import Job, Patience, find_job, job_id_of
 from ota.messages import Text, command, message
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.role_policies import OTA_SERVICE, list_foreign, trust_shortcomings
 from ota.shared_use import Register, find_bucket_need, find_role_need, may_share_role
+from ota.teardown.identity import Chain, Identity
 from ota.threads import side_by_side, side_by_side_map
 from ota.update_requests import Update
 from ota.updates import decide_update_deletion, delete_update, find_update

@@ -1,0 +1,1 @@
+"""Tears down what the tasks made, in the one safe order, and proves that nothing is left: ``clean``, ``teardown``."""

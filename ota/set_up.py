@@ -41,7 +41,7 @@ SETTLED_ROLE_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Offer:
+class UpdateOffer:
     """An update, and what its device has done with it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Ready:
 
     thing_name: str
     image: builds.Image
-    offer: Offer
+    offer: UpdateOffer
 
 
 class SetUp:
@@ -108,14 +108,14 @@ class SetUp:
         self._run.take_turn()
         return self._run.steps.do("update", self._update).get()
 
-    def offer(self) -> Offer:
+    def offer(self) -> UpdateOffer:
         """The OTA update, and what its device has done with one that was there before."""
         update = self.update()
         is_reused = self._run.steps.find("update").verb is Verb.REUSED
         found = self._run.steps.do("update as found", self._find_update)
         was_complete = found.update is not None and found.update.status == COMPLETE
         is_new = not (is_reused and was_complete)
-        return Offer(update, is_new, None if is_new else found.execution)
+        return UpdateOffer(update, is_new, None if is_new else found.execution)
 
     def everything(self) -> Ready:
         """All that an update needs, and the update; the certificate is still active at the end.

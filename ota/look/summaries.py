@@ -26,7 +26,7 @@ from ota.messages import Message, Text, command, message
 
 if TYPE_CHECKING:
     from ota.run import Run
-    from ota.set_up import Offer, Ready
+    from ota.set_up import UpdateOffer, Ready
 
 POLL_S = 1.0
 QUIET_S = 10.0
@@ -40,7 +40,7 @@ NEXT = message(
 )
 
 
-def show_update(run: Run, offer: Offer) -> None:
+def show_update(run: Run, offer: UpdateOffer) -> None:
     """How the device ended with an update that was there before; once in a command line, and only where it ended."""
     if offer.is_over and isinstance(offer.execution, Execution):
         text = end_text(offer.execution, datetime.now(timezone.utc))

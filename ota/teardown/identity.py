@@ -69,7 +69,7 @@ class Chain:
 
 
 @dataclass(frozen=True)
-class FoundCertificate:
+class ThingCertificate:
     """A certificate of the thing.
 
     Attributes:
@@ -105,7 +105,7 @@ class Identity:
     owner: str | None
     thing: things.Thing | None
     policy_tags: Mapping[str, str] | None
-    found: tuple[FoundCertificate, ...] = ()
+    found: tuple[ThingCertificate, ...] = ()
     problem: CertificateError | None = None
     use: policies.PolicyUse | None = None
 
@@ -124,7 +124,7 @@ class Identity:
             )
         except CertificateError as error:
             return replace(known, problem=error)
-        unattached = [FoundCertificate(one.arn, is_attached=False) for one in orphans]
+        unattached = [ThingCertificate(one.arn, is_attached=False) for one in orphans]
         return replace(known, found=(*known.found, *unattached))
 
     def look_at_policy(self, rehearsed: Collection[str] = ()) -> Identity:
@@ -192,14 +192,14 @@ class Identity:
     def _may_delete_policy(self) -> bool:
         return self._decide_policy().action in {Action.DELETE, Action.BLOCKED}
 
-    def _look_at(self, principal: things.Principal) -> FoundCertificate:
+    def _look_at(self, principal: things.Principal) -> ThingCertificate:
         arn = principal.arn
         if principal.is_exclusive:
-            return FoundCertificate(arn)
+            return ThingCertificate(arn)
         others = tuple(other_things(self.iot, arn, self.settings.thing_name))
         is_existing = arn == self.settings.existing_certificate_arn
         attached = list(policies.list_attached_policies(self.iot, arn)) if is_existing and others else []
-        return FoundCertificate(arn, others=others, policy_count=len(attached))
+        return ThingCertificate(arn, others=others, policy_count=len(attached))
 
     def _policy_targets(self) -> list[str]:
         if not self._may_delete_policy:
@@ -232,7 +232,7 @@ class Identity:
     def _decide_thing(self) -> Change:
         return things.decide_thing_deletion(self.thing, self.settings.thing_name, self.owner)
 
-    def _may_detach_policy(self, certificate: FoundCertificate) -> bool:
+    def _may_detach_policy(self, certificate: ThingCertificate) -> bool:
         if self.owner is None or not certificate.others:
             return True
         # Two things with one certificate may each have a policy of their own on it; each run attached its own.

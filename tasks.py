@@ -142,7 +142,7 @@ def policy(c: Context) -> None:
 @task(klass=OtaTask)
 def bucket(c: Context) -> None:
     """Create the versioned, private S3 bucket for firmware images."""
-    _set_up(c).bucket()
+    _set_up(c).independent("bucket")
 
 
 @task(klass=OtaTask)

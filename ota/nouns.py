@@ -158,6 +158,9 @@ CERTIFICATE = Noun(
 BUCKET = Noun(
     "bucket",
     "buckets",
+    find=Lazy("ota.plan:find_bucket"),
+    decide=Lazy("ota.plan:decide_bucket"),
+    make=Lazy("ota.set_up:make_bucket"),
     setting="bucket_name",
     set_up=50,
     teardown=20,

@@ -14,6 +14,7 @@ Source: ``set_up.py`` for the order of the objects; the ``decide_`` functions of
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,9 @@ from ota.firmware.tree import check_application, has_firmware_tree, missing_tree
 from ota.firmware.verify import verify
 from ota.jobs import find_execution, find_job, job_id_of
 from ota.messages import Command, command
-from ota.nouns import in_set_up_order
+from ota.nouns import NOUNS, in_set_up_order
 from ota.outcomes import QUIET, Action, Change, Severity, blocked, failure_text, of_severity
+from ota.records import Noun
 from ota.run import Run
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
@@ -77,8 +79,8 @@ class Plan:
         }
 
 
-def make_plan(run: Run) -> Plan:
-    """What ``all`` would do, object by object.
+def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
+    """What ``all`` would do, object by object; ``nouns`` are the records that it goes by.
 
     Raises:
         CredentialsError: AWS refuses the credentials, so that no look is possible.
@@ -86,13 +88,14 @@ def make_plan(run: Run) -> Plan:
     for service in ("iot", "s3", "iam"):
         getattr(run.cloud, service)  # made one after the other, for making two at once takes no less time
     guess = run.settings.existing_certificate_arn or _arn_of_file(run)
-    (certificate, thing), header, policy, bucket, role, found = side_by_side(
+    independent = [noun for noun in nouns if noun.find]
+    (certificate, thing), header, policy, role, found, *others = side_by_side(
         partial(plan_identity, run),
         partial(plan_header, run),
         partial(attempt, partial(_look_at_policy, run, guess)),
-        partial(plan_bucket, run),
         partial(plan_role, run),
         partial(look_at_delivery, run),
+        *(partial(plan_noun, run, noun) for noun in independent),
     )
     arn = chosen_arn(certificate)
     if arn not in (None, guess):
@@ -108,7 +111,7 @@ def make_plan(run: Run) -> Plan:
         thing,
         header,
         plan_policy(run, policy, arn, attaches=certificate.action is not Action.BLOCKED),
-        bucket,
+        *others,
         role,
         image,
         *plan_update(run, found, image),
@@ -224,11 +227,23 @@ class Delivery:
     is_uploaded: bool | OtaError = False
 
 
-def plan_bucket(run: Run) -> Change:
-    """The step of the bucket, looked up here."""
-    s3, wanted = run.cloud.s3, desired_state.wanted_bucket(run.cloud, run.settings)
-    look = partial(buckets.find_bucket, s3, wanted.name, wanted.account_id, wanted.default_name)
-    return buckets.decide_bucket(s3, attempt(look), wanted)
+def plan_noun(run: Run, noun: Noun) -> Change:
+    """The change of a noun that needs nothing of another one: looked at and decided as its record says."""
+    assert noun.find  # noqa: S101 - only such nouns come here
+    assert noun.decide  # noqa: S101
+    change: Change = noun.decide(attempt(partial(noun.find.load(), run.cloud, run.settings)), run.cloud, run.settings)
+    return change
+
+
+def find_bucket(cloud: Cloud, settings: Settings) -> buckets.Bucket | None:
+    """The bucket of the settings."""
+    wanted = desired_state.wanted_bucket(cloud, settings)
+    return buckets.find_bucket(cloud.s3, wanted.name, wanted.account_id, wanted.default_name)
+
+
+def decide_bucket(found: buckets.Bucket | OtaError | None, cloud: Cloud, settings: Settings) -> Change:
+    """What has to become of the bucket of the settings."""
+    return buckets.decide_bucket(cloud.s3, found, desired_state.wanted_bucket(cloud, settings))
 
 
 def plan_role(run: Run) -> Change:

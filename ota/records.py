@@ -147,10 +147,13 @@ class Noun(NamedTuple):
         teardown: its place in the teardown, smaller first; None where the teardown does not delete it.
         task: the task that makes it; empty where it has none of its own.
         needs: tasks that run before that one.
-        find: ``(cloud, settings)`` returns the object or None.
-        decide: ``(found, cloud, settings)`` returns the Change of the set-up; no calls.
+        find: ``(cloud, settings)`` returns the object or None. Only a noun that needs nothing of another one has this
+            and the next four; ``plan``, ``all`` and ``clean`` take it from here. The others are wired by hand there.
+        decide: ``(found, cloud, settings)`` returns the Change of the set-up; no calls. ``found`` may be the error of
+            the look.
         make: ``(cloud, change)`` carries that out and returns the Outcome.
-        decide_deletion: ``(found, settings, is_forced)`` returns the Change of the teardown; no calls.
+        decide_deletion: ``(found, settings, owner)`` returns the Change of the teardown; no calls. ``owner`` is the
+            thing that the object must be made for; None where the deletion is forced.
         delete: ``(cloud, change)`` carries that out and returns the Outcome.
         listed: its list; None where it has none.
         deleted: its deletion by name; None where it cannot be deleted by name.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ota import (
     buckets,
@@ -27,6 +27,7 @@ from ota import (
 from ota.errors import OtaError, SignatureError
 from ota.firmware import builds, headers, signatures, verify
 from ota.jobs import Execution, Patience
+from ota.nouns import BUCKET, NOUNS
 from ota.outcomes import Action, Change, Outcome, Severity, Verb, failure_text, of_severity
 from ota.plan import find_update_with_job
 from ota.threads import side_by_side
@@ -34,6 +35,8 @@ from ota.update_requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
 from ota.updates import FoundUpdate
 
 if TYPE_CHECKING:
+    from ota.cloud import Cloud
+    from ota.records import Noun
     from ota.run import Run
 
 BUILD_LOG = "build.log"
@@ -69,11 +72,17 @@ class Ready:
     offer: UpdateOffer
 
 
+def make_bucket(cloud: Cloud, change: Change) -> Outcome[buckets.Bucket]:
+    """Carry out the change of the bucket."""
+    return buckets.make_bucket(cloud.s3, change)
+
+
 class SetUp:
     """The set-up of one run; each object is looked at and made once, whichever tasks need it."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, nouns: Sequence[Noun] = NOUNS) -> None:
         self._run = run
+        self._nouns = {noun.name: noun for noun in nouns if noun.find}
 
     def thing(self) -> things.Thing:
         """Thing, certificate and the firmware's header."""
@@ -88,10 +97,10 @@ class SetUp:
         self._run.take_turn()
         self._run.steps.do("policy", self._policy)
 
-    def bucket(self) -> buckets.Bucket:
-        """The bucket for images."""
+    def independent(self, name: str) -> Any:
+        """The object of a noun that needs nothing of another one, such as the bucket."""
         self._run.take_turn()
-        return self._run.steps.do("bucket", self._bucket).get()
+        return self._run.steps.do(name, partial(self._independent, self._nouns[name])).get()
 
     def role(self) -> roles.Role:
         """The role that the OTA service assumes."""
@@ -123,6 +132,8 @@ class SetUp:
         Raises:
             CertificateError: somebody deactivated it meanwhile.
         """
+        for name in self._nouns:
+            self.independent(name)
         ready = Ready(self.thing().name, self.build(), self.offer())
         self._check_still_active()
         return ready
@@ -133,7 +144,8 @@ class SetUp:
         if not settings.skip_build:
             settings.require_application()
         self._run.take_turn()
-        self._run.steps.begin({"bucket": self._bucket, "role": self._role, "update as found": self._find_update})
+        independent = {name: partial(self._independent, noun) for name, noun in self._nouns.items()}
+        self._run.steps.begin({**independent, "role": self._role, "update as found": self._find_update})
 
     def _check_still_active(self) -> None:
         """Look at the certificate again, unless the run took no time since the first look."""
@@ -213,10 +225,11 @@ class SetUp:
             files = desired_state.certificate_files(settings)
             raise certificate_decisions.withdraw_certificate(iot, files, certificate, name, rivals)
 
-    def _bucket(self) -> Outcome[buckets.Bucket]:
-        s3, wanted = self._run.cloud.s3, desired_state.wanted_bucket(self._run.cloud, self._run.settings)
-        found = buckets.find_bucket(s3, wanted.name, wanted.account_id, wanted.default_name)
-        return buckets.make_bucket(s3, buckets.decide_bucket(s3, found, wanted))
+    def _independent(self, noun: Noun) -> Outcome[Any]:
+        """An object that needs nothing of another one: looked at, decided and made as its record says."""
+        assert noun.make  # noqa: S101 - only such nouns come here
+        made: Outcome[Any] = noun.make(self._run.cloud, plan.plan_noun(self._run, noun))
+        return made
 
     def _role(self) -> Outcome[roles.Role]:
         iam, settings = self._run.cloud.iam, self._run.settings
@@ -281,7 +294,7 @@ class SetUp:
         request = desired_state.update_request(
             settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
         )
-        self.bucket()
+        self.independent(BUCKET.name)
         patience = self.patience()
         with self._run.report.live_line(f"waiting for AWS to be done with {request.update_id}"):
             found = self._update_at_rest(patience)

@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from ota.nouns import LISTED, NOUN_BY_NAME, NOUNS, in_set_up_order, in_teardown_order
-from ota.outcomes import Outcome, Verb
+from ota.outcomes import Action, Outcome, Verb
+from ota.plan import make_plan
 from ota.records import Lazy
+from ota.run import Run
 from ota.sandbox.process import Address
-from ota.settings.table import FIELD_BY_NAME
+from ota.set_up import SetUp
+from ota.settings.table import SETTINGS
+from ota.teardown.teardown import Teardown
+from tests import thing_types
 from tests.project import REPOSITORY_PATH, Project, aws_project, built_tree
 
 
@@ -40,7 +45,7 @@ def test_every_function_that_a_record_names_exists(path: str) -> None:
 
 
 def test_every_noun_that_can_be_named_has_a_setting() -> None:
-    assert {noun.setting for noun in NOUNS if noun.setting} <= set(FIELD_BY_NAME)
+    assert {noun.setting for noun in NOUNS if noun.setting} <= set(SETTINGS)
     assert [noun.name for noun in NOUNS if noun.deleted and not (noun.setting or noun.own_name)] == []
 
 
@@ -87,3 +92,21 @@ def test_a_line_without_a_record_stays_behind_the_one_before() -> None:
 def in_order(nouns: list[str], *, is_set_up: bool) -> list[str]:
     lines = [Outcome[None](noun, Verb.CREATED, "") for noun in nouns]
     return [line.noun for line in (in_set_up_order if is_set_up else in_teardown_order)(lines)]
+
+
+def test_a_noun_that_needs_no_other_is_planned_made_and_cleaned_as_its_record_says(project: Project) -> None:
+    nouns, lines = [*NOUNS, thing_types.RECORD], []
+    name = thing_types.RECORD.name
+    with project.at_work():
+        run = Run(project.root_path)
+        try:
+            assert [one.action for one in make_plan(run, nouns).steps if one.noun == name] == [Action.CREATE]
+            assert SetUp(run, nouns).independent(name) == thing_types.NAME
+            assert [one.action for one in make_plan(run, nouns).steps if one.noun == name] == [Action.REUSE]
+            teardown = Teardown(run.cloud, run.settings, is_forced=False, nouns=nouns)
+            assert [one.action for one in teardown.plan() if one.noun == name] == [Action.DELETE]
+            assert teardown.run(lines.append) == []
+            assert [one.verb for one in lines if one.noun == name] == [Verb.DELETED]
+            assert [one.action for one in teardown.plan() if one.noun == name] == [Action.ABSENT]
+        finally:
+            run.end_turn()

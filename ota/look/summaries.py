@@ -26,7 +26,7 @@ from ota.messages import Message, Text, command, message
 
 if TYPE_CHECKING:
     from ota.run import Run
-    from ota.set_up import UpdateOffer, Ready
+    from ota.set_up import Ready, UpdateOffer
 
 POLL_S = 1.0
 QUIET_S = 10.0

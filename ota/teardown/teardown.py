@@ -39,6 +39,7 @@ from ota.errors import NotOurs
 from ota.firmware import headers
 from ota.jobs import Job, Patience, find_job, job_id_of
 from ota.messages import Text, command, message
+from ota.nouns import NOUNS
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.role_policies import OTA_SERVICE, list_foreign, trust_shortcomings
 from ota.shared_use import Register, find_bucket_need, find_role_need, may_share_role
@@ -48,6 +49,7 @@ from ota.update_requests import Update
 from ota.updates import decide_update_deletion, delete_update, find_update
 
 if TYPE_CHECKING:
+    from ota.records import Noun
     from ota.settings.settings import Settings
 
 GONE = {Verb.DELETED, Verb.ABSENT}
@@ -103,6 +105,7 @@ class Teardown:
         owner: the thing that the objects must be made for; None where the deletion is forced.
         local: whether the key and certificate files here are deleted too.
         header_notes_paths: the notes of what was written into firmware headers.
+        independent: the records of the nouns that need nothing of another one; their records say how they are deleted.
     """
 
     def __init__(
@@ -113,12 +116,14 @@ class Teardown:
         is_forced: bool,
         local: bool = False,
         header_notes_paths: Sequence[Path] = (),
+        nouns: Sequence[Noun] = NOUNS,
     ) -> None:
         self.cloud = cloud
         self.settings = settings
         self.owner = None if is_forced else settings.thing_name
         self.local = local
         self.header_notes_paths = header_notes_paths
+        self.independent = [noun for noun in nouns if noun.decide_deletion]
 
     def plan(self, rehearsed: Sequence[str] = ()) -> list[Change]:
         """What :meth:`run` would do, in the order of its lines; only looks.
@@ -126,6 +131,7 @@ class Teardown:
         ``rehearsed`` are the things of a rehearsal, which are deleted before these objects.
         """
         changes = self.decide(self._look_closer(self._look(closely=True), rehearsed))
+        changes += side_by_side_map(self._decide_independent, self.independent)
         if any(change.action is Action.BLOCKED for change in changes):
             return changes
         return [*changes, *self._decide_headers(), *self._decide_files(changes)]
@@ -288,17 +294,31 @@ class Teardown:
         self, found: Found, changes: Sequence[Change], show: Callable[[Outcome[Any]], None]
     ) -> tuple[Chain, ...]:
         by_noun = {change.noun: change for change in changes}
-        bucket, role, identity = chains = Chain(), Chain(), Chain()
+        bucket, role, identity, independent = chains = Chain(), Chain(), Chain(), Chain()
         try:
             side_by_side(
                 partial(self._delete_bucket, bucket, found, by_noun["bucket"]),
                 partial(self._delete_role, role, found, by_noun["role"]),
                 partial(found.identity.delete, identity),
+                partial(self._delete_independent, independent),
             )
         finally:
             for outcome in (outcome for chain in chains for outcome in chain.outcomes):
                 show(outcome)
         return chains
+
+    def _decide_independent(self, noun: Noun) -> Change:
+        assert noun.find  # noqa: S101 - only such nouns come here
+        assert noun.decide_deletion  # noqa: S101
+        change: Change = noun.decide_deletion(noun.find(self.cloud, self.settings), self.settings, self.owner)
+        return change
+
+    def _delete_independent(self, chain: Chain) -> None:
+        for noun, change in zip(
+            self.independent, side_by_side_map(self._decide_independent, self.independent), strict=True
+        ):
+            assert noun.delete  # noqa: S101
+            chain.take(change, partial(noun.delete.load(), self.cloud, change))
 
     def _delete_bucket(self, chain: Chain, found: Found, change: Change) -> None:
         cloud, settings = self.cloud, self.settings
@@ -339,6 +359,10 @@ class Teardown:
             ("policy", settings.policy_name): partial(policies.find_policy, cloud.iot, settings.policy_name),
             ("thing", settings.thing_name): partial(things.find_thing, cloud.iot, settings.thing_name),
         }
+        for one in self.independent:
+            looks.update(
+                {key: partial(one.find.load(), cloud, settings) for key in gone if one.find and key[0] == one.name}
+            )
         for noun, name in gone:
             if noun == "certificate" and CERTIFICATE_ID.fullmatch(name):
                 looks[noun, name] = partial(certificates.find_certificate, cloud.iot, name)

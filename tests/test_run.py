@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.errorfactory import ClientExceptionsFactory
 
-from ota.cloud import open_sandbox
+from ota.cloud import open_cloud, open_sandbox
 from ota.report import Report
 from ota.run import Run
 from ota.sandbox.process import Address
@@ -24,7 +24,6 @@ from ota.things import find_thing
 from ota.threads import side_by_side
 from ota.updates import find_update
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
-from tests.conftest import REGION
 from tests.project import THING, Project, aws_project, built_tree
 from tests.sandbox_control import Control
 
@@ -281,12 +280,12 @@ def test_a_copy_of_the_run_is_itself(tmp_path: Path) -> None:
     assert copy.copy(run) is run
 
 
-def test_the_same_run_about_other_settings_leaves_its_own(tmp_path: Path) -> None:
-    run, cloud = Run(tmp_path, Report()), open_sandbox("http://127.0.0.1:1", REGION)
-    (tmp_path / "config.json").write_text(json.dumps({"thing_name": "lamp"}))
-    other = run.about(run.scope.settings.with_values({"thing_name": "other"}), cloud)
+def test_the_same_run_about_other_settings_leaves_its_own(project: Project) -> None:
+    with project.at_work():
+        run, cloud = Run(project.root_path, Report()), open_cloud(project.environ)
+        other = run.about(run.scope.settings.with_values({"thing_name": "other"}), cloud)
     assert (other.cloud, other.settings.thing_name, other.report) == (cloud, "other", run.report)
-    assert run.scope.settings.thing_name == "lamp"
+    assert run.scope.settings.thing_name == THING
     assert "cloud" not in vars(run)
 
 

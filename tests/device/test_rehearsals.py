@@ -154,4 +154,4 @@ def test_on_aws_their_certificates_have_to_be_there(home: Home) -> None:
     flags = ["--thing-name", THING, "--target-application", "keyword-detection"]
     flags += ["--firmware-root", str(home.path("firmware")), "--credentials-path", "empty"]
     result = home.run_here("with", *flags, "device", "--count", "2", OTA_SANDBOX="")
-    result.failed(f"thing_certificate_{THING}-1.pem.crt", f"--thing-name {THING}-1 thing`")
+    result.failed(f"thing_certificate_{THING}-1.pem.crt", f"`invoke with --thing-name {THING}-1 ", " thing` makes them")

@@ -653,7 +653,7 @@ def test_a_check_that_aws_refuses_is_a_finding_and_keeps_no_other_from_being_mad
         ("two", Severity.FATAL),
         ("three", Severity.OK),
     ]
-    assert (str(found[1].text), found[1].command) == ("It broke.", command("clean"))
+    assert (str(found[1].text), found[1].command) == ("It broke.", (command("clean"),))
 
 
 @pytest.mark.parametrize(

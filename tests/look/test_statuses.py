@@ -116,17 +116,17 @@ def test_an_object_that_may_not_be_looked_at_is_unknown_and_not_blocked(desk: De
     desk.set_up()
     desk.take_job()
     desk.report("SUCCEEDED")
-    desk.control.fail("GetPolicy", "access-denied", times=0)
+    desk.control.fail("GetEffectivePolicies", "access-denied", times=0)
     told = desk.look("status", status=5)
     assert {one["noun"] for one in told["objects"] if one["state"] == "unknown"} == {"policy"}
-    assert "iot:GetPolicy" in told["unknown"]["policy"]
+    assert "iot:GetEffectivePolicies" in told["unknown"]["policy"]
     assert (told["verdict"], told["exit_status"], told["command"]) == ("unknown", 5, "invoke status")
 
 
 def test_another_image_whose_device_may_not_be_looked_at_leaves_the_update_unknown(desk: Desk) -> None:
     desk.set_up()
     desk.project.set(image_file_name="secure image")
-    desk.control.fail("ListJobExecutionsForJob", "access-denied", times=0)
+    desk.control.fail("DescribeJobExecution", "access-denied", times=0)
     told = desk.look("status", status=5)
     assert set(told["unknown"]) == {"update", "job"}
     assert desk.run("plan").status == 1

@@ -593,8 +593,8 @@ def test_what_is_there_only_while_it_is_verified_proves_nothing(
 
     monkeypatch.setattr(verify, "verify", verify_amid_a_swap)
     project.run_here("all").failed("proof: ", "is not one of", "Nothing was uploaded.")
-    (bucket,) = account.s3.list_buckets()["Buckets"]
-    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket["Name"])
+    (bucket,) = account.names()["buckets"]
+    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket)
     assert "update" not in account.there()
 
 

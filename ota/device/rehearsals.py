@@ -1,12 +1,12 @@
-"""A rollout in small: many things with certificates of their own, and one update for all of them; in the sandbox.
+"""Rehearse a rollout in the sandbox: many things with certificates of their own, and one update for all of them.
 
-They are made as ``thing`` and ``policy`` make theirs, so that what is rehearsed is what will happen. All share the
-policy of the settings' thing, which names no thing, and the image of its update. The update's target is a thing group,
-as a rollout's would be. Each rehearsal begins with a new update, so that it can be repeated.
+The things and their certificates are made as ``thing`` and ``policy`` make theirs, so a rehearsal shows what a rollout
+will do. All share the policy of the settings' thing, which names no thing, and the image of its update. The update's
+target is a thing group, as in a real rollout. Each rehearsal makes a new update, so it can be repeated.
 
-What a rehearsal made stays until ``clean``, for somebody who wants to look at it, or to rehearse again without waiting
-for all the keys. The group is made first and deleted last, and remembers how many things there ever were: so whatever
-cuts a rehearsal off, nothing of it is lost from sight.
+What a rehearsal makes stays until ``clean``, so that it can be looked at, and so that a second rehearsal need not make
+the keys again. The group is made first and deleted last, and records the largest number of things of any rehearsal.
+So ``clean`` finds everything, also after a rehearsal that was interrupted.
 
 Source: AWS IoT CreateThingGroup, UpdateThingGroup, AddThingToThingGroup, DeleteThingGroup; AWS IoT quotas (100 targets
 of a job, so a group).
@@ -46,7 +46,7 @@ COUNT_KEY = "ota-count"
 
 @dataclass(frozen=True)
 class Group:
-    """The things of rehearsals: ``count`` is the most that one had, from THING-1 on."""
+    """The thing group of the rehearsals; ``count`` is the largest number of things that one had, from THING-1 on."""
 
     name: str
     arn: str
@@ -54,7 +54,7 @@ class Group:
 
 
 def thing_names(thing_name: str, count: int) -> list[str]:
-    """What the things of a rehearsal are called: ``lamp-1``, ``lamp-2`` and on."""
+    """The names of a rehearsal's things: ``lamp-1``, ``lamp-2`` and so on."""
     return [f"{thing_name}-{number}" for number in range(1, count + 1)]
 
 
@@ -65,11 +65,11 @@ def prepare(
 
     Args:
         cloud: the sandbox.
-        settings: those of the thing that ``update`` is for.
-        report: where lines go.
-        update: brings the image that is to be rolled out.
-        names: the things, from :func:`thing_names`; what there is of them is used again.
-        patience: the bounds of waiting for the update.
+        settings: the settings of the thing that ``update`` is for.
+        report: prints the lines.
+        update: the update whose image is rolled out.
+        names: the things, from :func:`thing_names`; those that exist are reused.
+        patience: the limits of waiting for the update.
     """
     group = _ensure_group(cloud.iot, settings.thing_name, len(names))
     made = list(side_by_side_map(partial(_ensure_device, cloud, settings), names))
@@ -112,9 +112,9 @@ def take_down(cloud: Cloud, settings: Settings, show: Callable[[Outcome[Any]], N
 
 
 def find_group(iot: IoTClient, thing_name: str) -> Group | None:
-    """The group of rehearsals for this thing; None where there is none, or it is somebody else's."""
+    """The group of this thing's rehearsals; None where there is none, or where this tool did not make it."""
     name = f"{thing_name}{SUFFIX}"
-    if len(name) > LONGEST_GROUP_NAME:  # AWS takes no such name, not even to say that there is none
+    if len(name) > LONGEST_GROUP_NAME:  # AWS refuses such a name, also in a request that only reads
         return None
     try:
         found = iot.describe_thing_group(thingGroupName=name)
@@ -127,7 +127,7 @@ def find_group(iot: IoTClient, thing_name: str) -> Group | None:
 
 
 def _ensure_group(iot: IoTClient, thing_name: str, count: int) -> Group:
-    """The group, which remembers this many things at least."""
+    """Make the group, or raise the number of things that it records."""
     found = find_group(iot, thing_name)
     if found is not None and found.count >= count:
         return found
@@ -141,7 +141,7 @@ def _ensure_group(iot: IoTClient, thing_name: str, count: int) -> Group:
 
 
 def _fill_group(iot: IoTClient, group_name: str, names: Sequence[str]) -> None:
-    """Let exactly these things be in it."""
+    """Make exactly these things the group's members."""
     pages = iot.get_paginator("list_things_in_thing_group").paginate(thingGroupName=group_name)
     members = {thing for page in pages for thing in page["things"]}
     for name in sorted(set(names) - members):
@@ -151,7 +151,7 @@ def _fill_group(iot: IoTClient, group_name: str, names: Sequence[str]) -> None:
 
 
 def _ensure_device(cloud: Cloud, settings: Settings, thing_name: str) -> bool:
-    """One more thing, with key, certificate and the shared policy; whether it or its certificate is new."""
+    """Make one thing with key, certificate and the shared policy; True where thing or certificate is new."""
     iot, files = cloud.iot, desired_state.certificate_files(settings.with_values({"thing_name": thing_name}))
     found = things.find_thing(iot, thing_name)
     state = certificates.look_at_certificate(

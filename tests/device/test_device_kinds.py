@@ -57,8 +57,9 @@ def test_the_update_succeeds_and_the_device_has_the_built_image(home: Home, tree
     settings, flags = WAYS[way]
     profile = PROFILES[kind.split("-")[0], "HTTP" if way == "HTTP" else "MQTT"]
     padding = "PKCS1" if "classic-agent" in profile else "PSS"
+    environ = {"AWS_OTA_SIGNATURE_PADDING": padding, "OTA_BUILD_ENVIRONMENT": "AWS_OTA_SIGNATURE_PADDING"}
     words = ["with", "--firmware-root", str(tree), *profile, *settings, "delete.update", "--force", "all"]
-    result = home.run_here(*words, "device", "--fresh", "--json", *flags, AWS_OTA_SIGNATURE_PADDING=padding).done()
+    result = home.run_here(*words, "device", "--fresh", "--json", *flags, **environ).done()
     (told,) = json.loads(result.out[result.out.index("[\n") :])
     assert (told["thing"], told["status"], home.execution()["status"]) == (THING, "SUCCEEDED", "SUCCEEDED")
     assert Path(told["image"]).read_bytes() == (tree / "build" / IMAGE).read_bytes()

@@ -60,7 +60,7 @@ class Listing:
         noun: the noun.
         rows: what is shown.
         total: how many objects match the query.
-        unknown: of how many these credentials may not ask whether they are ours.
+        unknown: the number of objects of which these credentials may not ask whether they are ours.
     """
 
     noun: Noun

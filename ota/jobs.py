@@ -251,17 +251,17 @@ def list_jobs(iot: IoTClient) -> Iterator[ListedJob]:
 
 def list_jobs_at_work(iot: IoTClient, thing_name: str) -> list[str]:
     """Ids of the jobs that the thing's device is executing."""
-    return [one["jobId"] for one in _list_if_there(iot, "thing", thingName=thing_name, status=IN_PROGRESS)]
+    return [one["jobId"] for one in _executions_of_thing(iot, thingName=thing_name, status=IN_PROGRESS)]
 
 
 def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
     """Ids of the jobs that the thing has or had, as far back as AWS keeps their executions."""
-    return [one["jobId"] for one in _list_if_there(iot, "thing", thingName=thing_name)]
+    return [one["jobId"] for one in _executions_of_thing(iot, thingName=thing_name)]
 
 
 def list_things_at_work(iot: IoTClient, job_id: str) -> list[str]:
     """Names of the things whose devices are executing the job."""
-    found = _list_if_there(iot, "job", jobId=job_id, status=IN_PROGRESS)
+    found = _executions_of_job(iot, jobId=job_id, status=IN_PROGRESS)
     return [one["thingArn"].rpartition("/")[2] for one in found]
 
 
@@ -287,16 +287,20 @@ def find_execution(iot: IoTClient, job_id: str, thing_name: str) -> Execution | 
     return _from_description(answer["execution"], thing_name) if answer else None
 
 
-def _list_if_there(iot: IoTClient, of: str, **request: Any) -> list[Any]:
-    """The executions of a thing or of a job; none where that does not exist."""
-    config = {"page_size": PAGE_SIZE} if of == "thing" else {}
-    operation = f"list_job_executions_for_{of}"
-    found = answer_or_none(lambda: list(pages(iot, operation, "executionSummaries", **config, **request)))
-    return found or []
+def _executions_of_thing(iot: IoTClient, **request: Any) -> list[Any]:
+    """The executions of a thing; none where there is no such thing."""
+    found = pages(iot, "list_job_executions_for_thing", "executionSummaries", page_size=PAGE_SIZE, **request)
+    return answer_or_none(lambda: list(found)) or []
+
+
+def _executions_of_job(iot: IoTClient, **request: Any) -> list[Any]:
+    """The executions of a job; none where there is no such job."""
+    found = pages(iot, "list_job_executions_for_job", "executionSummaries", **request)
+    return answer_or_none(lambda: list(found)) or []
 
 
 def _list_executions(iot: IoTClient, job_id: str) -> list[Execution]:
-    found = [_from_listing(one) for one in _list_if_there(iot, "job", jobId=job_id)]
+    found = [_from_listing(one) for one in _executions_of_job(iot, jobId=job_id)]
     return sorted(found, key=lambda one: one.thing_name)
 
 

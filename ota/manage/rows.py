@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota import bucket_access, buckets, certificates, ownership, policies, roles, things, updates
-from ota.errors import InTheWay
+from ota.aws_calls import code_of
+from ota.errors import DENIED_CODES, InTheWay
 from ota.jobs import JOB_ID_PREFIX, find_job, list_jobs
 from ota.records import Row
 from ota.threads import side_by_side_map
@@ -63,8 +64,13 @@ def mark_certificates(cloud: Cloud, rows: Sequence[Row]) -> list[Row]:
     """The certificates, marked by the things that they are attached to."""
     our_things = {one.name for one in things.list_things(cloud.iot, only_ours=True) if one.is_ours}
     if len(our_things) < len(rows):
-        ours = _certificates_of(cloud, our_things)
-        return [row.marked(is_ours=row.arn in ours) for row in rows]
+        try:
+            ours = _certificates_of(cloud, our_things)
+        except cloud.iot.exceptions.ClientError as error:
+            if code_of(error) not in DENIED_CODES:
+                raise  # else the credentials are for some things only, and the certificates tell
+        else:
+            return [row.marked(is_ours=row.arn in ours) for row in rows]
     return list(side_by_side_map(partial(_mark_certificate, cloud, our_things), rows))
 
 

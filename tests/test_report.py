@@ -61,7 +61,7 @@ SHOWS: dict[str, Callable[[Report], object]] = {
     "outcome": lambda report: report.outcome(Outcome("thing", Verb.CREATED, f"{NASTY}\nnext", NASTY)),
     "entry": lambda report: report.entry("job", "over", "bold", f"{NASTY}\nnext", NASTY),
     "table": lambda report: report.table(("name", "more"), [(f"{NASTY}\nnext", NASTY)]),
-    "findings": lambda report: report.findings([warning("job", NASTY, f"invoke {NASTY}")]),
+    "findings": lambda report: report.findings([warning("job", NASTY, Shell(f"invoke {NASTY}"))]),
     "block": lambda report: report.block(f"{NASTY}\n{NASTY}"),
     "prose": lambda report: report.prose(f"{NASTY}\n{NASTY}"),
     "say": lambda report: report.say(f"{NASTY}\n{NASTY}"),

@@ -27,7 +27,7 @@ from ota import (
 from ota.errors import OtaError, SignatureError
 from ota.firmware import builds, headers, signatures, verify
 from ota.jobs import Execution, Patience
-from ota.nouns import BUCKET, NOUNS
+from ota.nouns import BUCKET, NOUNS, UPDATE
 from ota.outcomes import Action, Change, Outcome, Severity, Verb, failure_text, of_severity
 from ota.plan import find_update_with_job
 from ota.threads import side_by_side
@@ -144,7 +144,8 @@ class SetUp:
         if not settings.skip_build:
             settings.require_application()
         self._run.take_turn()
-        independent = {name: partial(self._independent, noun) for name, noun in self._nouns.items()}
+        needed = [noun for name, noun in self._nouns.items() if name in UPDATE.needs]
+        independent = {noun.name: partial(self._independent, noun) for noun in needed}
         self._run.steps.begin({**independent, "role": self._role, "update as found": self._find_update})
 
     def _check_still_active(self) -> None:

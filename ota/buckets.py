@@ -82,10 +82,9 @@ class Bucket:
     access: Access | None = None
     is_leftover: bool = False
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether this tool made it, for this thing or for another one."""
-        return self.is_leftover or ownership.is_ours(self.tags)
+    def is_for(self, thing_name: str) -> bool:
+        """Whether this tool made it for the thing; only then it is changed."""
+        return self.is_leftover or ownership.is_ours(self.tags, thing_name)
 
 
 @dataclass(frozen=True)
@@ -135,15 +134,16 @@ def decide_bucket(s3: S3Client, found: Bucket | OtaError | None, wanted: WantedB
     ``found`` is from :func:`find_bucket`, or the error that it raised.
     """
     another = command("all", bucket_name=wanted.other_name)
-    problem = found if isinstance(found, OtaError) else _problem(s3, found) if found else None
+    problem = found if isinstance(found, OtaError) else _problem(s3, found, wanted.thing_name) if found else None
     if problem:
         return replace(blocked("bucket", wanted.name, problem, another), wanted=wanted)
     change = partial(Change, "bucket", name=wanted.name, found=found, wanted=wanted)
     if not isinstance(found, Bucket):
         return change(Action.CREATE, detail=CLOSED)
-    if not found.is_ours:
+    if not found.is_for(wanted.thing_name):
         lacks = bucket_access.shortcomings(found.access)
-        detail = "; ".join(filter(None, ["versioned, not made by this tool", lacks]))
+        maker = "made for another thing" if ownership.is_ours(found.tags) else "not made by this tool"
+        detail = "; ".join(filter(None, [f"versioned, {maker}", lacks]))
         closing = bucket_access.closing_commands(s3, found.name, found.access)
         return change(Action.REUSE, detail=detail, brief=detail if closing else "", command=closing)
     if repairs := _repairs(found):
@@ -177,7 +177,7 @@ def make_bucket(s3: S3Client, change: Change, *, sleep: Callable[[float], None] 
     if change.action is Action.CHANGE:
         detail = f"{change.detail}; {CLOSED}"
         return Outcome("bucket", Verb.CHANGED, wanted.name, detail, _configure(s3, found, wanted))
-    if not found.is_ours:
+    if not found.is_for(wanted.thing_name):
         prove_writable(s3, Owned(Bucket=found.name, ExpectedBucketOwner=wanted.account_id))
     return Outcome("bucket", Verb.REUSED, found.name, change.detail, found)
 
@@ -207,17 +207,17 @@ def create_bucket_request(name: str, region: str, thing_name: str) -> dict[str, 
     return {"Bucket": name, "CreateBucketConfiguration": configuration}
 
 
-def _problem(s3: S3Client, found: Bucket) -> InTheWay | None:
+def _problem(s3: S3Client, found: Bucket, thing_name: str) -> InTheWay | None:
     """What keeps the bucket from being used, with the command that helps."""
-    if found.is_ours:
+    if found.is_for(thing_name):
         policy = found.access.policy if found.access else None
         return bucket_access.public_policy_problem(s3, found.name, policy) if TLS_ONLY in _repairs(found) else None
     if found.is_versioned:
         return None
     switch_on = aws_command(s3, "put-bucket-versioning", bucket=found.name, versioning_configuration="Status=Enabled")
     return InTheWay(
-        f"The bucket {found.name} was not made by this tool and keeps no versions, which an OTA update needs. "
-        "Switch versioning on: ",
+        f"The bucket {found.name} was not made by this tool for {thing_name} and keeps no versions, which an OTA update "
+        "needs. Switch versioning on: ",
         switch_on,
         ", or write another bucket_name in config.json.",
         remedy=switch_on,

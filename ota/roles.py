@@ -72,6 +72,7 @@ class Role:
         boundary_arn: its permissions boundary, where it has one. A listing does not have it.
         created_at: when it was made; None for one made in this run.
         settling_s: seconds since it was made or repaired, by AWS's clock; None where it comes from a listing.
+        description: as IAM has it.
     """
 
     name: str
@@ -81,6 +82,12 @@ class Role:
     boundary_arn: str | None = None
     created_at: datetime | None = field(default=None, compare=False)
     settling_s: float | None = field(default=None, compare=False)
+    description: str = field(default="", compare=False)
+
+    @property
+    def can_be_ours(self) -> bool:
+        """Whether this tool may have made it, by what a listing has: ours trust AWS IoT or have our description."""
+        return self.description == DESCRIPTION or OTA_SERVICE in json.dumps(self.trust)
 
     def left_to_settle_s(self, timeout_s: float) -> float:
         """What is left of the time that IAM needs to spread the role, which takes ``timeout_s`` at most."""
@@ -271,6 +278,7 @@ def _role(described: Any) -> Role:
         ownership.from_tags(described.get("Tags", [])),
         described.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
         described.get("CreateDate"),
+        description=described.get("Description", ""),
     )
 
 

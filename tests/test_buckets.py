@@ -165,7 +165,7 @@ DECISIONS: dict[str, tuple[Bucket | OtaError | None, Action, str]] = {
     "a free name": (None, Action.CREATE, "versioned, closed to the public, TLS only"),
     "a failed look": (NotOurs("of another account"), Action.BLOCKED, "of another account"),
     "ours": (OURS, Action.REUSE, "versioned, closed to the public, TLS only"),
-    "another thing's": (replace(OURS, tags=marks("other")), Action.REUSE, "versioned, closed to the public, TLS only"),
+    "another thing's": (replace(OURS, tags=marks("other")), Action.REUSE, "versioned, made for another thing"),
     "ours without versions": (replace(OURS, is_versioned=False), Action.CHANGE, "versioning put right"),
     "ours, not looked into": (
         replace(OURS, access=None),
@@ -341,7 +341,7 @@ def test_a_foreign_bucket_s_access_need_not_be_seen_and_ours_must(
 
 
 def test_a_bucket_that_is_completed_keeps_the_tags_it_has(s3: S3Client) -> None:
-    tags = {**marks("another-thing"), "team": "lighting"}
+    tags = {**marks(THING), "team": "lighting"}
     make(s3, versioned=False, tags=tags)
     assert ensure(s3, CHOSEN).get().tags == tags
     assert find_bucket_tags(s3, CHOSEN, ACCOUNT) == tags

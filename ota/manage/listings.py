@@ -158,7 +158,8 @@ def _attempt(cloud: Cloud, noun: Noun, query: Query) -> Listing | PermissionDeni
 def make_listing(cloud: Cloud, noun: Noun, query: Query) -> Listing:
     """Everything to show of a noun."""
     found = find_rows(cloud, noun, query.pattern)
-    marked = mark_rows(cloud, noun, found if query.is_ours else found[: query.limit])
+    asked = [row for row in found if row.is_ours is not False] if query.is_ours else found[: query.limit]
+    marked = mark_rows(cloud, noun, asked)
     unknown = sum(row.is_ours is None for row in marked)
     if query.is_ours:
         found = marked = [row for row in marked if row.is_ours]

@@ -132,8 +132,9 @@ def _region_of(cloud: Cloud, row: Row) -> str | None:
 
 
 def role_rows(cloud: Cloud) -> Iterator[Row]:
-    """Every IAM role."""
-    return (Row(one.name, one.created_at) for one in roles.list_roles(cloud.iam))
+    """Every IAM role; the listing excludes that this tool made a role that AWS IoT cannot assume."""
+    found = roles.list_roles(cloud.iam)
+    return (Row(one.name, one.created_at, None if one.can_be_ours else False) for one in found)
 
 
 def mark_role(cloud: Cloud, row: Row) -> Row:

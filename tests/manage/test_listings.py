@@ -13,10 +13,13 @@ from ota.errors import PermissionDenied
 from ota.manage import listings, rows
 from ota.manage.listings import Listing, Query, make_listing, make_listings
 from ota.nouns import LISTED
+from ota.ownership import mark_tags
 from ota.records import Row
+from ota.roles import DESCRIPTION
 from ota.sandbox.process import Address
 from tests.hand_made import Hands, id_of
 from tests.sandbox_control import Control
+from tests.sandbox_world import trust_document
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -371,3 +374,26 @@ def test_a_cell_shows_some_of_many() -> None:
 
 def _iam_document() -> str:
     return '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+
+
+def test_a_role_that_cannot_be_ours_is_not_asked_for_its_tags(hands: Hands, account: Cloud, control: Control) -> None:
+    """The list tells whom a role trusts: AWS IoT alone lets one deliver updates."""
+    for number in range(10):
+        hands.iam.create_role(RoleName=f"ec2-{number}", AssumeRolePolicyDocument=trust_document("ec2.amazonaws.com"))
+    hands.role("lamp_role", ours_for="lamp")
+    hands.iam.create_role(
+        RoleName="drifted",
+        AssumeRolePolicyDocument=trust_document("ec2.amazonaws.com"),
+        Description=DESCRIPTION,
+        Tags=mark_tags("lamp"),
+    )
+    hands.role("iot-rule")
+    control.clear_calls()
+    assert set(listed(account, "roles", OURS)) == {"lamp_role", "drifted"}
+    assert control.operations().count("GetRole") == 3
+
+
+def test_roles_that_are_shown_are_asked_all_the_same(hands: Hands, account: Cloud) -> None:
+    hands.iam.create_role(RoleName="ec2", AssumeRolePolicyDocument=trust_document("ec2.amazonaws.com"))
+    (row,) = listed(account, "roles").values()
+    assert (row.is_ours, row.facts["boundary"]) == (False, "none")

@@ -216,8 +216,8 @@ def _problem(s3: S3Client, found: Bucket, thing_name: str) -> InTheWay | None:
         return None
     switch_on = aws_command(s3, "put-bucket-versioning", bucket=found.name, versioning_configuration="Status=Enabled")
     return InTheWay(
-        f"The bucket {found.name} was not made by this tool for {thing_name} and keeps no versions, which an OTA update "
-        "needs. Switch versioning on: ",
+        f"The bucket {found.name} was not made by this tool for {thing_name} and keeps no versions, which an OTA "
+        "update needs. Switch versioning on: ",
         switch_on,
         ", or write another bucket_name in config.json.",
         remedy=switch_on,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
     from invoke.parser import ParseResult
 
+    from ota.errors import OtaError
     from ota.run import Run
     from ota.set_up import SetUp
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 # Imported after that line, so that their compiled code is kept between runs.
-from ota.errors import OtaError  # noqa: E402
-from ota.messages import command, help_command  # noqa: E402
 from ota.nouns import LISTED, NOUN_BY_NAME, NOUNS  # noqa: E402
 from ota.records import Deleted  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
@@ -62,7 +61,7 @@ class OtaTask(Task):  # type: ignore[type-arg]
         context = args[0]
         try:
             return super().__call__(*args, **kwargs)
-        except OtaError as error:
+        except _our_error() as error:
             failure = error
         except _aws_errors() as error:
             from ota.errors import from_boto
@@ -82,6 +81,13 @@ class OtaTask(Task):  # type: ignore[type-arg]
         run = _run(context)
         run.steps.wind_up()
         raise Exit(run.report.text(failure.message), code=failure.exit_code)
+
+
+def _our_error() -> type[OtaError]:
+    """The base of our errors, imported only when something was raised, so that listing the tasks is quick."""
+    from ota.errors import OtaError
+
+    return OtaError
 
 
 def _aws_errors() -> tuple[type[Exception], ...]:
@@ -361,6 +367,9 @@ DELETE_TASKS = tuple(_delete_task(noun.name, noun.deleted) for noun in NOUNS if 
 @task(klass=OtaTask, name="help", default=True)
 def delete_help(_c: Context) -> None:
     """Say what can be deleted by name, and how."""
+    from ota.errors import OtaError
+    from ota.messages import command, help_command
+
     tasks = [piece for one in DELETE_TASKS for piece in (", ", command(f"delete.{one.name}"))][1:]
     how, everything = help_command("delete.thing"), command("clean")
     raise OtaError("Say what to delete: ", *tasks, ". ", how, " tells how; ", everything, " deletes all.")

@@ -20,7 +20,9 @@ built = fault_project.built
 project = fault_project.project
 inventory = fault_project.inventory
 
-ALL_CALLS = numbered("ListThingPrincipalsV2 CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy PutObject")
+ALL_CALLS = numbered(
+    "ListThingPrincipalsV2 CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy PutObject"
+)
 CLEAN_CALLS = numbered("DescribeThing DeleteOTAUpdate UpdateCertificate DetachThingPrincipal DeleteCertificate")
 ONE = [("ACTIVE", True)]
 

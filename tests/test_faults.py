@@ -254,6 +254,7 @@ def test_a_look_without_a_permission_is_unknown_and_names_it(control: Control, p
         control.clear_faults()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", ["status", "watch"])
 def test_a_look_that_is_throttled_for_good_is_unknown(
     control: Control, project: Project, monkeypatch: pytest.MonkeyPatch, task: str

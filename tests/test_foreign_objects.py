@@ -229,7 +229,9 @@ def account(machine: type[Account]) -> Iterator[Account]:
     account.teardown()
 
 
-@pytest.mark.parametrize("chosen", sorted(NAMES))
+@pytest.mark.parametrize(
+    "chosen", [pytest.param(name, marks=pytest.mark.long if name == "shared" else ()) for name in sorted(NAMES)]
+)
 @pytest.mark.parametrize("marked", [False, True], ids=["unmarked", "another thing's"])
 def test_twins_stay_what_they_were(account: Account, marked: bool, chosen: str) -> None:
     account.make_all_twins(thing="lamp", marked=marked)

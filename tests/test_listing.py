@@ -86,7 +86,7 @@ def test_looking_at_the_tasks_imports_nothing_heavy(project: Project, arguments:
     )
     assert done.returncode == 0, done.stderr
     imported = done.stderr.split()
-    assert "ota.errors" in imported
+    assert "ota.nouns" in imported
     assert [name for name in imported if name.startswith(HEAVY)] == []
 
 

@@ -254,17 +254,17 @@ def test_what_hangs_on_ours_stays_what_it_was(account: Account) -> None:
 
 @pytest.mark.parametrize(
     ("examples", "steps"),
-    [pytest.param(SOME, 12, id="some"), pytest.param(80, 30, id="many", marks=pytest.mark.long)],
+    [pytest.param(SOME, 12, id="some"), pytest.param(30, 25, id="many", marks=pytest.mark.long)],
 )
 def test_foreign_objects_stay_what_they_were(machine: type[Account], examples: int, steps: int) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,
+            derandomize=True,  # the same orders each time; SOME and the long numbers say how far it searches
             stateful_step_count=steps,
             deadline=None,
             database=None,
-            derandomize=examples == SOME,
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),

@@ -126,11 +126,6 @@ class Settings(DeclaredSettings):
         return self._frame.region
 
     @property
-    def is_account_known(self) -> bool:
-        """Whether names that carry the account id hold the real one."""
-        return self.account_id is not None
-
-    @property
     def config_path(self) -> Path:
         """The settings file."""
         return self._sources.file.path

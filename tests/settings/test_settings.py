@@ -834,7 +834,7 @@ class TestAccount:
     def test_until_it_is_known_twelve_zeros_stand_for_it(self, load: Load) -> None:
         done = load()
 
-        assert (done.bucket_name, done.is_account_known) == ("lamp-ota-000000000000", False)
+        assert (done.bucket_name, done.account_id is not None) == ("lamp-ota-000000000000", False)
         assert (done.account_id, done.region) == (None, None)
 
     def test_with_account_settles_everything_again(self, load: Load) -> None:
@@ -843,7 +843,7 @@ class TestAccount:
         assert done.bucket_name == f"lamp-ota-{ACCOUNT_ID}"
         assert done.policy_name == f"p-{ACCOUNT_ID}-eu-west-1"
         assert done.origins["policy_name"].formatted == done.policy_name
-        assert (done.account_id, done.region, done.is_account_known) == (ACCOUNT_ID, "eu-west-1", True)
+        assert (done.account_id, done.region, done.account_id is not None) == (ACCOUNT_ID, "eu-west-1", True)
 
     def test_a_region_known_before_stays(self, load: Load) -> None:
         assert load(region="eu-west-1").with_account(ACCOUNT_ID).region == "eu-west-1"

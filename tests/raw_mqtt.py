@@ -38,15 +38,13 @@ def connect_packet(
     keep_alive: int = 60,
     clean: bool = True,
     will: tuple[str, bytes, int] | None = None,
-    level: int = 4,
 ) -> bytes:
     flags = 2 * clean
     payload = text(client_id)
     if will is not None:
         flags |= 0x04 | will[2] << 3
         payload += text(will[0]) + text(will[1])
-    properties = b"\x00" if level == 5 else b""
-    return packet(0x10, text("MQTT") + struct.pack("!BBH", level, flags, keep_alive) + properties + payload)
+    return packet(0x10, text("MQTT") + struct.pack("!BBH", 4, flags, keep_alive) + payload)
 
 
 def publish_packet(topic: str, payload: bytes, *, qos: int = 0, retain: bool = False, packet_id: int = 1) -> bytes:

@@ -2,7 +2,7 @@
 
 Existing brokers do not fit: amqtt since 0.11.2 refuses messages that clients publish on topics beginning with ``$`` and
 gives a plugin no way to answer a publisher that has not subscribed; mosquitto does not evaluate IoT policies and is
-another process. The part of MQTT 3.1.1 that AWS supports is small.
+another process. The part of MQTT 3.1.1 and MQTT 5 that AWS supports is small.
 
 One asyncio loop in one thread owns all connections. It shares the registry, jobs and streams with the HTTP side under
 the sandbox's lock, which is held for single decisions only; events of the HTTP side are passed with
@@ -28,6 +28,7 @@ from ota.sandbox.moto.authority import Authority
 from ota.sandbox.policy.callers import Caller, certificate_state
 
 from .connections import Connection, Limits
+from .reasons import Reason
 from .refusal_log import RefusalLog
 from .router import Router
 from .sessions import NOT_AUTHORIZED
@@ -91,7 +92,7 @@ class Broker:
 
         Waits for the broker's thread, so it must not be called with the sandbox's lock held.
         """
-        asyncio.run_coroutine_threadsafe(self._reset(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._reset(Reason.BY_ADMINISTRATOR), self._loop).result()
 
     async def _open(self, listener: socket.socket) -> None:
         self._server = await asyncio.start_server(
@@ -106,7 +107,7 @@ class Broker:
 
     async def _close(self) -> None:
         self._server.close()
-        await self._reset()
+        await self._reset(Reason.SHUTTING_DOWN)
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
@@ -133,6 +134,7 @@ class Broker:
         """End the connections that are silent for too long or whose certificate is no longer active."""
         while True:
             await asyncio.sleep(self._limits.sweep_s)
+            self._router.drop_expired()
             for connection in list(self._connections):
                 connection.drop_if_silent()
                 state = certificate_state(connection.caller)
@@ -144,9 +146,9 @@ class Broker:
         self._router.announce(account_id, region, event)
         self._loop.call_soon_threadsafe(self._router.flush)
 
-    async def _reset(self) -> None:
+    async def _reset(self, reason: Reason) -> None:
         for connection in list(self._connections):
-            connection.forget()
+            connection.forget(reason)
         self._router.reset()
         self._refusals.clear()
 

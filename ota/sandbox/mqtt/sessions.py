@@ -1,10 +1,12 @@
-"""A connected client as the router sees it, and the lifecycle events that AWS IoT publishes about it.
+"""Clients as the router sees them, connected or stored, and the lifecycle events that AWS IoT publishes about them.
 
-The router depends on ``Client``, which ``connections`` implements, so that the two do not import each other. The events
-are always on, on ``$aws/events/presence/…`` and ``$aws/events/subscriptions/…``. Clients whose id contains a wildcard
-character have none, for no topic can carry that id.
+The router depends on ``Client``, which ``connections`` implements, so that the two do not import each other. A session
+of MQTT 5 whose expiry interval is not 0 outlives its connection: a ``StoredSession`` then receives for the client.
 
-Source: AWS IoT Developer Guide, "Lifecycle events".
+The events are always on, on ``$aws/events/presence/…`` and ``$aws/events/subscriptions/…``. Clients whose id contains a
+wildcard character have none, for no topic can carry that id.
+
+Source: AWS IoT Developer Guide, "Lifecycle events", "MQTT persistent sessions".
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from typing import Any
 from ota.sandbox.jobs.model import Event
 from ota.sandbox.policy.callers import Caller
 
-from .packets import Message
+from .packets import Message, Options
+from .reasons import Reason
 
 # Why a connection ended, in AWS's words.
 BY_CLIENT = "CLIENT_INITIATED_DISCONNECT"
@@ -27,6 +30,15 @@ REPLACED = "DUPLICATE_CLIENTID"
 SILENT = "MQTT_KEEP_ALIVE_TIMEOUT"
 NOT_AUTHORIZED = "AUTH_ERROR"
 BY_SERVER = "SERVER_INITIATED_DISCONNECT"
+
+MAX_EXPIRY_S = 3600  # AWS's default maximum for an account
+MAX_STORED_BYTES = 8 * 1024 * 1024
+_DISCONNECT_REASONS = {
+    REPLACED: Reason.TAKEN_OVER,
+    SILENT: Reason.KEEP_ALIVE_TIMEOUT,
+    NOT_AUTHORIZED: Reason.NOT_AUTHORIZED,
+    BY_SERVER: Reason.QUOTA_EXCEEDED,
+}
 
 
 @dataclass(frozen=True)
@@ -40,26 +52,72 @@ class Session:
 
 
 class Client(ABC):
-    """A client's connection. ``will`` is published when it ends unexpectedly; ``end_reason`` is one of the above."""
+    """Who receives messages under a client id.
+
+    Attributes:
+        caller: the client's certificate and id.
+        filters: what it subscribes to.
+        will: published when the connection ends unexpectedly.
+        session: what lifecycle events tell of this connection; None before CONNECT is accepted.
+        end_reason: why the connection ended; one of the above.
+        session_expiry_s: how long its session outlives the connection.
+    """
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
-        self.filters: set[str] = set()
+        self.filters: dict[str, Options] = {}
         self.will: Message | None = None
         self.session: Session | None = None
         self.end_reason = LOST
+        self.session_expiry_s = 0
+
+    @property
+    @abstractmethod
+    def unacknowledged(self) -> list[Message]:
+        """The messages of QoS 1 that the client may not have, in order."""
 
     @abstractmethod
     def send(self, messages: list[Message]) -> None:
         """Send messages in one piece."""
 
     @abstractmethod
-    def refuse(self, action: str, resource: str, why: str) -> None:
-        """Record that something of this client's was not allowed."""
-
-    @abstractmethod
     def drop(self, action: str, resource: str, why: str, reason: str) -> None:
         """Record why, and end the connection at once; ``reason`` is one of the above."""
+
+
+class StoredSession(Client):
+    """The session of a client that is not connected: its subscriptions and what arrives for it with QoS 1.
+
+    Messages beyond ``MAX_STORED_BYTES`` are dropped, as AWS drops those beyond an account's limit.
+    """
+
+    def __init__(self, client: Client, expires_at: float) -> None:
+        super().__init__(client.caller)
+        self.expires_at = expires_at
+        self.filters = client.filters
+        self._messages: list[Message] = []
+        self._bytes = 0
+        self.send(client.unacknowledged)
+
+    @property
+    def unacknowledged(self) -> list[Message]:
+        """Everything stored."""
+        return self._messages
+
+    def send(self, messages: list[Message]) -> None:
+        """Store the messages of QoS 1."""
+        for message in messages:
+            if message.qos and self._bytes + len(message.payload) <= MAX_STORED_BYTES:
+                self._messages.append(message)
+                self._bytes += len(message.payload) + len(message.topic)
+
+    def drop(self, action: str, resource: str, why: str, reason: str) -> None:
+        """Nothing: there is no connection."""
+
+
+def disconnect_reason(end_reason: str) -> Reason:
+    """The code of the DISCONNECT that the server sends for one of the reasons above."""
+    return _DISCONNECT_REASONS.get(end_reason, Reason.UNSPECIFIED)
 
 
 def connected(session: Session, now: float) -> list[Event]:

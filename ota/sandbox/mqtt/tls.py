@@ -65,7 +65,7 @@ class ServerTls:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.set_alpn_protocols(list(ALPN))
         context.load_verify_locations(cadata=certificate_pem(self._authority.certificate))
-        _load_pair(context, *issue_server_certificate(self._authority, name))
+        load_pair(context, *issue_server_certificate(self._authority, name))
         self._contexts[name], self._trusted[context] = context, set()
         return context
 
@@ -79,15 +79,15 @@ class ServerTls:
                     context.load_verify_locations(cadata=pem)
 
 
-def issue_server_certificate(authority: Authority, name: str) -> tuple[str, str]:
-    """A certificate chain and its key, both PEM, for ``name``, localhost and 127.0.0.1."""
+def issue_server_certificate(authority: Authority, *names: str) -> tuple[str, str]:
+    """A certificate chain and its key, both PEM, for ``names``, localhost and 127.0.0.1."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(timezone.utc)
-    names = [x509.DNSName(one) for one in dict.fromkeys([name, "localhost"])]
+    names = tuple(dict.fromkeys([*names, "localhost"]))
     issuer_key = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])]))
         .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
@@ -96,7 +96,8 @@ def issue_server_certificate(authority: Authority, name: str) -> tuple[str, str]
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
-            x509.SubjectAlternativeName([*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([*map(x509.DNSName, names), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_key), critical=False)
@@ -106,6 +107,16 @@ def issue_server_certificate(authority: Authority, name: str) -> tuple[str, str]
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return certificate_pem(certificate), private.decode()
+
+
+def load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:
+    """Load a certificate chain and its key, both PEM, from temporary files: ``ssl`` accepts files only."""
+    with tempfile.TemporaryDirectory() as directory:
+        chain_path, key_path = Path(directory) / "chain.pem", Path(directory) / "key.pem"
+        chain_path.write_text(chain, encoding="ascii")
+        key_path.touch(mode=0o600)
+        key_path.write_text(key, encoding="ascii")
+        context.load_cert_chain(chain_path, key_path)
 
 
 def is_own_endpoint(name: str) -> bool:
@@ -144,13 +155,3 @@ def _registered() -> Iterator[tuple[str, str]]:
         for backend in list(backends.values()):
             for certificate_id, certificate in list(backend.certificates.items()):
                 yield certificate_id, certificate.certificate_pem
-
-
-def _load_pair(context: ssl.SSLContext, chain: str, key: str) -> None:
-    """Load the pair from temporary files: ``ssl`` accepts files only."""
-    with tempfile.TemporaryDirectory() as directory:
-        chain_path, key_path = Path(directory) / "chain.pem", Path(directory) / "key.pem"
-        chain_path.write_text(chain, encoding="ascii")
-        key_path.touch(mode=0o600)
-        key_path.write_text(key, encoding="ascii")
-        context.load_cert_chain(chain_path, key_path)

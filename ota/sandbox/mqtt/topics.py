@@ -10,7 +10,7 @@ Guide, "Reserved topics", "MQTT retained messages".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -19,7 +19,8 @@ from moto.iot.models import iot_backends
 from ota.sandbox.policy.callers import Caller
 
 from .device_requests import is_request
-from .packets import MAX_PAYLOAD_BYTES, Message
+from .packets import MAX_PAYLOAD_BYTES, Message, Options
+from .reasons import Outcome, Reason
 
 MAX_TOPIC_BYTES = 256
 MAX_SLASHES = 7
@@ -34,21 +35,21 @@ MAX_RETAINED = 500
 @dataclass
 class _Node(Generic[T]):
     children: dict[str, _Node[T]] = field(default_factory=dict)
-    holders: dict[T, int] = field(default_factory=dict)
+    holders: dict[T, Options] = field(default_factory=dict)
 
 
 class Subscriptions(Generic[T]):
-    """Topic filters with their subscribers and the QoS of each."""
+    """Topic filters with their subscribers and the options of each."""
 
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
 
-    def add(self, wanted: str, holder: T, qos: int) -> None:
-        """Subscribe ``holder``; the same filter again replaces the QoS."""
+    def add(self, wanted: str, holder: T, options: Options) -> None:
+        """Subscribe ``holder``; the same filter again replaces the options."""
         node = self._root
         for level in wanted.split("/"):
             node = node.children.setdefault(level, _Node())
-        node.holders[holder] = qos
+        node.holders[holder] = options
 
     def discard(self, wanted: str, holder: T) -> None:
         """Unsubscribe ``holder``; nothing happens when it was not subscribed."""
@@ -63,12 +64,17 @@ class Subscriptions(Generic[T]):
             if not node.holders and not node.children:
                 del parent.children[level]
 
-    def holders(self, topic: str) -> dict[T, int]:
-        """All holders with a filter that matches the topic, each once, with the highest QoS of those filters."""
-        found: dict[T, int] = {}
+    def holders(self, topic: str, publisher: T | None = None) -> dict[T, Options]:
+        """All holders with a filter that matches the topic, each once.
+
+        The options are the most that those filters give together. A filter with No Local does not count for messages of
+        its own holder, ``publisher``.
+        """
+        found: dict[T, Options] = {}
         for node in _matching(self._root, topic.split("/"), is_first=True):
-            for holder, qos in node.holders.items():
-                found[holder] = max(qos, found.get(holder, 0))
+            for holder, options in node.holders.items():
+                if not (options.no_local and holder == publisher):
+                    found[holder] = _join(options, found.get(holder, options))
         return found
 
 
@@ -84,27 +90,30 @@ def find_size_problem(topic: str) -> str | None:
 def matches(wanted: str, topic: str) -> bool:
     """Whether ``topic`` matches the filter ``wanted``."""
     one: Subscriptions[str] = Subscriptions()
-    one.add(wanted, "", 0)
+    one.add(wanted, "", Options())
     return bool(one.holders(topic))
 
 
-def find_publish_problem(message: Message) -> str | None:
+def find_publish_problem(message: Message) -> Outcome | None:
     """Why no client may publish this, or None."""
     if len(message.payload) > MAX_PAYLOAD_BYTES:
-        return f"a message has at most {MAX_PAYLOAD_BYTES} bytes"
+        return Outcome(Reason.QUOTA_EXCEEDED, f"a message has at most {MAX_PAYLOAD_BYTES} bytes")
     problem = None if message.topic.startswith(RULES) else find_size_problem(message.topic)
     if problem is None and message.topic.startswith("$") and not _is_for_clients(message.topic):
-        return "the topic is reserved"
-    return problem
+        problem = "the topic is reserved"
+    return Outcome(Reason.BAD_TOPIC, problem) if problem else None
 
 
-def find_subscribe_problem(wanted: str, present: set[str]) -> str | None:
+def find_subscribe_problem(wanted: str, present: Collection[str]) -> Outcome | None:
     """Why a client with the subscriptions ``present`` must not subscribe to this filter, or None."""
+    if wanted.startswith("$share/"):
+        return Outcome(Reason.NO_SHARED_SUBSCRIPTIONS, "the sandbox does not have shared subscriptions")
     if wanted.startswith("$") and not wanted.startswith("$aws/"):
-        return "of the reserved topics only those under $aws/ are served"
+        return Outcome(Reason.BAD_FILTER, "of the reserved topics only those under $aws/ are served")
     if wanted not in present and len(present) >= MAX_SUBSCRIPTIONS:
-        return f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions"
-    return find_size_problem(wanted)
+        return Outcome(Reason.QUOTA_EXCEEDED, f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions")
+    problem = find_size_problem(wanted)
+    return Outcome(Reason.BAD_FILTER, problem) if problem else None
 
 
 def keep_retained(caller: Caller, message: Message) -> None:
@@ -115,12 +124,19 @@ def keep_retained(caller: Caller, message: Message) -> None:
         kept[message.topic] = replace(message, packet_id=0)
 
 
-def find_retained(caller: Caller, filters: list[tuple[str, int]]) -> Iterator[Message]:
-    """The retained messages that match these filters, each with the QoS to send it with."""
+def find_retained(caller: Caller, filters: list[tuple[str, Options]], now: float) -> Iterator[Message]:
+    """The retained messages that match these filters and have not expired, each with the QoS to send it with."""
     for message in list(_kept(caller).values()):
-        qos = [qos for wanted, qos in filters if matches(wanted, message.topic)]
+        if message.expires_at is not None and message.expires_at <= now:
+            _kept(caller).pop(message.topic, None)
+            continue
+        qos = [options.qos for wanted, options in filters if matches(wanted, message.topic)]
         if qos:
             yield replace(message, qos=min(message.qos, max(qos)))
+
+
+def _join(one: Options, other: Options) -> Options:
+    return Options(max(one.qos, other.qos), as_published=one.as_published or other.as_published)
 
 
 def _matching(node: _Node[T], levels: list[str], *, is_first: bool) -> Iterator[_Node[T]]:

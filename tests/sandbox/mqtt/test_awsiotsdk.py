@@ -16,7 +16,7 @@ from tests.mqtt_world import Device, make_device
 pytest.importorskip("awsiot")
 
 from awscrt import mqtt, mqtt_request_response
-from awsiot import iotjobs, mqtt5_client_builder, mqtt_connection_builder
+from awsiot import iotjobs, mqtt_connection_builder
 
 TIMEOUT_S = 10
 QOS_1 = mqtt.QoS.AT_LEAST_ONCE
@@ -88,11 +88,3 @@ def test_the_second_client_matches_answers_and_refusals(connection: Any) -> None
     request = iotjobs.UpdateJobExecutionRequest(thing_name="lamp", job_id="j2", status="FAILED", expected_version=99)
     refused = client.update_job_execution(request).exception(TIMEOUT_S)
     assert (refused.modeled_error.code, refused.modeled_error.execution_state.version_number) == ("VersionMismatch", 1)
-
-
-def test_a_client_of_mqtt_5_understands_its_refusal(lamp: Device) -> None:
-    failures: queue.Queue[Any] = queue.Queue()
-    client = mqtt5_client_builder.mtls_from_path(**options(lamp), on_lifecycle_connection_failure=failures.put)
-    client.start()
-    assert failures.get(timeout=TIMEOUT_S).connack_packet.reason_code.name == "UNSUPPORTED_PROTOCOL_VERSION"
-    client.stop()

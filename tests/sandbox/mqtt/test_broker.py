@@ -22,6 +22,7 @@ from ota.sandbox.process import Address
 from tests import raw_mqtt
 from tests.mqtt_world import ALLOW_ALL, Device, make_device, refusals, replace_policy, self_signed, write_files
 from tests.raw_mqtt import Files, RawClient, tls_context
+from tests.raw_mqtt5 import Client5, connect5, publish5
 from tests.sandbox_control import Control
 
 Make = Callable[..., Device]
@@ -154,13 +155,6 @@ def test_no_session_outlives_its_connection(lamp: Device) -> None:
     with lamp.connect(clean=False) as client:
         client.publish("a", b"x")
         assert client.messages() == []
-
-
-def test_mqtt_5_is_refused_in_its_own_form(lamp: Device) -> None:
-    with lamp.open() as client:
-        client.send(raw_mqtt.connect_packet("lamp", level=5))
-        assert client.read() == (0x20, b"\x00\x84\x00")
-        assert client.is_closed()
 
 
 @pytest.mark.parametrize(
@@ -502,6 +496,27 @@ def test_a_client_that_does_not_read_is_dropped_and_costs_no_memory(quiet: Quiet
                 break
         assert sender.messages() == []
     assert quiet.broker.recent_refusals()[0]["why"] == "the client does not read what it is sent"
+
+
+def test_a_client_of_mqtt_5_is_told_why_it_is_dropped(quiet: QuietBroker, tmp_path: Path) -> None:
+    with Client5(quiet.open(tmp_path)) as deaf, Client5(quiet.open(tmp_path)) as sender:
+        assert deaf.ask(connect5("deaf", receive_maximum=1)).codes == [0]
+        assert sender.ask(connect5("sender")).codes == [0]
+        deaf.subscribe("a", options=1)
+        while not quiet.broker.recent_refusals():
+            sender.ask(publish5("a", b"x" * 131072, qos=1))
+        assert deaf.next().topic == "a"
+        assert deaf.next().codes == [0x97]
+        quiet.now += 91
+        assert sender.next().codes == [0x8D]
+
+
+def test_a_broker_that_stops_says_so(tmp_path: Path) -> None:
+    quiet = QuietBroker()
+    with Client5(quiet.open(tmp_path)) as client:
+        assert client.ask(connect5("lamp")).codes == [0]
+        quiet.broker.stop()
+        assert client.next().codes == [0x8B]
 
 
 def own_certificate() -> tuple[str, ec.EllipticCurvePrivateKey]:

@@ -14,27 +14,40 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from functools import lru_cache
 from http.client import responses as reasons
 from typing import Any
 from xml.sax.saxutils import escape
 
+import cbor2
+from moto.core.utils import get_service_model
+
+from ota.sandbox.policy.evaluation import Request
+from ota.sandbox.policy.identities import denied_message
+
+from .authorization import requests_for
 from .calls import Call
+from .services import OWN_PROTOCOLS, Protocol
 
 UNKNOWN_OPERATION = {
     "code": "UnknownOperationException",
     "status": 404,
     "message": "No operation has this verb and path.",
 }
-INTERNAL_FAILURE = {
-    "code": "InternalFailure",
-    "status": 500,
-    "message": "The sandbox failed on this call; its log, sandbox.log, has the traceback.",
+FAILED = "The sandbox failed on this call; its log, sandbox.log, has the traceback."
+INTERNAL_FAILURE = {"code": "InternalFailure", "status": 500, "message": FAILED}
+NOT_SIGNED = {"code": "AccessDenied", "status": 403, "message": "Access Denied"}
+BAD_SIGNATURE = {
+    "code": "SignatureDoesNotMatch",
+    "status": 403,
+    "message": "The request signature we calculated does not match the signature you provided. "
+    "Check your key and signing method.",
 }
 URL_EXPIRED = {"code": "AccessDenied", "status": 403, "message": "Request has expired"}
 JSON_SERVICES = frozenset({"iot", "iot-jobs-data"})
 _CALLER = "arn:aws:iam::{account}:user/moto"
-_ACTION_PREFIXES = {"iot-jobs-data": "iotjobsdata"}
 _THROTTLING: dict[str, tuple[str, int, str]] = {
     "iot": ("ThrottlingException", 400, "Rate exceeded"),
     "iot-jobs-data": ("ThrottlingException", 429, "Rate exceeded"),
@@ -65,37 +78,7 @@ _NOT_FOUND: dict[str, tuple[str, int, str]] = {
     "iam": ("NoSuchEntity", 404, "The entity cannot be found."),
     "s3": ("NoSuchBucket", 404, "The specified bucket does not exist"),
 }
-# Operations whose IAM action has another name.
-_IOT_ACTIONS = {"ListThingPrincipalsV2": "ListThingPrincipals", "ListPrincipalThingsV2": "ListPrincipalThings"}
-_S3_ACTIONS = {
-    "HeadBucket": "ListBucket",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListBuckets": "ListAllMyBuckets",
-    "HeadObject": "GetObject",
-    "DeleteObjects": "DeleteObjectVersion",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-}
 _BY_SERVICE = {"conflict": _CONFLICTS, "not-found": _NOT_FOUND}
-_RESOURCES = {  # member of the request -> resource of the ARN
-    "iot": {
-        "thingName": "thing",
-        "certificateId": "cert",
-        "policyName": "policy",
-        "otaUpdateId": "otaupdate",
-        "jobId": "job",
-        "streamId": "stream",
-    },
-    "iot-jobs-data": {"thingName": "thing"},
-    "iam": {"RoleName": "role", "PolicyName": "policy", "UserName": "user"},
-}
 Answer = tuple[str, list[tuple[str, str]], bytes]
 _ID_HEADERS = ("x-amz-request-id", "x-amzn-requestid")
 _XML_SERVICES = ("iam", "sts")
@@ -105,33 +88,60 @@ _IN_BODY = re.compile(rb"<RequestId>[^<]*</RequestId>")
 def refusal(call: Call, error: dict[str, Any]) -> Answer:
     """The refusal of ``call`` with ``{"kind": …}`` or ``{"code", "status", "message"}``, in its service's form."""
     code, status, message = _named(call, error["kind"]) if "kind" in error else _given(error)
-    if call.service in JSON_SERVICES:
-        return _as_json(code, status, message)
-    if call.service == "s3":
+    protocol = OWN_PROTOCOLS.get(call.service, call.protocol)
+    if protocol is Protocol.S3:
         return _as_s3(code, status, message, head=call.method == "HEAD")
-    return _as_query(code, status, message)
+    return _FORMS[protocol](code, status, message)
+
+
+def refusal_in_json(code: str, status: int, message: str) -> Answer:
+    """A refusal of a request before its service is known, or by a service that speaks JSON."""
+    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code), ("x-amzn-RequestId", new_request_id())]
+    return _line(status), headers, json.dumps({"message": message}).encode()
+
+
+def body_too_large(*, is_upload: bool) -> Answer:
+    """The refusal of a body that is larger than S3, or any other service, takes."""
+    if is_upload:
+        return _as_s3("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size", head=False)
+    return refusal_in_json("RequestEntityTooLargeException", 413, "The request's body is too large.")
+
+
+def incomplete_body(*, is_upload: bool) -> Answer:
+    """The refusal of a body that ends early, or whose chunks cannot be read."""
+    if is_upload:
+        message = "You did not provide the number of bytes specified by the Content-Length HTTP header"
+        return _as_s3("IncompleteBody", 400, message, head=False)
+    return refusal_in_json("SerializationException", 400, "The request's body cannot be read.")
 
 
 def not_in_sandbox(call: Call) -> dict[str, Any]:
     """The refusal of an operation that the sandbox does not support; SDKs do not retry 501."""
-    message = f"The sandbox does not have {call.service}:{call.operation or '*'}."
+    what = f"the operation {call.operation}" if call.operation else "this operation"
+    message = f"The sandbox does not have {what} of the service {call.service}."
     return {"code": "NotImplementedException", "status": 501, "message": message}
 
 
 def in_aws_form(call: Call, answer: Answer) -> Answer:
-    """IoT's errors carry their code in a header and ``message`` in the body, not moto's ``__type``."""
+    """IoT's errors carry their code in a header, and in the body the members of the model, not moto's ``__type``."""
     status, headers, body = answer
     if call.service not in JSON_SERVICES or int(status[:3]) < 400 or not body.startswith(b"{"):
         return answer
     fields = json.loads(body)
-    code = fields.pop("__type", fields.pop("Type", ""))
+    in_header = next((value for name, value in headers if name.lower() == "x-amzn-errortype"), "")
+    code = str(fields.get("__type") or fields.get("Type") or in_header).split("#")[-1]
     code = "InvalidRequestException" if code == "InvalidToken" else code  # moto's own, of its paginator
-    if code:
-        headers = [pair for pair in headers if pair[0].lower() not in {"x-amzn-errortype", "content-length"}]
-        headers.append(("x-amzn-ErrorType", code.split("#")[-1]))
-    else:
-        headers = [pair for pair in headers if pair[0].lower() != "content-length"]
-    return status, headers, json.dumps(fields).encode()
+    known = _members_of(call.service, code)
+    headers = [pair for pair in headers if pair[0].lower() not in {"x-amzn-errortype", "content-length"}]
+    headers += [("x-amzn-ErrorType", code)] if code else []
+    return status, headers, json.dumps({name: value for name, value in fields.items() if name in known}).encode()
+
+
+@lru_cache(maxsize=256)
+def _members_of(service: str, code: str) -> frozenset[str]:
+    """The members of an error's body by the service's model."""
+    shapes: Iterator[Any] = (shape for shape in get_service_model(service).error_shapes if shape.name == code)
+    return frozenset(name for shape in shapes for name in shape.members) | {"message"}
 
 
 def new_request_id() -> str:
@@ -178,38 +188,9 @@ def _named(call: Call, kind: str) -> tuple[str, int, str]:
 
 
 def _denied(call: Call) -> str:
-    action = f"{_ACTION_PREFIXES.get(call.service, call.service)}:{_action(call)}"
-    caller = _CALLER.format(account=call.account_id)
-    resource = f'"{_resource(call)}"' if call.service == "s3" else _resource(call)
-    return (
-        f"User: {caller} is not authorized to perform: {action} on resource: {resource} "
-        f"because no identity-based policy allows the {action} action"
-    )
-
-
-def _action(call: Call) -> str:
-    """The IAM action of this operation; deleting one version of an object has its own."""
-    if call.service != "s3":
-        return _IOT_ACTIONS.get(call.operation, call.operation)
-    if call.operation == "DeleteObject" and "versionId" in call.params:
-        return "DeleteObjectVersion"
-    return _S3_ACTIONS.get(call.operation, call.operation)
-
-
-def _resource(call: Call) -> str:
-    if call.service == "s3":
-        return "arn:aws:s3:::" + "/".join(call.params[name] for name in ("Bucket", "Key") if name in call.params)
-    region = "" if call.service == "iam" else call.region
-    for member, kind in _RESOURCES.get(call.service, {}).items():
-        if member in call.params:
-            service = "iot" if call.service == "iot-jobs-data" else call.service
-            return f"arn:aws:{service}:{region}:{call.account_id}:{kind}/{call.params[member]}"
-    return "*"
-
-
-def _as_json(code: str, status: int, message: str) -> Answer:
-    headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", code)]
-    return _line(status), headers, json.dumps({"message": message}).encode()
+    asked = requests_for(call)
+    request = asked[0] if asked else Request(f"{call.service}:{call.operation}")
+    return denied_message(_CALLER.format(account=call.account_id), request)
 
 
 def _as_s3(code: str, status: int, message: str, *, head: bool) -> Answer:
@@ -227,6 +208,35 @@ def _as_query(code: str, status: int, message: str) -> Answer:
         f"<RequestId>{new_request_id()}</RequestId></ErrorResponse>"
     )
     return _line(status), [("Content-Type", "text/xml")], text.encode()
+
+
+def _as_ec2(code: str, status: int, message: str) -> Answer:
+    text = (
+        f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message></Error></Errors>"
+        f"<RequestID>{new_request_id()}</RequestID></Response>"
+    )
+    return _line(status), [("Content-Type", "text/xml")], text.encode()
+
+
+def _as_json_rpc(code: str, status: int, message: str) -> Answer:
+    _, headers, _ = refusal_in_json(code, status, message)
+    headers = [("Content-Type", "application/x-amz-json-1.1"), *headers[1:]]
+    return _line(status), headers, json.dumps({"__type": code, "message": message}).encode()
+
+
+def _as_cbor(code: str, status: int, message: str) -> Answer:
+    headers = [("Content-Type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
+    return _line(status), headers, cbor2.dumps({"__type": code, "message": message})
+
+
+_FORMS: dict[Protocol, Callable[[str, int, str], Answer]] = {
+    Protocol.REST_JSON: refusal_in_json,
+    Protocol.JSON: _as_json_rpc,
+    Protocol.QUERY: _as_query,
+    Protocol.REST_XML: _as_query,
+    Protocol.EC2: _as_ec2,
+    Protocol.CBOR: _as_cbor,
+}
 
 
 def _line(status: int) -> str:

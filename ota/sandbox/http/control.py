@@ -1,5 +1,8 @@
 """The sandbox's control endpoints under ``/_sandbox/``: inspect, reset, stop, inject faults.
 
+Whoever calls them sends the secret of the address file in the header ``x-sandbox-secret``, so that only those who may
+read that file can.
+
 | path | GET | POST (JSON body) | DELETE |
 |---|---|---|---|
 | health | pid, directory, processor time in seconds (now and at the start of serving), number of resets | | |
@@ -9,6 +12,7 @@
 | latency | | ``{"seconds": s}`` added to each call | |
 | pause | | ``{"seconds": s}``: duration of asynchronous states, until reset | |
 | clock | | ``{"advance_s": s}``: move the clock ahead | |
+| speed | | ``{"factor": f}``: let the clock run f times as fast as the real one, until reset | |
 | iam-delay | | ``{"seconds": s}`` until IAM changes take effect | |
 | lost-blocks | | ``{"block": i, "times": n}``: data block i of any stream is lost n times | |
 | refusals | the last refusals of the MQTT broker (``mqtt.refusal_log.Refusal``) | | |
@@ -21,8 +25,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +68,7 @@ class Control:
         self._resets = 0
         self._kept: dict[str, snapshots.Snapshot] = {}
         self.stopping = threading.Event()
+        self.secret = secrets.token_hex(32)
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -82,7 +89,9 @@ class Control:
         return time.monotonic() - self._last_call
 
     def answer(self, environ: WSGIEnvironment) -> Answer:
-        """Answer a control request."""
+        """Answer a control request; without the secret it is refused."""
+        if not hmac.compare_digest(environ.get("HTTP_X_SANDBOX_SECRET", "").encode(), self.secret.encode()):
+            return _json("403 Forbidden", {"message": "Send the secret of the address file as x-sandbox-secret."})
         name = environ["PATH_INFO"].removeprefix("/_sandbox/").replace("-", "_")
         handler = getattr(self, f"_{environ['REQUEST_METHOD'].lower()}_{name}", None)
         if handler is None:
@@ -123,6 +132,9 @@ class Control:
 
     def _post_clock(self, advance_s: float) -> None:
         self._sandbox.move_clock(float(advance_s))
+
+    def _post_speed(self, factor: float) -> None:
+        self._sandbox.set_speed(float(factor))
 
     def _post_iam_delay(self, seconds: float) -> None:
         self._sandbox.iam_delay_s = float(seconds)

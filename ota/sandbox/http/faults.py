@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ota.sandbox.moto.responses import AwsError
 
 ACTIONS = ("error", "drop-before", "drop-after", "hold")
+MAX_RECORDED = 20_000  # calls; the oldest are forgotten
 KINDS = ("throttling", "access-denied", "expired-token", "conflict", "not-found")
 
 
 @dataclass
 class Record:
-    """One call: its service, operation, and HTTP status; 0 while unanswered or never processed."""
+    """One call.
+
+    Attributes:
+        status: of its answer; 0 while unanswered or never processed.
+        denied: what the caller's policies do not allow, ``"iot:DeleteThing on arn:…"``; empty for all else.
+    """
 
     service: str
     operation: str
     status: int = 0
+    denied: str = ""
 
 
 @dataclass
@@ -34,6 +42,7 @@ class Rule:
     Attributes:
         nth: the first matching call that gets the fault, from 1.
         times: how many matching calls in a row get it, from ``nth`` on; 0 means all of them.
+        spreads: whether every later call gets it too, whatever its operation, as when credentials have expired.
         action: "error", "drop-before" or "drop-after" processing, or "hold": process, then withhold the answer.
         error: ``{"kind": one of KINDS}`` in the service's own form, or ``{"code", "status", "message"}``.
     """
@@ -42,6 +51,7 @@ class Rule:
     service: str = ""
     nth: int = 1
     times: int = 1
+    spreads: bool = False
     action: str = "error"
     error: dict[str, Any] = field(default_factory=lambda: {"kind": "throttling"})
     id: int = 0
@@ -54,6 +64,8 @@ class Rule:
 
     def meets(self, service: str, operation: str) -> bool:
         """Count a matching call; True when it gets the fault."""
+        if self.spreads and self.seen >= self.nth:
+            return True
         if self.operation not in {"*", operation} or self.service not in {"", service}:
             return False
         self.seen += 1
@@ -67,7 +79,7 @@ class Faults:
     def __init__(self) -> None:
         self.latency_s = 0.0
         self._rules: list[Rule] = []
-        self._calls: list[Record] = []
+        self._calls: deque[Record] = deque(maxlen=MAX_RECORDED)
         self._ids = itertools.count(1)
         self._released: set[int] = set()
         self._changed = threading.Condition()
@@ -123,9 +135,10 @@ class Faults:
         self.latency_s = 0.0
 
     def calls(self) -> list[dict[str, Any]]:
-        """The calls in order of arrival: ``{"service", "operation", "status"}``."""
+        """The calls in order of arrival: ``{"service", "operation", "status"}``, and ``denied`` where set."""
         with self._changed:
-            return [asdict(record) for record in self._calls]
+            found = [asdict(record) for record in self._calls]
+        return [one if one["denied"] else {name: one[name] for name in one if name != "denied"} for one in found]
 
     def rules(self) -> list[dict[str, Any]]:
         """The active rules, with the number of matching calls and of answers withheld by each."""

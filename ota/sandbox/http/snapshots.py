@@ -21,15 +21,25 @@ from moto.iam.models import iam_backends
 from moto.iot.models import iot_backends
 from moto.s3.models import s3_backends
 
+from ota.sandbox.moto.tags import tag_backends
+from ota.sandbox.registration.tasks import task_backends
+
 if TYPE_CHECKING:
     from moto.core.base_backend import BackendDict
 
     from ota.sandbox.jobs.state import Region, Sandbox
 
-CLOUDS: Mapping[str, BackendDict[Any]] = {"iot": iot_backends, "iam": iam_backends, "s3": s3_backends}
+CLOUDS: Mapping[str, BackendDict[Any]] = {
+    "iot": iot_backends,
+    "iam": iam_backends,
+    "s3": s3_backends,
+    "tags": tag_backends,
+    "registration": task_backends,
+}
 OF_REGIONS = ("updates", "streams", "jobs")
 AWS_OWN = "/managed_policies/arn:aws:iam::aws:"
-COUNTERS = ("_tick", "_time_progressed")  # how often an object was looked at; moto's own
+# What looking at an object changes (moto's own).
+COUNTERS = ("_tick", "_time_progressed")
 Place = tuple[str, str, str]
 PLAIN = (str, int, float, bool, bytes, type(None))
 

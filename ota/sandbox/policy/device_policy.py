@@ -42,6 +42,16 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """A decision of :mod:`evaluation`, the policies that allow and deny, and the variables that have no value."""
+
+    decision: str
+    allowing: tuple[str, ...]
+    denying: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Statement:
     """One statement, its place in its policy, and whether its document supports policy variables."""
 
@@ -95,6 +105,26 @@ def decide(caller: Caller, action: str, resource: str) -> Decision:
     return Decision(False, action, arn, explain(statements, question))
 
 
+def attached_policies(caller: Caller) -> dict[str, str]:
+    """The policies of the certificate and of the groups of the connection's thing: names to documents."""
+    return dict(_documents(caller, find_thing(caller)))
+
+
+def judge(caller: Caller, action: str, arn: str, policies: Mapping[str, str]) -> Judgement:
+    """What these policies (names to documents) say of one action of the caller, whatever its certificate's state."""
+    question = Question(caller, action, arn, connection_context(caller, find_thing(caller)))
+    statements = [one for name, document in policies.items() for one in _read(name, document)]
+    applying = [one for one in statements if _applies(one, question)]
+    allowing, denying = (
+        tuple(dict.fromkeys(one.policy_name for one in applying if one.body.get("Effect") == effect))
+        for effect in ("Allow", "Deny")
+    )
+    decision = evaluation.DENIED if denying else evaluation.ALLOWED if allowing else evaluation.NOT_ALLOWED
+    covering = [one for one in statements if evaluation.covers_action(one.body, action)]
+    missing = tuple(dict.fromkeys(name for one in covering for name in _valueless(one, question.context)))
+    return Judgement(decision, allowing, denying, missing)
+
+
 def explain(statements: list[Statement], question: Question) -> str:
     """Why no statement allows it, by the statements that come closest."""
     if not statements:
@@ -109,11 +139,16 @@ def explain(statements: list[Statement], question: Question) -> str:
 
 def _statements(caller: Caller, thing: Any | None) -> Iterator[Statement]:
     """The statements of all policies attached to the certificate, or to a group of its thing."""
+    for name, document in _documents(caller, thing):
+        yield from _read(name, document)
+
+
+def _documents(caller: Caller, thing: Any | None) -> Iterator[tuple[str, str]]:
     targets = {caller.certificate_arn, *group_arns(caller, thing)}
     attached = iot_backends[caller.account_id][caller.region].principal_policies
     for (target, name), (_, policy) in attached.items():
         if target in targets:
-            yield from _read(name, str(policy.document))
+            yield name, str(policy.document)
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,7 @@ from moto.iam.models import iam_backends
 
 from . import evaluation
 
-_ASSUME_ROLE = "sts:AssumeRole"
+ASSUME_ROLE = "sts:AssumeRole"
 
 
 def check_assume(account_id: str, role_arn: str, service: str, source_account: str, source_arn: str) -> str | None:
@@ -60,17 +60,19 @@ def is_allowed(
     return boundary is None or evaluation.is_granted(boundary, request)
 
 
-def check_trust(role: Any, principals: Mapping[str, frozenset[str]], context: Mapping[str, str]) -> str | None:
-    """Why the role's trust policy does not let these callers assume it; None when it does."""
+def check_trust(
+    role: Any, principals: Mapping[str, frozenset[str]], context: Mapping[str, str], action: str = ASSUME_ROLE
+) -> str | None:
+    """Why the role's trust policy does not let these callers assume it by ``action``; None when it does."""
     document = role.assume_role_policy_document
     named = [
         statement
         for statement in evaluation.read_document(document).statements
-        if evaluation.covers_action(statement, _ASSUME_ROLE) and evaluation.names_principal(statement, principals)
+        if evaluation.covers_action(statement, action) and evaluation.names_principal(statement, principals)
     ]
     if not any(statement.get("Effect") == "Allow" for statement in named):
         return f"is not named by the trust policy of role {role.arn}"
-    request = evaluation.Request(action=_ASSUME_ROLE, context=context, principals=principals)
+    request = evaluation.Request(action=action, context=context, principals=principals)
     if evaluation.is_granted([document], request):
         return None
     keys = ", ".join(f"{key}={value}" for key, value in sorted(context.items())) or "no condition keys"

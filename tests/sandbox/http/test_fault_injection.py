@@ -204,7 +204,7 @@ def test_errors_of_iot_carry_code_in_the_header_and_message_in_the_body(control:
 def test_what_the_sandbox_does_not_have_is_said_plainly(iot: Any, sandbox: Address) -> None:
     code, status, message = caught(iot.list_audit_tasks, startTime=0, endTime=1)
     assert (code, status) == ("NotImplementedException", 501)
-    assert "iot:ListAuditTasks" in message
+    assert message == "The sandbox does not have the operation ListAuditTasks of the service iot."
     assert "ec2" in caught(client("ec2", sandbox).describe_instances)[2]
 
 
@@ -213,3 +213,11 @@ def test_wrong_rules_are_refused(control: Control) -> None:
         control.ask("POST", "faults", action="explode")
     with pytest.raises(ValueError, match="no such control endpoint"):
         control.ask("GET", "nothing")
+
+
+def test_a_fault_that_spreads_meets_every_later_call(control: Control, iot: Any) -> None:
+    control.fail("CreateThing", "expired-token", nth=2, spreads=True)
+    iot.create_thing(thingName="a")
+    iot.describe_thing(thingName="a")
+    for call in (iot.create_thing, iot.describe_thing, iot.describe_thing):
+        assert caught(call, thingName="a")[0] == "ExpiredTokenException"

@@ -36,6 +36,12 @@ CHANGES: dict[str, tuple[str, Callable[[Hands], object]]] = {
         "tagger/",
         lambda hands: hands.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]}),
     ),
+    "tags of a policy": (
+        ":policy/lamp_policy",
+        lambda hands: hands.iot.tag_resource(
+            resourceArn=hands.iot.get_policy(policyName="lamp_policy")["policyArn"], tags=[{"Key": "a", "Value": "b"}]
+        ),
+    ),
     "a version": ("image.bin", lambda hands: hands.s3.put_object(Bucket=BUCKET, Key="image.bin", Body=b"other")),
     "a delete marker": ("image.bin", lambda hands: hands.s3.delete_object(Bucket=BUCKET, Key="image.bin")),
     "versioning": (
@@ -114,3 +120,13 @@ def test_what_is_reset_stays_kept(hands: Hands, control: Control) -> None:
     assert hands.names()["things"] == set()
     control.restore("lamp")
     assert hands.names()["things"] == {"lamp"}
+
+
+def test_a_job_with_nothing_to_roll_out_stays_as_it_is_while_time_passes(control: Control, iot: Any) -> None:
+    target = iot.create_thing(thingName="lamp")["thingArn"]
+    iot.create_job(jobId="one", targets=[target], document="{}")
+    before = control.objects()
+    control.advance_clock(120)
+    iot.create_thing(thingName="another")
+    after = control.objects()
+    assert [place for place in before if "/jobs/" in place and after[place] != before[place]] == []

@@ -30,10 +30,11 @@ from moto.iam.exceptions import (
     NotFoundException,
 )
 from moto.iam.models import AWSManagedPolicy, IAMBackend
-from moto.iam.policy_validation import IAMTrustPolicyDocumentValidator
+from moto.iam.policy_validation import IAMPolicyDocumentValidator, IAMTrustPolicyDocumentValidator
 
 from ota.sandbox.policy import evaluation
 from ota.sandbox.policy.evaluation import read_document
+from ota.sandbox.policy.identities import groups_of
 from ota.sandbox.policy.permissions import boundary_of, policies_of
 
 from .responses import AwsError
@@ -105,21 +106,19 @@ def aws_policies(self: Any) -> list[AWSManagedPolicy]:
 
 def simulate_principal_policy(self: Any) -> ActionResult:
     """``IamResponse.simulate_principal_policy``: a decision for each action on each resource."""
-    params = self.params
-    principal = _find_principal(self.backend, params["PolicySourceArn"])
-    context = {
-        "aws:PrincipalArn": principal.arn,
-        "aws:PrincipalAccount": self.current_account,
-        **{one["ContextKeyName"]: ",".join(one["ContextKeyValues"]) for one in params.get("ContextEntries") or []},
-    }
-    documents = [*principal.documents, *(params.get("PolicyInputList") or [])]
-    boundary = params.get("PermissionsBoundaryPolicyInputList") or principal.boundary
-    results = [
-        _result(documents, boundary, evaluation.Request(_action_name(action), resource, context))
-        for action in params["ActionNames"]
-        for resource in params.get("ResourceArns") or ["*"]
-    ]
-    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+    principal = _find_principal(self.backend, self.params["PolicySourceArn"])
+    documents = [*principal.documents, *(self.params.get("PolicyInputList") or [])]
+    boundary = self.params.get("PermissionsBoundaryPolicyInputList") or principal.boundary
+    known = {"aws:PrincipalArn": principal.arn, "aws:PrincipalAccount": self.current_account}
+    return _simulated(self.params, documents, boundary, known)
+
+
+def simulate_custom_policy(self: Any) -> ActionResult:
+    """``IamResponse.simulate_custom_policy``: the same for the documents of the request alone."""
+    for document in self.params["PolicyInputList"]:
+        IAMPolicyDocumentValidator(document).validate()
+    boundary = self.params.get("PermissionsBoundaryPolicyInputList") or None
+    return _simulated(self.params, self.params["PolicyInputList"], boundary, {})
 
 
 def _checked(original: Method, check: Method) -> Method:
@@ -251,8 +250,7 @@ def _find_principal(backend: Any, arn: str) -> Principal:
 
 
 def _user_and_groups(backend: Any, name: str) -> list[Any]:
-    users = _named(backend.users, name)
-    return [*users, *(group for group in backend.groups.values() if any(user in group.users for user in users))]
+    return [one for user in _named(backend.users, name) for one in (user, *groups_of(backend, user))]
 
 
 def _named(found: Mapping[str, Any], name: str) -> list[Any]:
@@ -263,6 +261,18 @@ def _action_name(action: str) -> str:
     if not _ACTION.fullmatch(action):
         raise AwsError("InvalidInput", f"{action} is not the name of an action: service:Operation.")
     return action
+
+
+def _simulated(
+    params: Mapping[str, Any], documents: list[str], boundary: list[str] | None, known: Mapping[str, str]
+) -> ActionResult:
+    given = {one["ContextKeyName"]: ",".join(one["ContextKeyValues"]) for one in params.get("ContextEntries") or []}
+    results = [
+        _result(documents, boundary, evaluation.Request(_action_name(action), resource, {**known, **given}))
+        for action in params["ActionNames"]
+        for resource in params.get("ResourceArns") or ["*"]
+    ]
+    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
 def _result(documents: Iterable[str], boundary: list[str] | None, request: evaluation.Request) -> dict[str, Any]:

@@ -4,13 +4,12 @@ Methods are replaced by the functions of the other modules, by name; and the par
 STS are first checked against the constraints of its service model.
 
 Source: moto 5.2.5, the classes ``IoTResponse``, ``IAMBackend``, ``IamResponse``, ``TokenResponse``, ``STSBackend``,
-``S3Response``, ``S3Backend``, ``FakeBucket`` and ``FakeCertificate``; their methods are found by name, so a contract
-test holds them.
+``S3Response``, ``S3Backend``, ``FakeBucket``, ``FakeKey`` and ``FakeCertificate``; their methods are found by name, so
+a contract test holds them.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,27 +23,40 @@ from moto.iam.models import IAMBackend
 from moto.iam.responses import IamResponse
 from moto.iot.models import FakeCertificate
 from moto.iot.responses import IoTResponse
-from moto.s3.models import FakeBucket, S3Backend
+from moto.s3.models import FakeBucket, FakeKey, S3Backend
 from moto.s3.responses import S3Response
 from moto.sts.models import STSBackend
 from moto.sts.responses import TokenResponse
 
-from . import buckets, certificates, iam, iot_policies, speedups, sts, things
+from . import (
+    authorization,
+    buckets,
+    ca_certificates,
+    certificates,
+    iam,
+    iot_policies,
+    speedups,
+    sts,
+    thing_groups,
+    things,
+    topic_rules,
+    uploads,
+    web_identity,
+)
 from .authority import make_authority, open_authority
 from .constraints import find_violations
+from .paging import ForeignToken, open_token, seal_token
 from .responses import AwsError
 
 Method = Callable[..., Any]
 
-log = logging.getLogger(__name__)
-
 _MARK = "ota_sandbox_strict"
-_TOKENS = ("nextToken", "marker", "Marker")
 _IOT_OPERATIONS: dict[ModuleType, tuple[str, ...]] = {
     things: (
         "create_thing",
         "update_thing",
         "delete_thing",
+        "list_things",
         "describe_endpoint",
         "attach_thing_principal",
         "detach_thing_principal",
@@ -61,6 +73,7 @@ _IOT_OPERATIONS: dict[ModuleType, tuple[str, ...]] = {
         "update_certificate",
         "delete_certificate",
     ),
+    ca_certificates: ("register_ca_certificate", "get_registration_code"),
     iot_policies: (
         "create_policy",
         "get_policy",
@@ -75,6 +88,18 @@ _IOT_OPERATIONS: dict[ModuleType, tuple[str, ...]] = {
         "list_principal_policies",
         "list_policy_principals",
         "list_targets_for_policy",
+    ),
+    thing_groups: (
+        "create_thing_group",
+        "describe_thing_group",
+        "update_thing_group",
+        "delete_thing_group",
+        "list_thing_groups",
+        "list_things_in_thing_group",
+        "list_thing_groups_for_thing",
+        "add_thing_to_thing_group",
+        "remove_thing_from_thing_group",
+        "update_thing_groups_for_thing",
     ),
 }
 
@@ -94,18 +119,23 @@ def install(directory: Path | None = None) -> None:
     moto_errors.COMMON_ERROR_CODES.extend(["AccessDenied", "SerializationException"])
 
 
-def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Method]]:
+def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Any]]:
     """What ``install`` sets: class, attribute and function, all by moto's own names."""
-    methods: dict[type, Mapping[str, Method]] = {
-        IoTResponse: {**_iot_methods(directory), "call_action": _constrained(IoTResponse, "InvalidRequestException")},
+    methods: dict[type, Mapping[str, Any]] = {
+        IoTResponse: {
+            **_iot_methods(directory),
+            "call_action": constrained(IoTResponse, "InvalidRequestException"),
+            "serialized": _with_sealed_tokens(IoTResponse.serialized),
+        },
         IamResponse: {
-            "call_action": _constrained(IamResponse, "ValidationError"),
-            "serialized": _with_one_message(IamResponse),
+            "call_action": constrained(IamResponse, "ValidationError"),
+            "serialized": _with_sealed_tokens(_with_one_message(IamResponse)),
             "get_user": sts.get_user_method(IamResponse.get_user),
         },
         IAMBackend: {**iam.replacements(), "_init_aws_policies": iam.aws_policies},
         TokenResponse: {
-            "call_action": _constrained(TokenResponse, "ValidationError"),
+            "call_action": constrained(TokenResponse, "ValidationError"),
+            "assume_role_with_web_identity": web_identity.method(TokenResponse.assume_role_with_web_identity),
             "assume_role": sts.assume_role_method(TokenResponse.assume_role),
             "serialized": sts.serialized_method(TokenResponse.serialized),
         },
@@ -113,6 +143,7 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
         S3Response: buckets.response_methods(),
         S3Backend: buckets.backend_methods(),
         FakeBucket: buckets.bucket_methods(),
+        FakeKey: {"value": uploads.stored_value()},
         FakeCertificate: {"compute_cert_id": FakeCertificate.compute_der_cert_id},
     }
     for owner, found in methods.items():
@@ -121,39 +152,46 @@ def replacements(directory: Path | None = None) -> Iterator[tuple[type, str, Met
 
 def additions() -> Iterator[tuple[type, str, Method]]:
     """What ``install`` sets that moto does not have."""
+    yield FakeKey, "__deepcopy__", uploads.copy_for_listing
     yield IamResponse, "simulate_principal_policy", iam.simulate_principal_policy
-    yield IoTResponse, "get_effective_policies", iot_policies.get_effective_policies
+    yield IamResponse, "simulate_custom_policy", iam.simulate_custom_policy
+    yield IoTResponse, "get_effective_policies", authorization.get_effective_policies
+    yield IoTResponse, "test_authorization", authorization.test_authorization
+    yield IoTResponse, "list_ca_certificates", ca_certificates.list_ca_certificates
+    yield IoTResponse, "delete_registration_code", ca_certificates.delete_registration_code
+    yield IoTResponse, "create_dynamic_thing_group", thing_groups.create_dynamic_thing_group
+    yield IoTResponse, "delete_dynamic_thing_group", thing_groups.delete_dynamic_thing_group
 
 
 def _iot_methods(directory: Path | None) -> dict[str, Method]:
     issuing = certificates.issuing_methods(open_authority(directory) if directory else make_authority())
     simple = {name: getattr(module, name) for module, found in _IOT_OPERATIONS.items() for name in found}
-    return {**simple, **issuing}
+    return {**simple, **issuing, **topic_rules.replacements()}
 
 
-def _constrained(owner: type[BaseResponse], code: str) -> Method:
-    """``call_action`` that first checks the parameters against the service model, as AWS does."""
+def constrained(owner: type[BaseResponse], code: str) -> Method:
+    """``call_action`` that first checks the parameters against the service model, as AWS does, and opens page tokens.
+
+    Args:
+        owner: the response class of the service.
+        code: what the service calls a parameter that it refuses.
+    """
     original = owner.call_action
 
     def call_action(self: Any) -> Any:
         refusal = _find_refusal(self, code)
-        if refusal is not None:
-            return self.serialized(ActionResult(refusal))
-        try:
-            return original(self)
-        except ValueError as error:
-            token = _page_token(self.params)
-            if token is None:
-                raise
-            log.debug("moto could not read a token: %s", error)
-            return self.serialized(ActionResult(AwsError(code, f"Invalid token: {token}")))
+        return original(self) if refusal is None else self.serialized(ActionResult(refusal))
 
     return call_action
 
 
-def _page_token(params: Mapping[str, Any]) -> str | None:
-    """The page token of a request; moto parses a token without checking that it is one of its own."""
-    return next((params[name] for name in _TOKENS if params.get(name)), None)
+def _with_sealed_tokens(original: Method) -> Method:
+    """``serialized`` that seals the page token of a listing."""
+
+    def serialized(self: Any, action_result: ActionResult) -> Any:
+        return original(self, seal_token(action_result, self._get_action()))
+
+    return serialized
 
 
 def _with_one_message(owner: type[BaseResponse]) -> Method:
@@ -178,6 +216,10 @@ def _find_refusal(self: Any, code: str) -> AwsError | None:
             self.parse_parameters(self.normalized_request)
         except (ValueError, TypeError, AttributeError):
             return AwsError("SerializationException", "The request's body cannot be read.")
+    try:
+        open_token(self, action)
+    except ForeignToken as error:
+        return AwsError(code, f"Invalid token: {error}")
     shape = get_service_model(self.boto3_service_name).operation_model(action).input_shape
     problem = find_violations(shape, self.params) if shape else None
     return AwsError(code, problem) if problem else None

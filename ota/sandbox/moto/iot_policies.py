@@ -1,9 +1,9 @@
 """IoT policies as strict as AWS: checked documents, five versions, ten policies for a principal, tags.
 
-Each public function but ``check_document`` replaces the method of the same name of moto's ``IoTResponse``, or adds it.
+Each public function but ``check_document`` replaces the method of the same name of moto's ``IoTResponse``.
 
-Source: AWS IoT API reference (CreatePolicy, CreatePolicyVersion, DeletePolicy, AttachPolicy, DetachPolicy,
-GetEffectivePolicies and the deprecated …PrincipalPolicy operations); AWS IoT quotas (2048 characters without
+Source: AWS IoT API reference (CreatePolicy, CreatePolicyVersion, DeletePolicy, AttachPolicy, DetachPolicy, and the
+deprecated …PrincipalPolicy operations); AWS IoT quotas (2048 characters without
 whitespace, five versions, ten policies); Developer Guide, "AWS IoT Core policies".
 """
 
@@ -113,20 +113,6 @@ def list_policies(self: Any) -> ActionResult:
 def list_attached_policies(self: Any) -> ActionResult:
     """ListAttachedPolicies, in pages."""
     return _policy_page(self, self.iot_backend.list_attached_policies(self.params["target"]))
-
-
-def get_effective_policies(self: Any) -> ActionResult:
-    """GetEffectivePolicies: the policies attached to ``principal``, with their documents; it must exist.
-
-    Policies of thing groups and of Cognito identity pools are not looked for: the sandbox attaches none to them.
-    """
-    backend, principal = self.iot_backend, self.params.get("principal")
-    if not principal:
-        raise invalid_request("A principal is required.")
-    backend._get_principal(principal)
-    return ActionResult(
-        {"effectivePolicies": [policy.to_get_dict() for policy in backend.list_attached_policies(principal)]}
-    )
 
 
 def list_principal_policies(self: Any) -> ActionResult:

@@ -13,7 +13,9 @@ from typing import Any
 from moto.iot.models import iot_backends
 from moto.s3.models import FakeKey, s3_backends
 
+from . import registry_changes
 from .responses import not_found
+from .thing_groups import groups_of, members_of
 
 MAX_CACHED_BYTES = 64 * 1024 * 1024
 
@@ -112,6 +114,20 @@ def things_of(region: AwsRegion, target_arns: list[str]) -> list[str]:
     return list(names)
 
 
+def is_target(region: AwsRegion, target_arns: list[str], thing_name: str) -> bool:
+    """Whether the thing exists and is a target, or a member of a group among them or below one of them."""
+    iot = _iot(region)
+    thing = iot.things.get(region.arn(f"thing/{thing_name}"))
+    if thing is None:
+        return False
+    return thing.arn in target_arns or any(_is_within(group, target_arns) for group in groups_of(iot, thing))
+
+
+def take_changed_things(region: AwsRegion) -> list[str]:
+    """The names of the things that were made, changed, deleted, or put into other groups since the last call."""
+    return registry_changes.take(_iot(region))
+
+
 def find_object(account_id: str, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
     """The object, its latest version unless one is named; None when bucket, key or version do not exist."""
     held = s3_backends[account_id]["aws"].buckets.get(bucket)
@@ -132,6 +148,11 @@ def has_bucket(account_id: str, bucket: str) -> bool:
     return bucket in s3_backends[account_id]["aws"].buckets
 
 
+def find_job_template(region: AwsRegion, arn: str) -> Any | None:
+    """Moto's job template by its ARN, or None."""
+    return next((one for one in _iot(region).jobs_templates.values() if one.job_template_arn == arn), None)
+
+
 def has_taggable(region: AwsRegion, arn: str) -> bool:
     """Whether the ARN names something in the registry that may carry tags."""
     iot = _iot(region)
@@ -143,7 +164,7 @@ def has_taggable(region: AwsRegion, arn: str) -> bool:
     if kind == "billinggroup":
         return any(group.arn == arn for group in iot.billing_groups.values())
     if kind == "jobtemplate":
-        return any(template.job_template_arn == arn for template in iot.jobs_templates.values())
+        return find_job_template(region, arn) is not None
     return arn in by_arn.get(kind, {})
 
 
@@ -152,14 +173,13 @@ def _expand(region: AwsRegion, target_arn: str) -> Iterator[str]:
     if target_arn in iot.things:
         yield iot.things[target_arn].thing_name
     group = iot.thing_groups.get(target_arn)
-    if group is None:
-        return
-    for thing in list(group.things.values()):
-        if thing.arn in iot.things:
-            yield thing.thing_name
-    for other in list(iot.thing_groups.values()):
-        if other.parent_group_name == group.thing_group_name:
-            yield from _expand(region, other.arn)
+    if group is not None:
+        yield from members_of(iot, group, recursive=True)
+
+
+def _is_within(group: Any, target_arns: list[str]) -> bool:
+    above = [one["groupArn"] for one in group.metadata.get("rootToParentThingGroups", [])]
+    return any(arn in target_arns for arn in (group.arn, *above))
 
 
 def _iot(region: AwsRegion) -> Any:

@@ -27,6 +27,7 @@ STATUS_OF_CODE: Mapping[str, int] = {
     "UnauthorizedException": 401,
     "AccessDeniedException": 403,
     "ResourceNotFoundException": 404,
+    "ConflictingResourceUpdateException": 409,
     "DeleteConflictException": 409,
     "InvalidStateTransitionException": 409,
     "ResourceAlreadyExistsException": 409,
@@ -76,8 +77,8 @@ def already_exists(message: str, resource_id: str, resource_arn: str) -> AwsErro
 
 
 def cut_page(items: Sequence[T], size: int | None, token: str | None) -> tuple[Sequence[T], str | None]:
-    """The page that ``token`` names (None: the first) and the token of the one after it, if any."""
-    start = _offset(token) if token is not None else 0
+    """The page that ``token`` names (None or empty: the first) and the token of the one after it, if any."""
+    start = _offset(token) if token else 0
     end = start + int(size or _DEFAULT_PAGE_SIZE)
     following = base64.urlsafe_b64encode(f"o:{end}".encode()).decode() if end < len(items) else None
     return items[start:end], following

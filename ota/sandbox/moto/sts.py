@@ -60,26 +60,25 @@ def assume_role_method(original: Method) -> Method:
     def assume_role(self: TokenResponse) -> Any:
         role_arn = self._get_param("RoleArn")
         _, caller, caller_account = self.backend.get_caller_identity(self.get_access_key(), self.region)
-        role = find_role(_account_of(role_arn), role_arn)
+        role = find_role(account_of(role_arn), role_arn)
         external_id = self._get_param("ExternalId")
         context = {"sts:ExternalId": external_id} if external_id else {}
         context.update({"aws:PrincipalArn": caller, "aws:PrincipalAccount": caller_account})
         if role is None or check_trust(role, {"AWS": _names_of(caller, caller_account)}, context):
             raise _denied(caller, role_arn)
-        if self._get_int_param("DurationSeconds", 3600) > int(role.max_session_duration or 3600):
-            raise AwsError(
-                "ValidationError",
-                "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
-            )
+        check_duration(self, role)
         return original(self)
 
     return assume_role
 
 
-def role_of(iam_backend: Any, access_key_id: str) -> str | None:
-    """The ARN of the role of these temporary credentials, or None."""
-    key = iam_backend.access_keys.get(access_key_id)
-    return key.role_arn if key is not None else None
+def check_duration(response: TokenResponse, role: Any) -> None:
+    """ValidationError when the request is for a longer session than the role allows."""
+    if response._get_int_param("DurationSeconds", 3600) > int(role.max_session_duration or 3600):
+        raise AwsError(
+            "ValidationError",
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        )
 
 
 def serialized_method(original: Method) -> Method:
@@ -102,7 +101,8 @@ def _names_of(caller: str, account_id: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _account_of(role_arn: str) -> str:
+def account_of(role_arn: str) -> str:
+    """The account in the ARN of a role; empty in a text that is none."""
     parts = role_arn.split(":", 5)
     return parts[4] if len(parts) > 4 else ""
 

@@ -5,9 +5,9 @@ principal's attachment, which would hide mistakes in the second run of a tool.
 
 Each public function replaces the method of the same name of moto's ``IoTResponse``.
 
-Source: AWS IoT API reference (CreateThing, UpdateThing, DeleteThing, DescribeEndpoint, AttachThingPrincipal,
-DetachThingPrincipal, ListThingPrincipalsV2, ListPrincipalThingsV2); AWS IoT quotas (thing attributes); Developer Guide,
-"Associating an AWS IoT thing to an MQTT client connection".
+Source: AWS IoT API reference (CreateThing, UpdateThing, DeleteThing, ListThings, DescribeEndpoint,
+AttachThingPrincipal, DetachThingPrincipal, ListThingPrincipalsV2, ListPrincipalThingsV2); AWS IoT quotas (thing
+attributes); Developer Guide, "Associating an AWS IoT thing to an MQTT client connection".
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult, EmptyResult
 
+from . import registry_changes, thing_groups
 from .responses import AwsError, cut_page, invalid_request
 
 _ATTRIBUTES_WITHOUT_TYPE = 3
@@ -43,6 +44,7 @@ def create_thing(self: Any) -> ActionResult:
         _check_attribute_count(attributes, type_name)
         _check_billing_group(backend, group)
         thing = backend.create_thing(name, type_name, {"attributes": attributes}, group)
+        registry_changes.note(backend, [name])
     elif (_type_name(thing), thing.attributes, thing.billing_group_name) != (type_name, attributes, group):
         raise _already_exists(thing, backend.account_id)
     return ActionResult({"thingName": name, "thingArn": thing.arn, "thingId": thing.thing_id})
@@ -59,6 +61,7 @@ def update_thing(self: Any) -> ActionResult:
         _check_attribute_count(_merged(thing.attributes, payload), type_name)
     backend.update_thing(params["thingName"], params.get("thingTypeName"), payload, bool(params.get("removeThingType")))
     thing.version += 1
+    registry_changes.note(backend, [thing.thing_name])
     return EmptyResult()
 
 
@@ -72,7 +75,24 @@ def delete_thing(self: Any) -> ActionResult:
     if any(thing_name == name for _, thing_name in backend.principal_things):
         raise _still_attached(name)
     backend.delete_thing(name)
+    thing_groups.leave_all(backend, thing.arn)
+    registry_changes.note(backend, [name])
     return EmptyResult()
+
+
+def list_things(self: Any) -> ActionResult:
+    """ListThings, in pages: by an attribute's value or the beginning of it, and by thing type."""
+    params = self.params
+    name, value = params.get("attributeName"), params.get("attributeValue")
+    is_prefix, kind = params.get("usePrefixAttributeValue"), params.get("thingTypeName")
+    found = [
+        thing
+        for thing in self.iot_backend.things.values()
+        if (name is None or _has_value(thing.attributes.get(name), value, is_prefix=bool(is_prefix)))
+        and (kind is None or _type_name(thing) == kind)
+    ]
+    page, token = cut_page(found, params.get("maxResults"), params.get("nextToken"))
+    return ActionResult({"things": [thing.to_dict() for thing in page], "nextToken": token})
 
 
 def describe_endpoint(self: Any) -> ActionResult:
@@ -151,7 +171,13 @@ def list_principal_things_v2(self: Any) -> ActionResult:
 
 
 def _find_thing(backend: Any, name: str) -> Any | None:
-    return next((thing for thing in backend.things.values() if thing.thing_name == name), None)
+    return backend.things.get(f"arn:aws:iot:{backend.region_name}:{backend.account_id}:thing/{name}")
+
+
+def _has_value(found: str | None, wanted: str | None, *, is_prefix: bool) -> bool:
+    if found is None or wanted is None:
+        return found is not None
+    return found.startswith(wanted) if is_prefix else found == wanted
 
 
 def _type_name(thing: Any) -> str | None:

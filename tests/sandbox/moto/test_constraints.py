@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from moto.core.responses import BaseResponse
 from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from ota.sandbox.moto import install, speedups
@@ -108,7 +109,9 @@ def test_everything_that_is_replaced_exists_in_moto() -> None:
 
 def test_what_is_added_is_missing_in_moto_and_an_operation_of_the_model() -> None:
     for owner, name, method in install.additions():
+        assert name not in vars(owner) or vars(owner)[name] is method
+        if not issubclass(owner, BaseResponse):
+            continue
         service = owner.__name__.removesuffix("Response").lower()
         operations = {camelcase_to_underscores(one) for one in get_service_model(service).operation_names}
         assert name in operations
-        assert name not in vars(owner) or vars(owner)[name] is method

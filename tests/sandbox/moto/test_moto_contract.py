@@ -19,6 +19,7 @@ from moto.s3.models import FakeBucket, FakeKey, S3Backend, s3_backends
 
 from ota.sandbox.jobs import operations
 from ota.sandbox.process import Address
+from ota.sandbox.registration import tasks as registration
 from tests.sandbox_control import Control
 from tests.sandbox_world import BUCKET, IMAGE, KEY, ROLE, ROLE_ARN, THING, Kept, World, make_world, trust_document
 
@@ -85,7 +86,7 @@ def test_added_operations_bear_the_names_that_moto_looks_for() -> None:
     """Moto's own method where it has one; the model's operation in any case."""
     models = Session()
     for service, table in (
-        ("iot", operations.IOT_OPERATIONS),
+        ("iot", OPERATIONS),
         (operations.JOBS_DATA, operations.JOBS_DATA_OPERATIONS),
     ):
         known = set(models.get_service_model(service).operation_names)
@@ -95,6 +96,7 @@ def test_added_operations_bear_the_names_that_moto_looks_for() -> None:
     assert camelcase_to_underscores("CreateOTAUpdate") == "create_ota_update"
 
 
+OPERATIONS = {**operations.IOT_OPERATIONS, **registration.OPERATIONS}
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iot:Connect","Resource":"*"}]}'
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("iot", "describe_endpoint", {"endpointType": "iot:Data-ATS"}),
@@ -148,7 +150,7 @@ def test_every_operation_in_use_answers(
     assert answer["ResponseMetadata"]["HTTPStatusCode"] < 300
 
 
-@pytest.mark.parametrize("operation", sorted(operations.IOT_OPERATIONS))
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
 def test_every_added_operation_is_reached_over_http(operation: str, kept_clients: Callable[[str], Any]) -> None:
     """With names of nothing: an answer or a refusal of AWS's kind, never "not implemented" and never a failure."""
     iot = kept_clients("iot")
@@ -160,6 +162,8 @@ def test_every_added_operation_is_reached_over_http(operation: str, kept_clients
         "tags": [],
         "tagKeys": ["k"],
         "roleArn": ROLE_ARN,
+        "reportType": "ERRORS",
+        "templateBody": "{}",
         "executionNumber": 1,
     }
     params = {member: stand_ins.get(member, "nobody") for member in shape.required_members}

@@ -17,8 +17,9 @@ from typing import Any
 from ota.sandbox.moto.lookups import has_thing
 
 from . import progress
+from .execution_store import change_execution, pending
 from .model import IN_PROGRESS, QUEUED, Event, Execution, Reply
-from .notifications import collect_notifications, delivered_document, describe_execution, find_next, pending, summarize
+from .notifications import collect_notifications, delivered_document, describe_execution, find_next, summarize
 from .state import Region
 
 NEXT = "$next"
@@ -168,7 +169,7 @@ def read_flag(request: Mapping[str, Any], name: str, *, default: bool) -> bool:
 def _start(region: Region, execution: Execution, minutes: int | None) -> None:
     now = region.now()
     execution.started_at = execution.started_at or now
-    execution.change(IN_PROGRESS, now)
+    change_execution(region, execution, IN_PROGRESS)
     limit = region.jobs[execution.job_id].config.get("timeoutConfig", {}).get("inProgressTimeoutInMinutes")
     if limit:
         execution.deadline = now + limit * 60
@@ -182,7 +183,7 @@ def _apply(region: Region, execution: Execution, status: str, minutes: int | Non
         return
     if execution.started_at is None:
         execution.started_at = region.now()
-    execution.change(status, region.now())
+    change_execution(region, execution, status)
     if not execution.is_over:
         _set_step_timer(region, execution, minutes)
 
@@ -198,12 +199,13 @@ def _set_step_timer(region: Region, execution: Execution, minutes: int | None) -
 
 
 def _time_out(region: Region, execution: Execution) -> list[Event]:
-    """Scheduled; does nothing when the timer has been replaced or the execution has ended."""
-    ends_at = execution.times_out_at
-    if execution.status != IN_PROGRESS or ends_at is None or ends_at > region.now():
+    """Scheduled; does nothing when the timer has been replaced, or the execution has ended or been deleted."""
+    ends_at, job = execution.times_out_at, region.jobs.get(execution.job_id)
+    is_there = job is not None and job.find(execution.thing_name, execution.number) is execution
+    if not is_there or execution.status != IN_PROGRESS or ends_at is None or ends_at > region.now():
         return []
     with collect_notifications(region, [execution.thing_name]) as events:
-        execution.change("TIMED_OUT", region.now())
+        change_execution(region, execution, "TIMED_OUT")
     return [*events, *progress.after_change(region, execution)]
 
 

@@ -12,8 +12,9 @@ from ota.sandbox.moto.lookups import check_thing
 from ota.sandbox.moto.responses import AwsError, cut_page, not_found
 
 from . import progress
+from .execution_store import change_execution, remove_execution
 from .jobs import find_job
-from .model import CANCELED, IN_PROGRESS, Execution, Job, Reply
+from .model import CANCELED, IN_PROGRESS, Execution, Reply
 from .notifications import collect_notifications, seconds_left, tell_execution
 from .state import Region
 
@@ -77,26 +78,18 @@ def cancel_job_execution(region: Region, params: dict[str, Any]) -> Reply:
         if params.get("statusDetails") is not None:
             execution.details = dict(params["statusDetails"])
         execution.force_canceled = execution.status == IN_PROGRESS
-        execution.change(CANCELED, region.now())
+        change_execution(region, execution, CANCELED)
     return Reply(events=[*events, *progress.after_change(region, execution)])
 
 
 def delete_job_execution(region: Region, params: dict[str, Any]) -> Reply:
     """DeleteJobExecution: needs ``force`` unless terminal."""
-    job = find_job(region, params["jobId"])
     execution = _find(region, params)
     if not execution.is_over and not params.get("force"):
         raise _wrong_state(execution, "deleted")
     with collect_notifications(region, [execution.thing_name]) as events:
-        _remove(job, execution)
+        remove_execution(region, execution)
     return Reply(events=[*events, *tell_execution(region, execution, "deleted")])
-
-
-def _remove(job: Job, execution: Execution) -> None:
-    tries = job.executions[execution.thing_name]
-    tries.remove(execution)
-    if not tries:
-        del job.executions[execution.thing_name]
 
 
 def _find(region: Region, params: dict[str, Any]) -> Execution:

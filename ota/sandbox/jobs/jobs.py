@@ -10,7 +10,7 @@ for jobs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from ota.sandbox.moto.lookups import check_target, find_object, is_group, things
 from ota.sandbox.moto.responses import AwsError, already_exists, cut_page, invalid_request, not_found
 
 from . import progress
+from .execution_store import leave_queues
 from .model import (
     CANCELED,
     COMPLETED,
@@ -34,6 +35,7 @@ from .model import (
 from .notifications import collect_notifications, tell_job
 from .presigned_urls import split_url
 from .state import Region
+from .templates import with_template
 
 MAX_TARGETS = 100
 MAX_DOCUMENT = 32768
@@ -64,10 +66,13 @@ _COUNTS = {
 PRESIGNED_SECONDS = (60, 3600)
 TIMEOUT_MINUTES = (1, 10080)
 ROLLOUT_PER_MINUTE = (1, 1000)
+INCREMENT_FACTOR = (1.1, 5)
+THRESHOLD_PERCENTAGE = (0, 100)
 
 
 def create_job(region: Region, params: dict[str, Any]) -> Reply:
     """CreateJob."""
+    params = with_template(region, params)
     job_id, targets = params["jobId"], list(params["targets"])
     arn = region.arn(f"job/{job_id}")
     if job_id in region.jobs:
@@ -107,8 +112,7 @@ def associate_targets_with_job(region: Region, params: dict[str, Any]) -> Reply:
     job.targets = targets
     job.comment = params.get("comment") or job.comment
     job.last_updated_at = region.now()
-    known = set(job.executions) | set(job.waiting)
-    job.waiting += [name for name in things_of(region, targets) if name not in known]
+    job.waiting |= {name: None for name in things_of(region, targets) if name not in job.executions}
     return Reply(_brief(job), progress.roll_out(region, job))
 
 
@@ -116,9 +120,9 @@ def cancel_job(region: Region, params: dict[str, Any]) -> Reply:
     """CancelJob: without ``force`` executions in progress continue."""
     job = find_job(region, params["jobId"])
     if job.status not in {IN_PROGRESS, SCHEDULED}:
-        raise AwsError("InvalidStateTransitionException", f"Job {job.job_id} is {job.status} and can not be canceled.")
-    job.reason_code = params.get("reasonCode")
-    events = progress.cancel(region, job, comment=params.get("comment"), force=bool(params.get("force")))
+        raise invalid_request(f"Job {job.job_id} is {job.status} and can not be canceled.")
+    why = progress.Reason(params.get("reasonCode"), params.get("comment"))
+    events = progress.cancel(region, job, why, force=bool(params.get("force")))
     return Reply({"jobArn": job.arn, "jobId": job.job_id, "description": job.config.get("description")}, events)
 
 
@@ -141,7 +145,8 @@ def begin_deletion(region: Region, job: Job) -> list[Event]:
     things = [execution.thing_name for execution in job.latest()]
     with collect_notifications(region, things) as events:
         job.status = DELETION_IN_PROGRESS
-        job.waiting = []
+        job.waiting = {}
+        leave_queues(region, job)
     events += tell_job(region, job, "deletion_in_progress")
     region.later(2 * region.sandbox.pause_s, partial(_remove, region, job))
     return events
@@ -163,7 +168,7 @@ def describe_job(region: Region, params: dict[str, Any]) -> Reply:
         "lastUpdatedAt": job.last_updated_at,
         "completedAt": job.completed_at,
         "jobProcessDetails": _process_details(job),
-        "isConcurrent": job.selection == CONTINUOUS,
+        "isConcurrent": bool(job.waiting),
         **{name: value for name, value in job.config.items() if name != "documentSource"},
     }
     body: dict[str, Any] = {"job": {name: value for name, value in seen.items() if value is not None}}
@@ -200,16 +205,25 @@ def find_job(region: Region, job_id: str) -> Job:
 
 
 def check_limits(
-    presigned: Mapping[str, Any] | None, timeout: Mapping[str, Any] | None, rollout: Mapping[str, Any] | None
+    presigned: Mapping[str, Any] | None,
+    timeout: Mapping[str, Any] | None,
+    rollout: Mapping[str, Any] | None,
+    abort_criteria: Sequence[Mapping[str, Any]] | None,
 ) -> None:
-    """Refuse a URL's lifetime, a timeout or a rollout rate out of range, which the service models leave out."""
+    """Refuse a URL's lifetime, a timeout, a rate or a threshold out of range, as far as the service models do not."""
     _check("expiresInSec", presigned, PRESIGNED_SECONDS)
     _check("inProgressTimeoutInMinutes", timeout, TIMEOUT_MINUTES)
     _check("maximumPerMinute", rollout, ROLLOUT_PER_MINUTE)
     exponential = (rollout or {}).get("exponentialRate")
-    _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
-    if exponential and not exponential.get("rateIncreaseCriteria"):
-        raise invalid_request("rateIncreaseCriteria must have numberOfNotifiedThings or numberOfSucceededThings.")
+    if exponential:
+        _check("baseRatePerMinute", exponential, ROLLOUT_PER_MINUTE)
+        _check("incrementFactor", exponential, INCREMENT_FACTOR, digits=1)
+        if len(exponential.get("rateIncreaseCriteria") or {}) != 1:
+            raise invalid_request(
+                "rateIncreaseCriteria must have either numberOfNotifiedThings or numberOfSucceededThings."
+            )
+    for criteria in abort_criteria or ():
+        _check("thresholdPercentage", criteria, THRESHOLD_PERCENTAGE, digits=2)
 
 
 def _check_targets(region: Region, targets: list[str]) -> None:
@@ -220,7 +234,12 @@ def _check_targets(region: Region, targets: list[str]) -> None:
 
 
 def _check_limits(params: dict[str, Any]) -> None:
-    check_limits(*(params.get(name) for name in ("presignedUrlConfig", "timeoutConfig", "jobExecutionsRolloutConfig")))
+    check_limits(
+        params.get("presignedUrlConfig"),
+        params.get("timeoutConfig"),
+        params.get("jobExecutionsRolloutConfig"),
+        (params.get("abortConfig") or {}).get("criteriaList"),
+    )
 
 
 def _document(region: Region, params: dict[str, Any]) -> str:
@@ -268,19 +287,23 @@ def _summary(job: Job) -> dict[str, Any]:
         "createdAt": job.created_at,
         "lastUpdatedAt": job.last_updated_at,
         "completedAt": job.completed_at,
-        "isConcurrent": job.selection == CONTINUOUS,
+        "isConcurrent": bool(job.waiting),
     }
 
 
 def _process_details(job: Job) -> dict[str, Any]:
-    statuses = [execution.status for execution in job.latest()]
-    counts: dict[str, Any] = {name: statuses.count(status) for status, name in _COUNTS.items()}
+    counts: dict[str, Any] = {name: job.counts[status] for status, name in _COUNTS.items()}
     if job.waiting:
         counts["processingTargets"] = [target for target in job.targets if is_group(target)] or job.targets
     return counts
 
 
-def _check(name: str, config: Mapping[str, Any] | None, limits: tuple[int, int]) -> None:
+def _check(name: str, config: Mapping[str, Any] | None, limits: tuple[float, float], digits: int | None = None) -> None:
+    """Refuse a value out of range, and one with more than ``digits`` digits after the decimal point."""
     value = (config or {}).get(name)
-    if value is not None and not limits[0] <= value <= limits[1]:
+    if value is None:
+        return
+    if not limits[0] <= value <= limits[1]:
         raise invalid_request(f"{name} must be from {limits[0]} to {limits[1]}, not {value}.")
+    if digits is not None and round(value, digits) != value:
+        raise invalid_request(f"{name} can have at most {digits} digits after the decimal point, not {value}.")

@@ -6,6 +6,7 @@ StreamInfo and OTAUpdateInfo.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,7 +61,16 @@ class Execution:
 
 @dataclass
 class Job:
-    """One job. ``config`` has rollout, abort, timeout …; ``waiting`` are the things without an execution yet."""
+    """One job.
+
+    Attributes:
+        config: rollout, abort, timeout …
+        executions: each thing's, oldest first.
+        counts: how many things there are by the status of their latest execution.
+        waiting: the things that get an execution in a later minute of the rollout, in order.
+        minute_at: when the current minute of the rollout began; the fields after it are about that minute.
+        is_rolling: whether the next minute is scheduled.
+    """
 
     job_id: str
     arn: str
@@ -76,7 +86,17 @@ class Job:
     reason_code: str | None = None
     force_canceled: bool = False
     executions: dict[str, list[Execution]] = field(default_factory=dict)
-    waiting: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    waiting: dict[str, None] = field(default_factory=dict)
+    minute_at: float = 0.0
+    minute_rate: float = 0.0
+    minute_count: int = 0
+    is_rolling: bool = False
+
+    @property
+    def open_count(self) -> int:
+        """The number of things whose latest execution is not over."""
+        return self.counts[QUEUED] + self.counts[IN_PROGRESS]
 
     def latest(self) -> list[Execution]:
         """The current execution of each thing."""

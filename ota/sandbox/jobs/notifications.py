@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import presigned_urls
-from .model import DELETION_IN_PROGRESS, IN_PROGRESS, QUEUED, Event, Execution, Job, Reply
+from .execution_store import pending
+from .model import IN_PROGRESS, QUEUED, Event, Execution, Job, Reply
 from .state import Region
 
 MAX_LISTED = 10
@@ -43,18 +44,6 @@ class Queue:
 
     members: frozenset[tuple[str, int]]
     front: tuple[str, int] | None
-
-
-def pending(region: Region, thing_name: str) -> list[Execution]:
-    """The thing's pending executions in order: those in progress, then those queued, each oldest first."""
-    found = [
-        execution
-        for job in region.jobs.values()
-        if job.status != DELETION_IN_PROGRESS
-        for execution in job.executions.get(thing_name, [])[-1:]
-        if execution.status in {QUEUED, IN_PROGRESS}
-    ]
-    return sorted(found, key=_queue_order)
 
 
 def find_next(region: Region, thing_name: str) -> Execution | None:
@@ -143,7 +132,6 @@ def tell_job(region: Region, job: Job, operation: str) -> list[Event]:
     """The event for ``operation``: completed, canceled, deleted, cancellation_in_progress or deletion_in_progress."""
     if not region.event_kinds.get("JOB"):
         return []
-    statuses = [one.status for one in job.latest()]
     seen = {
         "status": operation.upper(),
         "targetSelection": job.selection,
@@ -153,7 +141,7 @@ def tell_job(region: Region, job: Job, operation: str) -> list[Event]:
         "createdAt": _milliseconds(job.created_at),
         "lastUpdatedAt": _milliseconds(job.last_updated_at),
         "comment": job.comment,
-        "jobProcessDetails": {name: statuses.count(status) for name, status in _ENDED.items()}
+        "jobProcessDetails": {name: job.counts[status] for name, status in _ENDED.items()}
         if operation == "completed"
         else None,
     }
@@ -172,12 +160,6 @@ def tell_execution(region: Region, execution: Execution, operation: str | None =
     }
     topic = f"jobExecution/{execution.job_id}/{done}"
     return [_event(region, "JOB_EXECUTION", topic, done, execution.job_id, seen)]
-
-
-def _queue_order(execution: Execution) -> tuple[bool, float]:
-    if execution.status == IN_PROGRESS:
-        return False, execution.started_at or 0.0
-    return True, execution.queued_at
 
 
 def _current_queue(region: Region, thing_name: str) -> Queue:

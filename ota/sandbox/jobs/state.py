@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field
 
 from ota.sandbox.moto.lookups import AwsRegion, ContentCache
 
-from .model import Event, Job, Stream, Update
+from .model import Event, Execution, Job, Stream, Update
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Region(AwsRegion):
     updates: dict[str, Update] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
+    pending: dict[str, dict[str, Execution]] = field(default_factory=dict)  # of each thing, by job
     event_kinds: dict[str, bool] = field(default_factory=lambda: dict.fromkeys(EVENT_KINDS, False))
     events_changed_at: float | None = None
 
@@ -65,11 +67,19 @@ class Region(AwsRegion):
 
 
 class Sandbox:
-    """The state of the whole sandbox: regions, clock, agenda and the listeners to its events."""
+    """The state of the whole sandbox: regions, clock, agenda and the listeners to its events.
+
+    Attributes:
+        endpoint_url: where every call is answered, for links to reports.
+        https_port: the port of S3 over TLS, for presigned URLs.
+        url_secret: the secret key that they are signed with.
+    """
 
     def __init__(self, *, pause_s: float = 0.0, clock: Callable[[], float] = time.time) -> None:
         self.pause_s = self._default_pause_s = pause_s
         self.endpoint_url = ""
+        self.https_port = 0
+        self.url_secret = secrets.token_urlsafe(30)
         self.lock = threading.RLock()
         self.listeners: list[Listener] = []
         self.iam_delay_s = 0.0
@@ -77,21 +87,31 @@ class Sandbox:
         self.lost_blocks: dict[int, int] = {}
         self.contents = ContentCache()
         self._clock = clock
-        self._clock_offset_s = 0.0
+        self._reset_clock()
         self._regions: dict[tuple[str, str], Region] = {}
         self._agenda: list[tuple[float, int, Region, Later]] = []
         self._order = itertools.count()
         self._changed = threading.Condition(self.lock)
 
     def now(self) -> float:
-        """Epoch seconds; tests may have moved the clock ahead."""
-        return self._clock() + self._clock_offset_s
+        """Epoch seconds by the sandbox's clock, which may have been moved ahead or run faster than the real one."""
+        real, own = self._set_at
+        return own + (self._clock() - real) * self._speed
 
     def move_clock(self, seconds: float) -> None:
         """Move the clock ahead by ``seconds`` and run what has become due."""
         with self._changed:
-            self._clock_offset_s += seconds
+            self._set_at = self._clock(), self.now() + seconds
             self.run_due()
+
+    def set_speed(self, factor: float) -> None:
+        """Let the clock run ``factor`` times as fast as the real one: pauses, timeouts, the minutes of a rollout."""
+        if factor <= 0:
+            raise ValueError("the clock's speed must be above 0")
+        with self._changed:
+            self._set_at = self._clock(), self.now()
+            self._speed = factor
+            self._changed.notify()
 
     def region(self, account_id: str, name: str) -> Region:
         """The state of this account in this region; made on first use."""
@@ -134,7 +154,7 @@ class Sandbox:
             self.contents.clear()
             self.iam_delay_s = 0.0
             self.pause_s = self._default_pause_s
-            self._clock_offset_s = 0.0
+            self._reset_clock()
 
     def tick_forever(self) -> None:
         """Run what becomes due even when no request comes; runs in a thread of its own."""
@@ -144,4 +164,9 @@ class Sandbox:
                 self._changed.wait(self._until_next_s())
 
     def _until_next_s(self) -> float | None:
-        return max(0.0, self._agenda[0][0] - self.now()) if self._agenda else None
+        return max(0.0, self._agenda[0][0] - self.now()) / self._speed if self._agenda else None
+
+    def _reset_clock(self) -> None:
+        """The real clock; ``_set_at`` is the moment by the real clock and by the own one when it was last set."""
+        self._speed = 1.0
+        self._set_at = self._clock(), self._clock()

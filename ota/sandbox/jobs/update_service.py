@@ -20,11 +20,12 @@ from typing import Any
 
 from ota.sandbox.moto import tags
 from ota.sandbox.moto.responses import AwsError
-from ota.sandbox.policy.permissions import check_assume, is_allowed
+from ota.sandbox.policy.permissions import is_allowed
 
 from . import jobs, streams
 from .model import DELETION_IN_PROGRESS, Event, StreamFile, Update
 from .presigned_urls import AUTH_SCHEME, placeholder
+from .service_roles import find_refusal
 from .state import Region
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -130,13 +131,9 @@ def _create(region: Region, update: Update) -> list[Event]:
 
 
 def _check_role(region: Region, update: Update) -> None:
-    role_arn, sandbox = update.role_arn, region.sandbox
-    refusal = check_assume(region.account_id, role_arn, streams.SERVICE, region.account_id, update.arn)
-    changed_at = sandbox.iam_changes.get(role_arn.rsplit("/", 1)[-1])
-    if changed_at is not None and region.now() - changed_at < sandbox.iam_delay_s:
-        refusal = "its latest change has not taken effect yet"
+    refusal = find_refusal(region, update.role_arn, update.arn)
     if refusal:
-        raise WorkFailed("AccessDeniedException", f"Cannot assume role {role_arn}: {refusal} {_OWN_WORDS}")
+        raise WorkFailed("AccessDeniedException", f"Cannot assume role {update.role_arn}: {refusal} {_OWN_WORDS}")
 
 
 def _check_action(region: Region, update: Update, action: str, resource: str) -> None:

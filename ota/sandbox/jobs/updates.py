@@ -130,6 +130,7 @@ def check_request(params: dict[str, Any], job_id: str) -> None:
         params.get("awsJobPresignedUrlConfig"),
         params.get("awsJobTimeoutConfig"),
         params.get("awsJobExecutionsRolloutConfig"),
+        (params.get("awsJobAbortConfig") or {}).get("abortCriteriaList"),
     )
     if len(params["files"]) > MAX_FILES:
         raise invalid_request(f"An OTA update can have at most {MAX_FILES} files.")

@@ -258,7 +258,7 @@ def test_cancel_leaves_what_is_in_progress_unless_forced(iot: Any, jobs_data: An
     job = iot.describe_job(jobId="j1")["job"]
     assert (job["status"], job["reasonCode"], job["comment"]) == ("CANCELED", "WRONG", "wrong image")
     assert statuses(iot) == {"a": "IN_PROGRESS", "b": "CANCELED"}
-    assert refusal(iot.cancel_job, jobId="j1") == ("InvalidStateTransitionException", 409)
+    assert refusal(iot.cancel_job, jobId="j1", force=True) == ("InvalidRequestException", 400)
 
 
 def test_forced_cancel_ends_what_is_in_progress(iot: Any, jobs_data: Any) -> None:

@@ -1,0 +1,1 @@
+"""Bulk registration of things: provisioning templates, the task that reads them line by line, and its reports."""

@@ -22,7 +22,8 @@ class Control:
         where = urlsplit(self.address.endpoint_url)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
         try:
-            connection.request(method, f"/_sandbox/{what}", body=json.dumps(body))
+            headers = {"x-sandbox-secret": self.address.secret}
+            connection.request(method, f"/_sandbox/{what}", body=json.dumps(body), headers=headers)
             response = connection.getresponse()
             answer: dict[str, Any] = json.loads(response.read())
         finally:
@@ -71,6 +72,7 @@ class Control:
         *,
         nth: int = 1,
         times: int = 1,
+        spreads: bool = False,
         service: str = "",
         code: str | None = None,
         status: int = 400,
@@ -78,7 +80,8 @@ class Control:
     ) -> int:
         """Refuse matching calls: kind throttling, access-denied or expired-token, else code, status and message."""
         error = {"code": code, "status": status, "message": message or code} if code else {"kind": kind}
-        return self._add(operation=operation, service=service, nth=nth, times=times, action="error", error=error)
+        meets = {"operation": operation, "service": service, "nth": nth, "times": times, "spreads": spreads}
+        return self._add(**meets, action="error", error=error)
 
     def drop(self, operation: str = "*", *, nth: int = 1, times: int = 1, processed: bool = False) -> int:
         """Close the connection of matching calls without an answer, before or after they are processed."""
@@ -116,6 +119,10 @@ class Control:
 
     def advance_clock(self, seconds: float) -> None:
         self.ask("POST", "clock", advance_s=seconds)
+
+    def speed(self, factor: float) -> None:
+        """Let the sandbox's clock run this many times as fast as the real one, until the next reset."""
+        self.ask("POST", "speed", factor=factor)
 
     def iam_delay(self, seconds: float) -> None:
         self.ask("POST", "iam-delay", seconds=seconds)

@@ -4,7 +4,7 @@ The door of this room is this module, which is light to import (no moto, no boto
 address at no cost.
 """
 
-from .address import ADDRESS_FILE, Address, read_address, write_address
+from .address import ADDRESS_FILE, Address, ask, read_address, write_address
 from .lifecycle import SandboxError, reset, start, stop
 
-__all__ = ["ADDRESS_FILE", "Address", "SandboxError", "read_address", "reset", "start", "stop", "write_address"]
+__all__ = ["ADDRESS_FILE", "Address", "SandboxError", "ask", "read_address", "reset", "start", "stop", "write_address"]

@@ -1,19 +1,18 @@
 """Starts, resets and stops the sandbox of a directory: one process, found by its address file.
 
 Two starts at the same time yield one process: starters take turns by a lock file, and a serving process holds another
-lock for as long as it lives. A process is only ever signalled after it has said over HTTP that it is this directory's
-sandbox, so that a reused process id in a stale file never ends an unrelated process.
+lock for as long as it lives. A sandbox is told to end over HTTP. No process is signalled by a number in a file, because
+the number may have become another process's.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import locks
@@ -25,7 +24,7 @@ DEFAULT_IDLE_S = 1800.0
 LOG_FILE = "sandbox.log"
 NO_MOTO_STATUS = 3  # exit statuses of ``python -m ota.sandbox``
 ALREADY_SERVED_STATUS = 4
-_MAX_LOG_BYTES = 1_000_000
+NO_PORT_STATUS = 5
 _SHOWN_LINES = 15
 _PACKAGE_PARENT = Path(__file__).resolve().parents[3]
 
@@ -40,6 +39,7 @@ def start(
     pause_s: float | None = None,
     idle_s: float | None = None,
     region: str | None = None,
+    https_port: int | None = None,
     timeout_s: float = 30.0,
     poll_s: float = 0.02,
     sleep: Callable[[float], None] = time.sleep,
@@ -51,6 +51,7 @@ def start(
         pause_s: length of the asynchronous states of a new process.
         idle_s: seconds without a request after which a new process ends by itself.
         region: region of requests that name none.
+        https_port: port of S3 over TLS of a new process; None is 443, or a free one where that is refused.
         timeout_s: how long to wait for a new process to serve.
         poll_s: pause between two looks.
         sleep: waits; replaced in tests.
@@ -66,7 +67,7 @@ def start(
             address = find_serving(directory)
             if address is not None:
                 return address
-            return _spawn_and_wait(directory, _arguments(pause_s, idle_s, region), timeout_s, poll_s, sleep)
+            return _spawn_and_wait(directory, _arguments(pause_s, idle_s, region, https_port), timeout_s, poll_s, sleep)
 
 
 def stop(
@@ -83,8 +84,7 @@ def stop(
         if address is None:
             (directory / ADDRESS_FILE).unlink(missing_ok=True)
             return False
-        with suppress(ProcessLookupError):
-            os.kill(address.pid, signal.SIGTERM)
+        ask(address, "POST", "stop")
         for _ in range(max(1, round(timeout_s / poll_s))):
             if read_address(directory) != address and not locks.is_served(directory):
                 return True
@@ -100,7 +100,7 @@ def reset(directory: Path | str) -> None:
     """
     address = find_serving(Path(directory).resolve())
     if address is None:
-        raise SandboxError(f"No sandbox is running in {directory}. Start one with: invoke sandbox")
+        raise SandboxError(f"No sandbox is running in {directory}. Start one with: python -m ota.sandbox --directory …")
     if ask(address, "POST", "reset") is None:
         raise SandboxError(f"The sandbox (process {address.pid}) did not answer. Its log: {Path(directory) / LOG_FILE}")
 
@@ -118,8 +118,8 @@ def _find_to_stop(directory: Path, timeout_s: float, poll_s: float, sleep: Calla
     return address
 
 
-def _arguments(pause_s: float | None, idle_s: float | None, region: str | None) -> list[str]:
-    given = {"--pause-s": pause_s, "--idle-s": idle_s, "--region": region}
+def _arguments(pause_s: float | None, idle_s: float | None, region: str | None, https_port: int | None) -> list[str]:
+    given = {"--pause-s": pause_s, "--idle-s": idle_s, "--region": region, "--https-port": https_port}
     return [text for name, value in given.items() if value is not None for text in (name, str(value))]
 
 
@@ -161,10 +161,8 @@ def _spawn_and_wait(
 
 
 def _spawn(directory: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    path = directory / LOG_FILE
-    if path.exists() and path.stat().st_size > _MAX_LOG_BYTES:
-        path.unlink()
-    with path.open("ab") as log:
+    (directory / ADDRESS_FILE).unlink(missing_ok=True)  # of one that ended without a chance to delete it
+    with (directory / LOG_FILE).open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - this interpreter, this package, our own arguments
             [sys.executable, "-m", "ota.sandbox", "--directory", str(directory), *arguments],
             stdin=subprocess.DEVNULL,
@@ -202,7 +200,11 @@ def _why_not(directory: Path, what: str, status: int | None) -> str:
     text = log_path.read_text(encoding="utf-8", errors="replace") if log_path.exists() else ""
     tail = text.splitlines()[-_SHOWN_LINES:]
     if status == NO_MOTO_STATUS:
-        return f"The sandbox needs moto: {''.join(tail[-1:])}. Install it with: pip install '.[sandbox]'"
+        install = "Install it with: pip install 'ota-tasks[sandbox]', or '.[sandbox]' in a clone"
+        return f"The sandbox needs moto: {''.join(tail[-1:])}. {install}"
+    if status == NO_PORT_STATUS:
+        way_out = "Set OTA_SANDBOX_HTTPS_PORT to another one, or unset it."
+        return f"The sandbox cannot listen. {''.join(tail[-1:])} {way_out}"
     if not tail:
         return f"The sandbox {what}, and {log_path} is empty: is there room on the disk?"
     return "\n".join([f"The sandbox {what}. The end of {log_path}:", *tail])

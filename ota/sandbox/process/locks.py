@@ -1,6 +1,7 @@
 """The two file locks of a sandbox's directory: one to start a sandbox, one to serve it.
 
-They are ``flock`` locks on open files, so the system releases them when their holder ends, however it ends.
+They are ``flock`` locks on open files, so the system releases them when their holder ends, however it ends. The file of
+the server lock has its holder's process id in it.
 """
 
 from __future__ import annotations
@@ -28,16 +29,30 @@ def starting(directory: Path) -> Iterator[None]:
 def serving(directory: Path) -> Iterator[IO[str] | None]:
     """Hold the server lock; None when another process holds it."""
     with (directory / SERVER_LOCK_FILE).open("a") as lock:
-        yield lock if _take(lock) else None
+        if not _take(lock):
+            yield None
+            return
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield lock
 
 
 def is_served(directory: Path) -> bool:
     """Whether a process holds the server lock."""
-    path = directory / SERVER_LOCK_FILE
-    if not path.exists():
+    try:
+        with (directory / SERVER_LOCK_FILE).open("r+") as lock:
+            return not _take(lock)
+    except FileNotFoundError:
         return False
-    with path.open("a") as lock:
-        return not _take(lock)
+
+
+def find_holder(directory: Path) -> int | None:
+    """The id of the process that holds the server lock; None when none does."""
+    if not is_served(directory):
+        return None
+    text = (directory / SERVER_LOCK_FILE).read_text(encoding="ascii", errors="replace")
+    return int(text) if text.isdecimal() else None
 
 
 def holds_place(directory: Path, lock: IO[str]) -> bool:

@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,9 @@ def run_python(script: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 def test_the_address_file_says_where_it_serves(running: Address, place: Path) -> None:
     written = json.loads((place / "address.json").read_text())
-    assert list(written) == ["endpoint_url", "region", "mqtt_host", "mqtt_port", "ca_path", "pid"]
+    assert list(written) == ["endpoint_url", "region", "mqtt_host", "mqtt_port", "ca_path", "pid", "secret"]
+    assert stat.S_IMODE((place / "address.json").stat().st_mode) == 0o600
+    assert running.secret not in repr(running)
     assert Address(**written) == running == process.read_address(place)
     assert running.endpoint_url.startswith("http://127.0.0.1:")
     assert running.region == "us-west-2"
@@ -234,7 +237,7 @@ def test_a_strangers_number_in_the_file_ends_the_sandbox_and_not_the_stranger(ru
     ],
 )
 def test_an_address_that_cannot_be_a_sandboxs_counts_as_none(tmp_path: Path, changes: dict[str, Any]) -> None:
-    good = Address("http://127.0.0.1:80", "eu-west-1", "127.0.0.1", 8883, "ca.pem", 7)
+    good = Address("http://127.0.0.1:80", "eu-west-1", "127.0.0.1", 8883, "ca.pem", 7, "s3cret")
     (tmp_path / "address.json").write_text(json.dumps(vars(good)))
     assert process.read_address(tmp_path) == good
     (tmp_path / "address.json").write_text(json.dumps({**vars(good), **changes}))
@@ -247,21 +250,71 @@ def test_broken_address_file_counts_as_none(tmp_path: Path, content: str) -> Non
     assert process.read_address(tmp_path) is None
 
 
-def test_somebody_else_on_the_port_is_not_taken_for_the_sandbox(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
-        answered = pool.submit(answer_once, listener, b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"pid": 4242}')
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        process.write_address(tmp_path, Address(url, "eu-west-1", None, None, "", os.getpid()))
-        with pytest.raises(SandboxError, match="No sandbox is running"):
-            process.reset(tmp_path)
-        answered.result(10)
+@dataclass
+class Impostor:
+    """A stranger's process, and a stranger's server that says of itself that it is this directory's sandbox."""
+
+    address: Address
+    stranger: subprocess.Popen[bytes]
+    asked: list[str]
 
 
-def answer_once(listener: socket.socket, answer: bytes) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.recv(65536)
-        connection.sendall(answer)
+@pytest.fixture
+def impostor(directory: Path) -> Iterator[Impostor]:
+    """What a sandbox that was killed leaves: its address file, whose port and process id others have now."""
+    asked: list[str] = []
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+
+    class Answering(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            asked.append(self.path)
+            told = json.dumps({"pid": stranger.pid, "directory": str(directory)}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        do_GET = do_POST = answer  # noqa: N815 - the names that http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    directory.mkdir()
+    with HTTPServer(("127.0.0.1", 0), Answering) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, 0.01)
+        url = f"http://127.0.0.1:{server.server_port}"
+        address = Address(url, "eu-west-1", "127.0.0.1", 1, "ca.pem", stranger.pid, "s3cret")
+        process.write_address(directory, address)
+        try:
+            yield Impostor(address, stranger, asked)
+        finally:
+            server.shutdown()
+            stranger.kill()
+            stranger.wait()
+
+
+def test_a_stale_address_leads_to_no_impostor(impostor: Impostor, directory: Path) -> None:
+    with pytest.raises(SandboxError, match="No sandbox is running"):
+        process.reset(directory)
+    started = process.start(directory, pause_s=0)
+    assert started.endpoint_url != impostor.address.endpoint_url
+    assert client("iot", started).list_things()["things"] == []
+    assert impostor.asked == []
+    assert impostor.stranger.poll() is None
+
+
+def test_stop_signals_no_stranger_by_a_stale_address(impostor: Impostor, directory: Path) -> None:
+    assert process.stop(directory) is False
+    assert impostor.stranger.poll() is None
+    assert impostor.asked == []
+
+
+def test_the_lock_of_a_sandbox_makes_no_impostor_of_another_address_good(impostor: Impostor, directory: Path) -> None:
+    """Somebody serves the directory, but not the process that the file names."""
+    with locks.serving(directory), pytest.raises(SandboxError, match="does not answer"):
+        process.stop(directory, timeout_s=0.01, poll_s=0.001)
+    assert impostor.stranger.poll() is None
+    assert impostor.asked == []
 
 
 def test_a_process_that_does_not_answer_is_named_and_left(tmp_path: Path) -> None:
@@ -298,14 +351,14 @@ def test_process_ends_when_its_folder_is_gone(running: Address, place: Path) -> 
 
 
 def test_reset_without_a_sandbox_says_how_to_start_one(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match=r"No sandbox is running in .*invoke sandbox"):
+    with pytest.raises(SandboxError, match=r"No sandbox is running in .*ota.sandbox --directory"):
         process.reset(tmp_path)
 
 
 def test_missing_moto_is_said_with_the_remedy(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "moto.py").write_text("raise ModuleNotFoundError(\"No module named 'moto'\")")
     start_from(tmp_path, monkeypatch)
-    with pytest.raises(SandboxError, match=r"No module named 'moto'.*pip install '\.\[sandbox\]'"):
+    with pytest.raises(SandboxError, match=r"No module named 'moto'.*pip install 'ota-tasks\[sandbox\]'"):
         process.start(directory)
 
 

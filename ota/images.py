@@ -144,6 +144,12 @@ def is_there(s3: S3Client, bucket: str, key: str, version_id: str | None, *, acc
     return there is not None and version_id in (None, there.get("VersionId"))
 
 
+def find_size_bytes(s3: S3Client, bucket: str, key: str, *, account_id: str) -> int | None:
+    """The length of an image in the bucket, of any version, for its key has its hash; None where it is not there."""
+    there = _head(s3, Bucket=bucket, Key=key, ExpectedBucketOwner=account_id)
+    return int(there["ContentLength"]) if there else None
+
+
 def _size_problem(image: ImageFile) -> FirmwareError | None:
     build = command("build")
     if not image.size_bytes:

@@ -1,32 +1,30 @@
 """AWS IoT jobs: the job that delivers an update, one that somebody made without an update, and their executions.
 
-A job has one execution for each thing. A listing tells the status of each; what a device reported is in the description
-of each. Those are read side by side, for as many as fit a screen: the unfinished ones and the failed ones.
+A job has one execution for each thing. The description of the job has how many there are in each status, a listing has
+the status of each, and what a device reported is in the description of its execution. ``rollouts`` puts them together.
 
 An update is deleted together with its job, in ``updates``. Here is the job that somebody names. AWS runs at most ten
 deletions of jobs at a time, so a deletion returns only when the job is gone.
 
-An update and its job are one noun in three files: ``update_requests``, ``updates`` and this one.
+An update and its job are one noun in the room ``updates``, this file and ``rollouts``.
 
-Source: AWS IoT DescribeJob, DeleteJob, ListJobs, ListJobExecutionsForJob, ListJobExecutionsForThing,
-DescribeJobExecution (statusDetails.detailsMap); AWS IoT quotas (concurrent DeleteJob).
+Source: AWS IoT DescribeJob, CancelJob, CancelJobExecution, DeleteJob, ListJobs, ListJobExecutionsForJob,
+ListJobExecutionsForThing, DescribeJobExecution (statusDetails.detailsMap); AWS IoT quotas (concurrent DeleteJob).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.aws_calls import answer_or_none, pages, wait_until
 from ota.errors import InTheWay, WaitTimeout
 from ota.outcomes import Outcome, Verb
-from ota.threads import side_by_side, side_by_side_map
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -40,8 +38,20 @@ QUEUED = "QUEUED"
 IN_PROGRESS = "IN_PROGRESS"
 SUCCEEDED = "SUCCEEDED"
 UNFINISHED = frozenset({QUEUED, IN_PROGRESS})
+CANCELED_BY_HAND = "CANCELED_BY_HAND"
 ENDED_JOB = frozenset({"COMPLETED", "CANCELED"})
-MOST_DESCRIBED = 25
+CONTINUOUS = "CONTINUOUS"
+COUNT_NAMES = {
+    SUCCEEDED: "numberOfSucceededThings",
+    "FAILED": "numberOfFailedThings",
+    "TIMED_OUT": "numberOfTimedOutThings",
+    "REJECTED": "numberOfRejectedThings",
+    "CANCELED": "numberOfCanceledThings",
+    "REMOVED": "numberOfRemovedThings",
+    IN_PROGRESS: "numberOfInProgressThings",
+    QUEUED: "numberOfQueuedThings",
+}
+CONFIGURATION = ("jobExecutionsRolloutConfig", "abortConfig", "timeoutConfig", "schedulingConfig")
 RECEIVED = re.compile(r"(\d+)/(\d+)")
 PAGE_SIZE = 250
 LONGEST_POLL_S = 4.0
@@ -91,11 +101,37 @@ class Job:
         job_id: its id.
         status: IN_PROGRESS, SCHEDULED, CANCELED, COMPLETED or DELETION_IN_PROGRESS.
         targets: ARNs of things and thing groups.
+        counts: how many executions there are in each status; statuses without any are left out.
+        is_rolling_out: whether AWS is still making or cancelling executions.
+        is_continuous: whether things that join a target later get the job too.
+        reason_code: why it was cancelled; empty where it was not.
+        comment: the same in a sentence.
+        created_at: when it was made.
+        completed_at: when it ended; None before.
+        configuration: rollout, abort and timeout as DescribeJob has them, each by AWS's own name.
     """
 
     job_id: str
     status: str
     targets: tuple[str, ...]
+    counts: Mapping[str, int] = field(default_factory=dict)
+    is_rolling_out: bool = False
+    is_continuous: bool = False
+    reason_code: str = ""
+    comment: str = ""
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether AWS has ended it: no execution is made any more."""
+        return self.status in ENDED_JOB
+
+    @property
+    def execution_count(self) -> int:
+        """How many executions there are."""
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
@@ -163,43 +199,6 @@ class Execution:
         }
 
 
-@dataclass(frozen=True)
-class Rollout:
-    """A job with the executions of all its things, in the order of their names."""
-
-    job_id: str
-    status: str
-    executions: tuple[Execution, ...]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every device has finished; a job without executions is over only when AWS has ended it."""
-        return all(one.is_over for one in self.executions) and bool(self.executions or self.status in ENDED_JOB)
-
-    @property
-    def failed(self) -> tuple[Execution, ...]:
-        """The executions that are over and did not succeed."""
-        return tuple(one for one in self.executions if one.is_over and not one.has_succeeded)
-
-    @property
-    def has_succeeded(self) -> bool:
-        """Whether every device runs the update, and there is at least one."""
-        return bool(self.executions) and all(one.has_succeeded for one in self.executions)
-
-    def counts(self) -> dict[str, int]:
-        """How many executions there are in each status."""
-        return dict(Counter(one.status for one in self.executions))
-
-    def as_json(self) -> dict[str, Any]:
-        """The rollout as plain values."""
-        return {
-            "job": self.job_id,
-            "status": self.status,
-            "counts": self.counts(),
-            "executions": [one.as_json() for one in self.executions],
-        }
-
-
 def job_id_of(update_id: str) -> str:
     """The id that AWS gives the job of an update."""
     return f"{JOB_ID_PREFIX}{update_id}"
@@ -210,7 +209,7 @@ def find_job(iot: IoTClient, job_id: str) -> Job | None:
     answer = answer_or_none(iot.describe_job, jobId=job_id)
     if answer is None:
         return None
-    return Job(job_id, answer["job"]["status"], tuple(answer["job"].get("targets", [])))
+    return _job_from_description(job_id, answer["job"])
 
 
 def delete_job(iot: IoTClient, job_id: str, *, force: bool = False, patience: Patience | None = None) -> Outcome[None]:
@@ -238,6 +237,25 @@ def delete_job(iot: IoTClient, job_id: str, *, force: bool = False, patience: Pa
     return Outcome("job", Verb.DELETED, job_id)
 
 
+def cancel_job(iot: IoTClient, job_id: str, *, force: bool) -> None:
+    """Offer the job to nobody any more; ``force`` takes it away from the devices that are at work on it too.
+
+    A job that has ended meanwhile counts as cancelled.
+    """
+    try:
+        iot.cancel_job(jobId=job_id, force=force, reasonCode=CANCELED_BY_HAND, comment="cancelled by ota-tasks")
+    except iot.exceptions.InvalidRequestException:
+        found = find_job(iot, job_id)
+        if found is not None and not found.has_ended:
+            raise
+
+
+def cancel_execution(iot: IoTClient, job_id: str, thing_name: str) -> None:
+    """Take the job away from one device that is at work on it; one that has finished meanwhile stays as it is."""
+    with contextlib.suppress(iot.exceptions.InvalidStateTransitionException):
+        answer_or_none(iot.cancel_job_execution, jobId=job_id, thingName=thing_name, force=True)
+
+
 def request_job_deletion(iot: IoTClient, job_id: str, *, force: bool = True) -> None:
     """Ask AWS to delete the job, and do not wait; absent is success."""
     answer_or_none(iot.delete_job, jobId=job_id, force=force)
@@ -254,6 +272,12 @@ def list_jobs_at_work(iot: IoTClient, thing_name: str) -> list[str]:
     return [one["jobId"] for one in _executions_of_thing(iot, thingName=thing_name, status=IN_PROGRESS)]
 
 
+def list_jobs_of_group(iot: IoTClient, group_name: str) -> list[str]:
+    """Ids of the jobs that have this thing group as a target and are not over."""
+    listed = pages(iot, "list_jobs", "jobs", page_size=PAGE_SIZE, thingGroupName=group_name, status=IN_PROGRESS)
+    return [one["jobId"] for one in listed]
+
+
 def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
     """Ids of the jobs that the thing has or had, as far back as AWS keeps their executions."""
     return [one["jobId"] for one in _executions_of_thing(iot, thingName=thing_name)]
@@ -261,24 +285,21 @@ def list_job_ids(iot: IoTClient, thing_name: str) -> list[str]:
 
 def list_things_at_work(iot: IoTClient, job_id: str) -> list[str]:
     """Names of the things whose devices are executing the job."""
-    found = _executions_of_job(iot, jobId=job_id, status=IN_PROGRESS)
-    return [one["thingArn"].rpartition("/")[2] for one in found]
+    return [one.thing_name for one in list_executions(iot, job_id, status=IN_PROGRESS)]
 
 
-def find_rollout(iot: IoTClient, job_id: str, before: Rollout | None = None) -> Rollout | None:
-    """The job with its executions; None where there is no such job.
+def list_executions(iot: IoTClient, job_id: str, *, status: str = "") -> Iterator[Execution]:
+    """The job's executions without their details, page by page; ``status``: only those in this one.
 
-    ``before`` is the result of the last look: executions that were over then are not described again.
+    None where there is no such job.
     """
-    job, listed = side_by_side(partial(find_job, iot, job_id), partial(_list_executions, iot, job_id))
-    if job is None:
-        return None
-    known = {one.thing_name: one for one in before.executions} if before else {}
-    wanted = {one.thing_name for one in _worth_describing(listed, known)}
-    described = side_by_side_map(
-        lambda one: _describe(iot, job_id, one) if one.thing_name in wanted else known.get(one.thing_name, one), listed
-    )
-    return Rollout(job_id, job.status, tuple(described))
+    wanted: Any = {"jobId": job_id, **({"status": status} if status else {})}
+    listed = pages(iot, "list_job_executions_for_job", "executionSummaries", page_size=PAGE_SIZE, **wanted)
+    try:
+        for one in listed:
+            yield _from_listing(one)
+    except iot.exceptions.ResourceNotFoundException:
+        return
 
 
 def find_execution(iot: IoTClient, job_id: str, thing_name: str) -> Execution | None:
@@ -293,15 +314,21 @@ def _executions_of_thing(iot: IoTClient, **request: Any) -> list[Any]:
     return answer_or_none(lambda: list(found)) or []
 
 
-def _executions_of_job(iot: IoTClient, **request: Any) -> list[Any]:
-    """The executions of a job; none where there is no such job."""
-    found = pages(iot, "list_job_executions_for_job", "executionSummaries", **request)
-    return answer_or_none(lambda: list(found)) or []
-
-
-def _list_executions(iot: IoTClient, job_id: str) -> list[Execution]:
-    found = [_from_listing(one) for one in _executions_of_job(iot, jobId=job_id)]
-    return sorted(found, key=lambda one: one.thing_name)
+def _job_from_description(job_id: str, told: Any) -> Job:
+    details = told.get("jobProcessDetails", {})
+    return Job(
+        job_id,
+        told["status"],
+        tuple(told.get("targets", [])),
+        counts={status: details[name] for status, name in COUNT_NAMES.items() if details.get(name)},
+        is_rolling_out=bool(told.get("isConcurrent") or details.get("processingTargets")),
+        is_continuous=told.get("targetSelection") == CONTINUOUS,
+        reason_code=told.get("reasonCode", ""),
+        comment=told.get("comment", ""),
+        created_at=told.get("createdAt"),
+        completed_at=told.get("completedAt"),
+        configuration={name: told[name] for name in CONFIGURATION if told.get(name)},
+    )
 
 
 def _from_listing(listed: Any) -> Execution:
@@ -313,21 +340,6 @@ def _from_listing(listed: Any) -> Execution:
         told.get("startedAt"),
         told.get("lastUpdatedAt"),
     )
-
-
-def _worth_describing(listed: Iterable[Execution], known: Mapping[str, Execution]) -> list[Execution]:
-    """The executions to describe: failures first, because a user wants to read them."""
-    news = [one for one in listed if not _is_known(one, known.get(one.thing_name))]
-    return sorted(news, key=lambda one: (not one.is_over or one.has_succeeded, one.has_succeeded))[:MOST_DESCRIBED]
-
-
-def _is_known(one: Execution, before: Execution | None) -> bool:
-    return before is not None and one.is_over and before.status == one.status and before.version > 0
-
-
-def _describe(iot: IoTClient, job_id: str, listed: Execution) -> Execution:
-    """The execution with its details; as listed where it was deleted between the two looks."""
-    return find_execution(iot, job_id, listed.thing_name) or listed
 
 
 def _from_description(told: Any, thing_name: str) -> Execution:

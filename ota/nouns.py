@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ota.outcomes import Change, Outcome
 
 PRUNE_CERTIFICATES = "Delete its certificates too, where they are attached to nothing else."
+ROLES = ("{iam}:role/{iam_role_name}", "{iam}:role/{registration_role_name}")
 BY_PATTERN = "by pattern also what this tool did not make."
 
 THING = Noun(
@@ -43,7 +44,7 @@ THING = Noun(
         attached_to=Lazy("ota.manage.removals:certificates_of_thing"),
         prune=Lazy("ota.manage.removals:prune_thing"),
     ),
-    everywhere={"iot:ListThings": "list delete"},
+    everywhere={"iot:ListThings": "list delete register group clean"},
     grants=(
         Grant(
             "Thing",
@@ -83,21 +84,21 @@ POLICY = Noun(
         attached_to=Lazy("ota.manage.removals:certificates_of_policy"),
         prune=Lazy("ota.manage.removals:prune_policy"),
     ),
-    tag_uses="policy",
+    tag_uses="policy register",
     everywhere={"iot:ListPolicies": "list delete"},
     grants=(
         Grant(
             "Policy",
             ("{iot}:policy/{policy_name}",),
             {
-                "iot:CreatePolicy": "policy",
-                "iot:GetPolicy": "policy look clean list delete",
+                "iot:CreatePolicy": "policy register",
+                "iot:GetPolicy": "policy register look clean list delete",
                 "iot:DeletePolicy": "clean delete",
                 "iot:ListTargetsForPolicy": "look clean list delete",
-                "iot:ListTagsForResource": "policy look clean list delete",
-                "iot:CreatePolicyVersion": "policy",
-                "iot:ListPolicyVersions": "policy clean delete",
-                "iot:DeletePolicyVersion": "policy clean delete",
+                "iot:ListTagsForResource": "policy register look clean list delete",
+                "iot:CreatePolicyVersion": "policy register",
+                "iot:ListPolicyVersions": "policy register clean delete",
+                "iot:DeletePolicyVersion": "policy register clean delete",
             },
         ),
     ),
@@ -131,17 +132,17 @@ CERTIFICATE = Noun(
         "iot:CreateCertificateFromCsr": "thing",
         "iot:GetEffectivePolicies": "policy look",
         "iot:ListAttachedPolicies": "policy look clean list delete",
-        "iot:ListCertificates": "thing look clean list delete",
+        "iot:ListCertificates": "thing register look clean list delete",
     },
     grants=(
         Grant(
             "Certificate",
             ("{certificate}",),
             {
-                "iot:DescribeCertificate": "thing look clean list delete",
+                "iot:DescribeCertificate": "thing register look clean list delete",
                 "iot:UpdateCertificate": "clean delete",
                 "iot:DeleteCertificate": "clean delete",
-                "iot:AttachPolicy": "policy",
+                "iot:AttachPolicy": "policy register",
                 "iot:DetachPolicy": "clean delete",
                 "iot:ListPrincipalThings": "thing look clean list delete",
                 "iot:ListPrincipalThingsV2": "thing look clean list delete",
@@ -165,6 +166,7 @@ BUCKET = Noun(
     set_up=50,
     teardown=20,
     task="bucket",
+    made="Create the versioned, private S3 bucket for firmware images.",
     listed=Listed(
         "List the S3 buckets, with region and versioning.",
         {"region": "region", "versioned": "versioned"},
@@ -188,8 +190,8 @@ BUCKET = Noun(
                 "s3:TagResource": "bucket",
                 "s3:DeleteBucket": "clean delete",
                 "s3:ListBucket": "bucket update look clean list delete",
-                "s3:ListBucketVersions": "look clean delete",
-                "s3:ListBucketMultipartUploads": "look clean delete",
+                "s3:ListBucketVersions": "register look clean delete",
+                "s3:ListBucketMultipartUploads": "register look clean delete",
                 "s3:GetBucketVersioning": "bucket look clean list",
                 "s3:PutBucketVersioning": "bucket",
                 "s3:GetBucketTagging": "bucket look clean list delete",
@@ -204,10 +206,10 @@ BUCKET = Noun(
             "Image",
             ("{s3}:::{bucket_name}/*",),
             {
-                "s3:PutObject": "update",
+                "s3:PutObject": "update register",
                 "s3:GetObject": "update look clean",
-                "s3:DeleteObjectVersion": "update clean delete",
-                "s3:AbortMultipartUpload": "update clean delete",
+                "s3:DeleteObjectVersion": "update register clean delete",
+                "s3:AbortMultipartUpload": "update register clean delete",
             },
         ),
     ),
@@ -235,37 +237,37 @@ ROLE = Noun(
     grants=(
         Grant(
             "Role",
-            ("{iam}:role/{iam_role_name}",),
+            ROLES,
             {
-                "iam:GetRole": "role look clean list delete",
-                "iam:TagRole": "role",
+                "iam:GetRole": "role register look clean list delete",
+                "iam:TagRole": "role register",
                 "iam:DeleteRole": "clean delete",
-                "iam:GetRolePolicy": "role look clean",
-                "iam:ListRolePolicies": "role look clean delete",
-                "iam:ListAttachedRolePolicies": "role look clean delete",
+                "iam:GetRolePolicy": "role register look clean",
+                "iam:ListRolePolicies": "role register look clean delete",
+                "iam:ListAttachedRolePolicies": "role register look clean delete",
                 "iam:ListInstanceProfilesForRole": "look clean delete",
             },
         ),
         # What gives a role permissions, or takes some away: a deleted policy may be one that denies.
         Grant(
             "BoundedRole",
-            ("{iam}:role/{iam_role_name}",),
+            ROLES,
             {
-                "iam:CreateRole": "role",
-                "iam:PutRolePolicy": "role",
-                "iam:UpdateAssumeRolePolicy": "role",
-                "iam:PutRolePermissionsBoundary": "role",
+                "iam:CreateRole": "role register",
+                "iam:PutRolePolicy": "role register",
+                "iam:UpdateAssumeRolePolicy": "role register",
+                "iam:PutRolePermissionsBoundary": "role register",
                 "iam:DeleteRolePolicy": "clean delete",
                 "iam:DetachRolePolicy": "clean delete",
             },
             condition="boundary",
         ),
-        Grant("PassRole", ("{iam}:role/{iam_role_name}",), {"iam:PassRole": "update"}, condition="service"),
+        Grant("PassRole", ROLES, {"iam:PassRole": "update retry register"}, condition="service"),
         # Read only: the boundary, and what is attached to a role that this tool did not make.
         Grant(
             "ReadPolicies",
             ("{iam}:policy/*", "arn:{partition}:iam::aws:policy/*"),
-            {"iam:GetPolicy": "role look", "iam:GetPolicyVersion": "role look"},
+            {"iam:GetPolicy": "role register look", "iam:GetPolicyVersion": "role register look"},
         ),
         # The user's own permissions alone. A role's session has no such ARN, so `doctor` skips that look.
         Grant("OwnPermissions", ("{iam}:user/{own_user}",), {"iam:SimulatePrincipalPolicy": "look"}),
@@ -292,16 +294,16 @@ UPDATE = Noun(
         f"Delete it even if devices have not finished; {BY_PATTERN}",
         Lazy("ota.manage.removals:remove_update"),
     ),
-    tag_uses="update",
-    everywhere={"iot:ListOTAUpdates": "look clean list delete"},
+    tag_uses="update retry",
+    everywhere={"iot:ListOTAUpdates": "retry look clean list delete"},
     grants=(
         Grant(
             "Update",
-            ("{iot}:otaupdate/{update_name}",),
+            ("{iot}:otaupdate/{update_name}", "{iot}:otaupdate/{retries}"),
             {
-                "iot:CreateOTAUpdate": "update",
-                "iot:GetOTAUpdate": "update look clean list delete",
-                "iot:DeleteOTAUpdate": "update clean delete",
+                "iot:CreateOTAUpdate": "update retry",
+                "iot:GetOTAUpdate": "update cancel retry look clean list delete",
+                "iot:DeleteOTAUpdate": "update retry clean delete",
             },
         ),
     ),
@@ -329,18 +331,88 @@ JOB = Noun(
     grants=(
         Grant(
             "Job",
-            ("{iot}:job/{job_id}",),
+            ("{iot}:job/{job_id}", "{iot}:job/{retry_jobs}"),
             {
-                "iot:DescribeJob": "update look clean list delete",
-                "iot:DeleteJob": "update clean delete",
-                "iot:ListJobExecutionsForJob": "update look clean delete",
+                "iot:DescribeJob": "update cancel retry look clean list delete",
+                "iot:CancelJob": "cancel",
+                "iot:DeleteJob": "update retry clean delete",
+                "iot:ListJobExecutionsForJob": "update cancel retry look clean delete",
             },
         ),
         Grant(
             "Execution",
-            ("{iot}:job/{job_id}", "{iot}:thing/{thing_name}"),
-            {"iot:DescribeJobExecution": "update look clean"},
+            ("{iot}:job/{job_id}", "{iot}:job/{retry_jobs}", "{iot}:thing/{thing_name}", "{iot}:thing/{devices}"),
+            {"iot:DescribeJobExecution": "update retry look clean", "iot:CancelJobExecution": "cancel"},
         ),
+    ),
+)
+GROUP = Noun(
+    "group",
+    "groups",
+    setting="thing_group_name",
+    teardown=18,
+    task="group",
+    listed=Listed(
+        "List the thing groups: how many things are in each, and the query of a dynamic one.",
+        {"members": "members", "query": "query"},
+        Lazy("ota.manage.rows:group_rows"),
+        mark=Lazy("ota.manage.rows:mark_group"),
+        fill=Lazy("ota.manage.rows:fill_group"),
+        order="name",
+        is_dated=False,
+    ),
+    deleted=Deleted(
+        "Delete a thing group by its name; its things stay.",
+        f"Delete it even while an update for it runs; {BY_PATTERN}",
+        Lazy("ota.manage.removals:remove_group"),
+    ),
+    tag_uses="register group retry",
+    everywhere={"iot:ListThingGroups": "list delete clean"},
+    grants=(
+        Grant(
+            "Group",
+            ("{iot}:thinggroup/{thing_group_name}", "{iot}:thinggroup/{retry_group}"),
+            {
+                "iot:CreateThingGroup": "register group retry",
+                "iot:DescribeThingGroup": "register group retry look clean list delete",
+                "iot:DeleteThingGroup": "clean delete",
+                "iot:ListThingsInThingGroup": "group retry look list",
+            },
+        ),
+        Grant(
+            "Member",
+            ("{iot}:thinggroup/{thing_group_name}", "{iot}:thinggroup/{retry_group}", "{iot}:thing/{devices}"),
+            {"iot:AddThingToThingGroup": "register group retry", "iot:RemoveThingFromThingGroup": "group"},
+        ),
+    ),
+)
+# Many things, which `register` makes from a list.
+DEVICES = Noun(
+    "devices",
+    "devices",
+    setting="registration_role_name",
+    teardown=17,
+    task="register",
+    needs=("bucket",),
+    everywhere={
+        "iot:StartThingRegistrationTask": "register",
+        "iot:DescribeThingRegistrationTask": "register clean",
+        "iot:ListThingRegistrationTasks": "register clean",
+        "iot:ListThingRegistrationTaskReports": "register",
+        "iot:StopThingRegistrationTask": "clean",
+    },
+    grants=(
+        Grant(
+            "Device",
+            ("{iot}:thing/{devices}",),
+            {
+                "iot:DeleteThing": "clean",
+                "iot:DescribeThing": "clean",
+                "iot:ListThingPrincipals": "register clean",
+                "iot:ListThingPrincipalsV2": "register clean",
+            },
+        ),
+        Grant("CertificateOfDevice", ("{certificate}",), {"iot:DetachThingPrincipal": "clean"}, condition="device"),
     ),
 )
 # What takes part beside the AWS nouns: local files, and the uploaded image.
@@ -348,10 +420,8 @@ HEADER = Noun("header", "headers", set_up=30, teardown=70, everywhere={"iot:Desc
 IMAGE = Noun("image", "images", set_up=70, task="build", needs=("thing",))
 OBJECT = Noun("object", "objects", set_up=80)
 FILES = Noun("files", "files", teardown=80)
-# Virtual devices of the sandbox: many things that go with their update.
-REHEARSAL = Noun("things", "things", teardown=15)
 
-NOUNS = (THING, POLICY, CERTIFICATE, BUCKET, ROLE, IMAGE, UPDATE, JOB, HEADER, OBJECT, FILES, REHEARSAL)
+NOUNS = (THING, POLICY, CERTIFICATE, BUCKET, ROLE, IMAGE, UPDATE, JOB, GROUP, DEVICES, HEADER, OBJECT, FILES)
 NOUN_BY_NAME = {noun.name: noun for noun in NOUNS}
 LISTED = tuple(noun for noun in NOUNS if noun.listed)
 

@@ -3,6 +3,9 @@
 ``clean`` deletes only what has both marks. Buckets, roles, policies, updates and streams have them as tags; a thing,
 which has no tags, as attributes; an OTA update also in its ``additionalParameters``, which AWS returns with the update
 and never sends to a device, so that reading them takes no second call.
+
+A registered device has both marks in one attribute, because AWS allows a thing without a type three attributes, and its
+owner wants some of them.
 """
 
 from __future__ import annotations
@@ -14,11 +17,23 @@ from ota.messages import Message, Text, command, joined, message
 MANAGED_BY_KEY = "managed-by"
 MANAGED_BY = "ota-tasks"
 OTA_THING_KEY = "ota-thing"
+BETWEEN = "/"  # the two values in the one mark of a registered device; no thing's name has it
 
 
 def marks(thing_name: str) -> dict[str, str]:
     """The two marks for objects of this thing, as a mapping."""
     return {MANAGED_BY_KEY: MANAGED_BY, OTA_THING_KEY: thing_name}
+
+
+def registered_marks(owner: str) -> dict[str, str]:
+    """The one mark of a thing that was registered in bulk; ``owner`` is the thing of the settings."""
+    return {MANAGED_BY_KEY: f"{MANAGED_BY}{BETWEEN}{owner}"}
+
+
+def registered_for(found: Mapping[str, str]) -> str:
+    """The thing of the settings that a thing with these attributes was registered for; empty for any other thing."""
+    maker, _, owner = found.get(MANAGED_BY_KEY, "").partition(BETWEEN)
+    return owner if maker == MANAGED_BY else ""
 
 
 def mark_tags(thing_name: str) -> list[dict[str, str]]:
@@ -33,7 +48,7 @@ def from_tags(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 def other_thing(found: Mapping[str, str], thing_name: str) -> str:
     """The other thing that this tool made an object with these tags for; empty where there is none."""
-    owner = found.get(OTA_THING_KEY, "") if is_ours(found) else ""
+    owner = registered_for(found) or (found.get(OTA_THING_KEY, "") if is_ours(found) else "")
     return owner if owner != thing_name else ""
 
 
@@ -56,6 +71,7 @@ def once_unused(thing_names: Iterable[str], update_ids: Iterable[str] = ()) -> M
 
 def is_ours(found: Mapping[str, str], thing_name: str | None = None) -> bool:
     """Whether these tags or attributes are our marks, for ``thing_name`` where that is given."""
-    if found.get(MANAGED_BY_KEY) != MANAGED_BY:
+    registrar = registered_for(found)
+    if not registrar and found.get(MANAGED_BY_KEY) != MANAGED_BY:
         return False
-    return thing_name is None or found.get(OTA_THING_KEY) == thing_name
+    return thing_name is None or (registrar or found.get(OTA_THING_KEY)) == thing_name

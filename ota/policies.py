@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
+from ota.aws_calls import pages, wait_until
 from ota.errors import DENIED_CODES, InTheWay, NotOurs, WaitTimeout
 from ota.messages import aws_command, command, message
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
@@ -101,9 +102,8 @@ def find_policy(iot: IoTClient, name: str) -> Policy | None:
 
 def find_policy_tags(iot: IoTClient, arn: str) -> dict[str, str] | None:
     """The policy's tags; None where there is no such policy. For ``ownership.is_ours``."""
-    pages = iot.get_paginator("list_tags_for_resource").paginate(resourceArn=arn)
     try:
-        return ownership.from_tags(tag for page in pages for tag in page.get("tags", []))  # type: ignore[misc]
+        return ownership.from_tags(pages(iot, "list_tags_for_resource", "tags", resourceArn=arn))
     except iot.exceptions.ResourceNotFoundException:
         return None
 
@@ -161,8 +161,30 @@ def decide_policy(
     )
 
 
-def make_policy(iot: IoTClient, change: Change, certificate_arn: str) -> Outcome[Policy]:
-    """Carry out the change: the policy has the wanted document, and is attached to the certificate.
+def decide_field_policy(name: str, found: FoundPolicy, wanted: WantedPolicy) -> Change:
+    """Whether the policies of a device in the field let it take an update; none of them is made or changed.
+
+    With the wanted document the answer is certain. What other documents allow is for their owner to judge.
+    """
+    if not found.attached:
+        problem = InTheWay(
+            f"The certificate of the thing {wanted.thing_name} has no policy, so its device may not connect, and "
+            "existing_device is true, so none is made. Set it to false to attach the policy: ",
+            command("policy", existing_device="false"),
+            ".",
+            remedy=command("policy", existing_device="false"),
+        )
+        return _blocked(name, found, wanted, problem)
+    names = ", ".join(sorted(found.attached))
+    is_wanted = name in found.attached and found.policy is not None
+    if is_wanted and found.policy and is_same_policy(found.policy.document or {}, wanted.document):
+        return Change(NOUN, Action.REUSE, name, "of the device in the field", found=found, wanted=wanted)
+    detail = "of the device in the field; not checked whether it allows jobs and streams"
+    return Change(NOUN, Action.REUSE, names, detail, found=found, wanted=wanted)
+
+
+def make_policy(iot: IoTClient, change: Change, certificate_arn: str | None) -> Outcome[Policy]:
+    """Carry out the change: the policy has the wanted document, and is attached to the certificate, if any.
 
     Where somebody else makes the policy after the look, it is looked at and decided again.
 
@@ -173,7 +195,7 @@ def make_policy(iot: IoTClient, change: Change, certificate_arn: str) -> Outcome
     change.check()
     found: FoundPolicy = change.found
     outcome = _update(iot, change) if found.policy else _create(iot, change)
-    if change.name in found.attached:
+    if certificate_arn is None or change.name in found.attached:
         return outcome
     _attach(iot, change.name, certificate_arn)
     verb = Verb.CHANGED if outcome.verb is Verb.REUSED else outcome.verb
@@ -234,15 +256,16 @@ def delete_policy(
         InTheWay: it is attached to something that exists, and ``force`` is not given.
         WaitTimeout: it is attached to nothing, and AWS still refuses after ``timeout_s``.
     """
-    waited_s = 0.0
     try:
         if not _is_deleted(iot, name):
             _clear_the_way(iot, name, force=force)
-            while not _is_deleted(iot, name):
-                if waited_s >= timeout_s:
-                    raise _still_refused(name, timeout_s)
-                sleep(poll_s)
-                waited_s += poll_s
+            wait_until(
+                lambda: _is_deleted(iot, name) or None,
+                lambda: _still_refused(name, timeout_s),
+                timeout_s=timeout_s,
+                poll_s=poll_s,
+                sleep=sleep,
+            )
     except iot.exceptions.ResourceNotFoundException:
         return Outcome(NOUN, Verb.ABSENT, name)
     return Outcome(NOUN, Verb.DELETED, name)
@@ -258,20 +281,14 @@ def detach_policy(iot: IoTClient, name: str, certificate_arn: str) -> None:
 
 def list_policies(iot: IoTClient) -> Iterator[Policy]:
     """Every policy of the account in this region, newest first, without documents."""
-    pages = iot.get_paginator("list_policies").paginate(ascendingOrder=False, PaginationConfig={"PageSize": PAGE_SIZE})
-    for page in pages:
-        for found in page["policies"]:
-            yield Policy(found["policyName"], found["policyArn"])
+    for found in pages(iot, "list_policies", "policies", page_size=PAGE_SIZE, ascendingOrder=False):
+        yield Policy(found["policyName"], found["policyArn"])
 
 
 def list_policy_targets(iot: IoTClient, name: str) -> Iterator[str]:
     """ARNs of everything the policy is attached to, mostly certificates; nothing where there is no such policy."""
-    pages = iot.get_paginator("list_targets_for_policy").paginate(
-        policyName=name, PaginationConfig={"PageSize": PAGE_SIZE}
-    )
     try:
-        for page in pages:
-            yield from page["targets"]
+        yield from pages(iot, "list_targets_for_policy", "targets", page_size=PAGE_SIZE, policyName=name)
     except iot.exceptions.ResourceNotFoundException:
         return
 
@@ -285,12 +302,8 @@ def list_attached_policies(iot: IoTClient, certificate_arn: str) -> Iterator[str
 
 
 def _list_attached(iot: IoTClient, certificate_arn: str) -> Iterator[str]:
-    pages = iot.get_paginator("list_attached_policies").paginate(
-        target=certificate_arn, PaginationConfig={"PageSize": PAGE_SIZE}
-    )
-    for page in pages:
-        for policy in page["policies"]:
-            yield policy["policyName"]
+    for policy in pages(iot, "list_attached_policies", "policies", page_size=PAGE_SIZE, target=certificate_arn):
+        yield policy["policyName"]
 
 
 def _create_version(iot: IoTClient, name: str, document: str) -> None:

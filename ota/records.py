@@ -139,13 +139,14 @@ class Noun(NamedTuple):
     """One kind of object.
 
     Attributes:
-        name: the singular, as in each line of output: ``thing``.
-        plural: the plural, as its list is called.
+        name: the singular, as in each line of output: ``thing``; may be of two words.
+        plural: the plural, as its list is headed.
         setting: the setting that names the object of this project; empty where none does.
         own_name: ``(settings)`` returns the name of the object of this project, where that is not a setting's value.
         set_up: its place in the set-up, smaller first; None where the set-up does not make it.
         teardown: its place in the teardown, smaller first; None where the teardown does not delete it.
         task: the task that makes it; empty where it has none of its own.
+        made: the sentence of that task, for a noun that has ``make``.
         needs: tasks that run before that one.
         find: ``(cloud, settings)`` returns the object or None. Only a noun that needs nothing of another one has this
             and the next four; ``plan``, ``all`` and ``clean`` take it from here. The others are wired by hand there.
@@ -169,6 +170,7 @@ class Noun(NamedTuple):
     set_up: int | None = None
     teardown: int | None = None
     task: str = ""
+    made: str = ""
     needs: tuple[str, ...] = ()
     find: Lazy | None = None
     decide: Lazy | None = None
@@ -180,3 +182,18 @@ class Noun(NamedTuple):
     tag_uses: str = ""
     everywhere: Mapping[str, str] = {}
     grants: tuple[Grant, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The plural as a key in JSON: ``billing_groups``."""
+        return self.plural.replace(" ", "_")
+
+    @property
+    def list_task(self) -> str:
+        """The task that lists it, in the namespace ``list``: ``billing-groups``."""
+        return self.plural.replace(" ", "-")
+
+    @property
+    def delete_task(self) -> str:
+        """The task that deletes it by name, in the namespace ``delete``: ``billing-group``."""
+        return self.name.replace(" ", "-")

@@ -7,7 +7,8 @@ with its image in the settings' bucket, counts as needing the role.
 
 AWS has no query for the updates of one thing, so the account's updates are listed and each is looked up. Where there
 are too many for that, as in an account with a fleet, the thing's job executions tell which updates it ever had; this
-misses an update that AWS could not create. Where other things may share the role, every update is looked up anyway.
+misses an update that AWS could not create. Retries may be for other things, and are known by their names. Where other
+things may share the role, every update is looked up anyway.
 
 Source: AWS IoT ListOTAUpdates, GetOTAUpdate (``s3Location``, ``additionalParameters``, no role), DeleteOTAUpdate,
 ListJobExecutionsForThing.
@@ -27,13 +28,14 @@ from ota.images import image_prefix
 from ota.jobs import job_id_of, list_job_ids
 from ota.settings.table import default_text
 from ota.threads import side_by_side_map
-from ota.update_requests import Update
-from ota.updates import find_update, list_updates
+from ota.updates.requests import Update
+from ota.updates.retries import is_retry_of
+from ota.updates.updates import find_update, list_updates
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
-    from ota.roles import Role
+    from ota.roles.roles import Role
     from ota.settings.settings import Settings
 
 MOST_ASKED = 50
@@ -59,7 +61,7 @@ class Register:
         asked = [name for name in names if name != update_id]
         if len(asked) > MOST_ASKED and not of_all_things:
             job_ids = set(list_job_ids(self._iot, thing_name))
-            asked = [name for name in asked if job_id_of(name) in job_ids]
+            asked = [name for name in asked if job_id_of(name) in job_ids or is_retry_of(name, update_id)]
         return _find_all(self._iot, asked)
 
     def _list(self) -> list[str]:

@@ -17,8 +17,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
+from ota.aws_calls import pages
 from ota.errors import InTheWay
-from ota.outcomes import Action, Change, Outcome, Verb
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -69,6 +71,11 @@ class Thing:
         """Whether it carries this tool's marks under its own name."""
         return ownership.is_ours(self.attributes, self.name)
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether it was registered in bulk, for the thing of some settings."""
+        return bool(ownership.registered_for(self.attributes))
+
     def is_attached(self, certificate_arn: str) -> bool:
         """Whether that certificate is attached to it."""
         return any(principal.arn == certificate_arn for principal in self.principals)
@@ -112,6 +119,21 @@ def decide_thing(name: str, found: Thing | None, *, attaches: bool) -> Change:
     if attaches:
         return Change(NOUN, Action.CHANGE, name, ATTACHED, found=found)
     return Change(NOUN, Action.REUSE, name, found=found)
+
+
+def decide_field_thing(name: str, found: Thing | None) -> Change:
+    """The thing of a device in the field: it has to exist, and nothing is attached to it."""
+    if found is not None:
+        return Change(NOUN, Action.REUSE, name, found=found)
+    make = command("thing", existing_device="false")
+    problem = InTheWay(
+        f"There is no thing {name} in this account and region, and existing_device is true, so none is made. Check "
+        "thing_name and the region, or set existing_device to false: ",
+        make,
+        ".",
+        remedy=make,
+    )
+    return blocked(NOUN, name, problem)
 
 
 def make_thing(iot: IoTClient, change: Change, certificate_arn: str, *, is_exclusive: bool = True) -> Outcome[Thing]:
@@ -180,11 +202,21 @@ def delete_thing(
 def list_things(iot: IoTClient, *, only_ours: bool = False) -> Iterator[Thing]:
     """Every thing of the account in this region, or every one with this tool's marks; without principals."""
     marked: dict[str, Any] = (
-        {"attributeName": ownership.MANAGED_BY_KEY, "attributeValue": ownership.MANAGED_BY} if only_ours else {}
+        {
+            "attributeName": ownership.MANAGED_BY_KEY,
+            "attributeValue": ownership.MANAGED_BY,
+            "usePrefixAttributeValue": True,  # a registered thing has its owner's name behind it
+        }
+        if only_ours
+        else {}
     )
-    for page in iot.get_paginator("list_things").paginate(**marked, PaginationConfig={"PageSize": PAGE_SIZE}):
-        for found in page["things"]:
-            yield Thing(found["thingName"], found["thingArn"], found.get("attributes", {}))
+    yield from _list_things(iot, marked)
+
+
+def list_registered(iot: IoTClient, owner: str) -> Iterator[Thing]:
+    """Every thing that was registered in bulk for ``owner``, the thing of the settings; without principals."""
+    ((key, value),) = ownership.registered_marks(owner).items()
+    yield from _list_things(iot, {"attributeName": key, "attributeValue": value})
 
 
 def list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
@@ -193,6 +225,12 @@ def list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
         yield from _list_principals(iot, name)
     except iot.exceptions.ResourceNotFoundException:
         return
+
+
+def _list_things(iot: IoTClient, request: dict[str, Any]) -> Iterator[Thing]:
+    for page in iot.get_paginator("list_things").paginate(**request, PaginationConfig={"PageSize": PAGE_SIZE}):
+        for found in page["things"]:
+            yield Thing(found["thingName"], found["thingArn"], found.get("attributes", {}))
 
 
 def _create(iot: IoTClient, name: str) -> tuple[Verb, Thing]:
@@ -213,12 +251,8 @@ def _describe(iot: IoTClient, name: str) -> Thing:
 
 
 def _list_principals(iot: IoTClient, name: str) -> Iterator[Principal]:
-    pages = iot.get_paginator("list_thing_principals_v2").paginate(
-        thingName=name, PaginationConfig={"PageSize": PAGE_SIZE}
-    )
-    for page in pages:
-        for found in page["thingPrincipalObjects"]:
-            yield Principal(found["principal"], found.get("thingPrincipalType", NON_EXCLUSIVE))
+    for found in pages(iot, "list_thing_principals_v2", "thingPrincipalObjects", page_size=PAGE_SIZE, thingName=name):
+        yield Principal(found["principal"], found.get("thingPrincipalType", NON_EXCLUSIVE))
 
 
 def _detach(iot: IoTClient, name: str, principal_arn: str) -> None:

@@ -3,14 +3,15 @@
 Nothing here calls AWS. The request is exactly what the firmware accepts: one file, a custom signature passed as its
 base64 *text* (the service copies the bytes into the job document as they are), the algorithm names in the one spelling
 that gives the key that the device looks for. The service never sends ``additionalParameters`` to the device and returns
-them with GetOTAUpdate. So they hold our marks, the image's SHA-256 and the role's name: one call tells whose an update
-is, whether it has the wanted image, and with which role AWS deletes it.
+them with GetOTAUpdate. So they hold our marks, the image's SHA-256, the role's name and the rules of the rollout:
+one call tells whose an update is, whether it has the wanted image, how it is rolled out, and with which role AWS
+deletes it.
 
 The service goes on working after it has answered the call, with the role of the request, and leaves a code and a
 sentence in ``errorInfo``. Some failures come only from IAM: a new role is not known everywhere at once, and the same
 request succeeds a little later. All others need a human, who gets AWS's own words and what to do.
 
-An update and its job are one noun in three files: this one, ``updates`` and ``jobs``.
+An update and its job are one noun in this room, ``ota/jobs.py`` and ``ota/rollouts.py``.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate; boto/boto3#3121 (algorithm names); the job document parser of
 Jobs-for-AWS-IoT-embedded-sdk; FreeRTOS User Guide, "Troubleshooting OTA updates" and "CreateOTAUpdate failures";
@@ -21,13 +22,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ota import ownership
-from ota.errors import NotOurs, UpdateFailed
-from ota.messages import Message, Text, command, message
+from ota.errors import UpdateFailed
+from ota.messages import Text, command, message
 from ota.profiles import MQTT
+from ota.updates.rollout_rules import RolloutRules, rollout_request
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 
 IMAGE_SHA256_KEY = "ota-image-sha256"
 ROLE_NAME_KEY = "ota-role"
-FAILURE_SOURCE = "FreeRTOS User Guide, CreateOTAUpdate failures; awsdocs/aws-freertos-docs#2; ota/update_requests.py"
+ROLLOUT_KEY = "ota-rollout"
+FAILURE_SOURCE = "FreeRTOS User Guide, CreateOTAUpdate failures; awsdocs/aws-freertos-docs#2; ota/updates/requests.py"
 COMPLETE = "CREATE_COMPLETE"
 CREATE_FAILED = "CREATE_FAILED"
 BEING_CREATED = frozenset({"CREATE_PENDING", "CREATE_IN_PROGRESS"})
+WITHOUT_JOB = BEING_CREATED | {CREATE_FAILED}
 BEING_DELETED = "DELETE_IN_PROGRESS"
 
 
@@ -49,7 +53,7 @@ class UpdateRequest:
     Attributes:
         update_id: the update's name.
         thing_name: the device's thing.
-        thing_arn: its ARN, the update's only target.
+        targets: ARNs of things and thing groups, 1 to 100.
         role_arn: the role that AWS IoT assumes. AWS does not tell the role of an update; our marks do.
         bucket: where the image is.
         key: its key.
@@ -61,13 +65,12 @@ class UpdateRequest:
         signature_algorithm: ``RSA`` or ``ECDSA``.
         certificate_name: the job document's ``certfile``; most firmware ignores it, none accepts an empty one.
         protocols: how the device may load the image: MQTT, HTTP or both.
-        in_progress_timeout_min: minutes after which AWS gives up on a device that has begun the update and
-            reports nothing more; None for never.
+        rules: how fast it is rolled out, and when AWS stops it.
     """
 
     update_id: str
     thing_name: str
-    thing_arn: str
+    targets: tuple[str, ...]
     role_arn: str
     bucket: str
     key: str
@@ -79,7 +82,7 @@ class UpdateRequest:
     signature_algorithm: str = "RSA"
     certificate_name: str = "0"
     protocols: tuple[str, ...] = (MQTT,)
-    in_progress_timeout_min: int | None = None
+    rules: RolloutRules = field(default_factory=RolloutRules)
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Update:
         job_id: the job that delivers it; empty before there is one.
         error_code: AWS's code where making or deleting it failed.
         error_message: AWS's message then.
-        marks: our marks of ownership, the image's hash and the role's name.
+        marks: our marks of ownership, the image's hash, the role's name and the rules of the rollout.
         targets: ARNs of things and thing groups.
         bucket: where the image is; empty for an image that is not in S3, as the next two.
         key: its key.
@@ -141,6 +144,11 @@ class Update:
         return (self.marks or {}).get(ROLE_NAME_KEY, "")
 
     @property
+    def rollout_mark(self) -> str:
+        """The rules of its rollout as :attr:`RolloutRules.mark` has them, where this tool made the update."""
+        return (self.marks or {}).get(ROLLOUT_KEY, "")
+
+    @property
     def thing_name(self) -> str:
         """The thing that this tool made it for; empty where somebody else made it."""
         return (self.marks or {}).get(ownership.OTA_THING_KEY, "") if self.is_ours() else ""
@@ -172,11 +180,12 @@ def create_update_request(request: UpdateRequest) -> dict[str, Any]:
     location = {"bucket": request.bucket, "key": request.key}
     if request.version_id:
         location["version"] = request.version_id
-    body: dict[str, Any] = {
+    mark = {ROLLOUT_KEY: request.rules.mark} if request.rules.mark else {}
+    return {
         "otaUpdateId": request.update_id,
-        "targets": [request.thing_arn],
+        "targets": list(request.targets),
         "protocols": list(request.protocols),
-        "targetSelection": "SNAPSHOT",
+        **rollout_request(request.rules),
         "roleArn": request.role_arn,
         "files": [
             {
@@ -196,12 +205,30 @@ def create_update_request(request: UpdateRequest) -> dict[str, Any]:
             **ownership.marks(request.thing_name),
             IMAGE_SHA256_KEY: request.image_sha256,
             ROLE_NAME_KEY: request.role_arn.rpartition("/")[2],
+            **mark,
         },
         "tags": ownership.mark_tags(request.thing_name),
     }
-    if request.in_progress_timeout_min:
-        body["awsJobTimeoutConfig"] = {"inProgressTimeoutInMinutes": request.in_progress_timeout_min}
-    return body
+
+
+def request_like(update: Update, update_id: str, targets: tuple[str, ...], role_arn: str) -> UpdateRequest:
+    """The request for another update of this tool with the same image, signature and protocols, for other targets."""
+    return UpdateRequest(
+        update_id=update_id,
+        thing_name=update.thing_name,
+        targets=targets,
+        role_arn=role_arn,
+        bucket=update.bucket,
+        key=update.key,
+        version_id=update.version_id,
+        image_sha256=update.image_sha256,
+        file_name=update.file_name,
+        signature=update.signature,
+        hash_algorithm=update.hash_algorithm,
+        signature_algorithm=update.signature_algorithm,
+        certificate_name=update.certificate_name,
+        protocols=update.protocols,
+    )
 
 
 def update_from(info: OTAUpdateInfoTypeDef) -> Update:
@@ -232,7 +259,7 @@ def update_from(info: OTAUpdateInfoTypeDef) -> Update:
 
 
 def has_same_content(update: Update, request: UpdateRequest) -> bool:
-    """Whether the update delivers what is wanted: image, signature, name, thing and protocols are the same.
+    """Whether the update delivers what is wanted: image, signature, name, targets, rollout and protocols are the same.
 
     The role is not compared, because AWS does not tell it. The version is compared where the request has one, the name
     of the certificate where AWS tells it.
@@ -244,7 +271,8 @@ def has_same_content(update: Update, request: UpdateRequest) -> bool:
         and (update.hash_algorithm, update.signature_algorithm) == (request.hash_algorithm, request.signature_algorithm)
         and update.certificate_name in ("", request.certificate_name)
         and set(update.protocols) == set(request.protocols)  # AWS may return them in another order
-        and update.targets == (request.thing_arn,)
+        and set(update.targets) == set(request.targets)  # as above
+        and update.rollout_mark == request.rules.mark
     )
 
 
@@ -276,30 +304,11 @@ def refused(update_id: str, error: ClientError) -> Update:
     return Update(update_id, "", CREATE_FAILED, error_code=answer["Code"], error_message=answer.get("Message", ""))
 
 
-def not_ours(update: Update, thing_name: str) -> NotOurs:
-    """Why an update that was not made for the thing is left as it is."""
-    made_for = f", but for {update.thing_name}" if update.thing_name else ""
-    return NotOurs(
-        f"The OTA update {update.update_id} was not made by this tool for the thing {thing_name}{made_for}, so it "
-        "stays. Write another update_name in config.json, or ",
-        _way_out(update),
-        ".",
-    )
-
-
 def _text(document: Any) -> str:
     return document.decode("utf-8", "replace") if isinstance(document, bytes) else str(document)
 
 
 RUN_ROLE = (command("role"), " checks it and prints what is missing.")
-
-
-def _way_out(update: Update) -> Message:
-    """How an update that is not ours is deleted."""
-    if update.thing_name:  # its device may be about to begin it
-        return message("delete what that thing has first (", command("clean", thing_name=update.thing_name), ")")
-    delete = command("delete.update", "--name", update.update_id, "--force")
-    return message("delete that one (", delete, ") and run the same command again")
 
 
 def _failure(pattern: str, advice: Text, *, is_settling: bool = False, is_job_left: bool = False) -> Failure:
@@ -322,6 +331,10 @@ FAILURES = (
         r"(not|un)[ -]?(able to )?assume|AssumeRole|cannot be assumed|role \S+ (does not exist|was not found)",
         message("AWS IoT cannot assume the role: it must exist and trust iot.amazonaws.com; ", *RUN_ROLE),
         is_settling=True,
+    ),
+    _failure(  # AWS's own words are UNVERIFIED
+        r"(\btarget|thing ?group|:thing)\b.*(does not exist|not found)",
+        message("A thing or thing group that the update is for does not exist: ", command("plan"), " says which."),
     ),
     _failure(
         r"NoSuchBucket|bucket.*(does not exist|not found)",

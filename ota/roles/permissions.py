@@ -98,6 +98,49 @@ def role_permissions_document(
     }
 
 
+def registration_permissions_document(
+    place: str, account_id: str, *, input_arn: str, policy_name: str, group_name: str
+) -> dict[str, Any]:
+    """What the role of the registration service may do: read its one input, and what the template declares.
+
+    The actions are those of AWS's managed policy AWSIoTThingsRegistration that such a template needs. A certificate's
+    id is not known before it is made. UNVERIFIED: which of the reading actions, and which of the two names of
+    attaching a policy, the service asks for.
+
+    Args:
+        place: the beginning of IoT's ARNs, ``arn:aws:iot:eu-west-1``.
+        account_id: twelve digits.
+        input_arn: the object with the devices.
+        policy_name: the IoT policy that each certificate gets.
+        group_name: the thing group that each thing gets into; empty for none.
+    """
+    iot = f"{place}:{account_id}"
+    thing, certificate, group = f"{iot}:thing/*", f"{iot}:cert/*", f"{iot}:thinggroup/{group_name}"
+    joining = [
+        _allow(["iot:AddThingToThingGroup"], [group, thing]),
+        _allow(["iot:DescribeThingGroup"], [group]),
+    ]
+    return {
+        "Version": POLICY_VERSION,
+        "Statement": [
+            _allow(["s3:GetObject"], [input_arn]),
+            _allow(["iot:CreateThing", "iot:DescribeThing", "iot:UpdateThing", "iot:ListThingGroupsForThing"], [thing]),
+            _allow(["iot:CreateCertificateFromCsr"], ["*"]),  # AWS cannot narrow it
+            _allow(
+                [
+                    "iot:DescribeCertificate",
+                    "iot:AttachThingPrincipal",
+                    "iot:AttachPolicy",
+                    "iot:AttachPrincipalPolicy",
+                ],
+                [certificate],
+            ),
+            _allow(["iot:GetPolicy"], [f"{iot}:policy/{policy_name}"]),
+            *(joining if group_name else []),
+        ],
+    }
+
+
 def put_permissions(iam: IAMClient, role_name: str, permissions: Document) -> None:
     """Write our one inline policy."""
     iam.put_role_policy(RoleName=role_name, PolicyName=INLINE_POLICY, PolicyDocument=json.dumps(permissions))

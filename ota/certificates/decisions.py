@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota import keys
-from ota.certificate_files import CertificateFiles, find_certificate_file, write_certificate_file
-from ota.certificates import (
+from ota.certificates import keys
+from ota.certificates.certificates import (
     ACTIVE,
     INACTIVE,
     NOUN,
+    AttachedPrincipal,
     Certificate,
     FoundCertificate,
     delete_certificate,
@@ -32,15 +32,18 @@ from ota.certificates import (
     id_in,
     list_same_key,
 )
+from ota.certificates.files import CertificateFiles, find_certificate_file, write_certificate_file
+from ota.certificates.keys import unusable
 from ota.errors import CertificateError
-from ota.keys import unusable
-from ota.messages import Message, Shell, aws_command, command, joined, message, shell
+from ota.messages import Command, Message, Shell, aws_command, command, message, shell
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
 
 AGAIN = "run the same command again"
+NEW_PAIR = f", then {AGAIN}; a new key pair is made."
+EXISTING_DEVICE = command("all", existing_device="true", skip_build="true")
 ADOPTED = "adopted from a run that was cut off"
 
 
@@ -63,9 +66,12 @@ def decide_certificate(state: FoundCertificate) -> Change:
     yes       yes              active              none               reuse
     ========= ================ =================== ================== =====================================
 
-    A certificate that the settings name has to be active, of the key that is here, and of no other thing alone.
+    A certificate that the settings name has to be active, of the key that is here, and of no other thing alone. Of a
+    device in the field it has to be attached and active.
     """
     path, certificate = state.files.certificate_path, state.certificate
+    if state.is_in_field:
+        return _decide_in_field(state)
     problem = _existing_problem(state, state.existing_arn) if state.existing_arn else _problem(state)
     if problem:
         return replace(blocked(NOUN, state.existing_arn or path.name, problem), found=state)
@@ -76,6 +82,16 @@ def decide_certificate(state: FoundCertificate) -> Change:
     return Change(NOUN, Action.REUSE, certificate.id, "; ".join(filter(None, details)), found=state)
 
 
+def look_at_field_certificate(
+    iot: IoTClient, files: CertificateFiles, *, attached: Sequence[AttachedPrincipal], thing_name: str
+) -> FoundCertificate:
+    """The certificate with which a device in the field connects; no file is read."""
+    arns = tuple(principal.arn for principal in attached if ":cert/" in principal.arn)
+    existing = [one for arn in arns if (one := find_certificate(iot, id_in(arn)))]
+    chosen = next((one for one in existing if one.status == ACTIVE), existing[0] if existing else None)
+    return FoundCertificate(iot, files, thing_name, found=chosen, attached_arns=arns, is_in_field=True)
+
+
 def make_certificate(iot: IoTClient, change: Change) -> Outcome[Certificate]:
     """Carry out the change: an active certificate, and its files; attaching it to the thing is ``make_thing``'s part.
 
@@ -84,6 +100,8 @@ def make_certificate(iot: IoTClient, change: Change) -> Outcome[Certificate]:
     """
     change.check()
     state: FoundCertificate = change.found
+    if state.is_in_field and state.certificate:
+        return Outcome(NOUN, Verb.REUSED, state.certificate.id, change.detail, state.certificate)
     if state.certificate is None:
         return _request(iot, state)
     _delete_doubles(iot, state.certificate, _doubles(state))
@@ -173,6 +191,29 @@ def decide_certificate_deletion(
     elif others:
         reason = f"attached to {', '.join(others)} too, stays"
     return Change(NOUN, Action.KEEP if reason else Action.DELETE, certificate_id, reason, found=arn)
+
+
+def _decide_in_field(state: FoundCertificate) -> Change:
+    if state.found is None:
+        problem = CertificateError(
+            f"The thing {state.thing_name} has no certificate, so no device can connect as it, and existing_device is "
+            "true, so none is made. Set it to false for a device that is new: ",
+            command("all", existing_device="false"),
+            ".",
+            remedy=command("all", existing_device="false"),
+        )
+        return replace(blocked(NOUN, f"of {state.thing_name}", problem), found=state)
+    if state.found.status != ACTIVE:
+        activate = aws_command(state.iot, "update-certificate", certificate_id=state.found.id, new_status=ACTIVE)
+        problem = CertificateError(
+            f"The certificate {state.found.id} of the thing {state.thing_name} is {state.found.status}, so no device "
+            "can connect with it. If it is to be used, activate it: ",
+            activate,
+            ".",
+            remedy=activate,
+        )
+        return replace(blocked(NOUN, state.found.id, problem), found=state)
+    return Change(NOUN, Action.REUSE, state.found.id, "of the device in the field", found=state)
 
 
 def _reuse_detail(state: FoundCertificate) -> str:
@@ -271,9 +312,7 @@ def _existing_problem(state: FoundCertificate, existing_arn: str) -> Certificate
     if state.elsewhere:
         return unusable(
             f"The certificate that existing_certificate_arn names ({found.id}) belongs to {state.elsewhere[0]} alone",
-            "name another one, or detach it there (",
-            _detachment(state, state.elsewhere[0], found.arn),
-            f") and {AGAIN}.",
+            "name another one.",
         )
     return None
 
@@ -282,11 +321,9 @@ def _file_without_key(state: FoundCertificate) -> CertificateError:
     path, key_path = state.files.certificate_path, state.files.private_key_path
     return unusable(
         f"The certificate {path} is there, and its private key {key_path} is not",
-        "put the key back. If it is lost, start anew: ",
-        _move_away(path),
-        _detach_all(state),
-        f", then {AGAIN}; a new key pair is made.",
-        remedy=(_move(path), *_detachments(state)),
+        "put the key back. ",
+        *(_as_it_is() if state.attached_arns else ("If it is lost, start anew: ", _move_away(path), NEW_PAIR)),
+        remedy=EXISTING_DEVICE if state.attached_arns else _move(path),
     )
 
 
@@ -294,23 +331,21 @@ def _attached_without_key(state: FoundCertificate) -> CertificateError:
     return unusable(
         f"The thing {state.thing_name} has the certificate {_attached_ids(state)}, and the device's private key is not "
         f"at {state.files.private_key_path}",
-        "put it back, or set credentials_path to where it is. If it is lost, start anew",
-        _detach_all(state),
-        f", then {AGAIN}; a new key pair is made.",
-        remedy=_detachments(state),
+        "put it back, or set credentials_path to where it is. ",
+        *_as_it_is(),
+        remedy=EXISTING_DEVICE,
     )
 
 
 def _other_key(state: FoundCertificate) -> CertificateError:
     path, key_path = state.files.certificate_path, state.files.private_key_path
-    # Nobody knows which of the two is the right one; where the thing has a certificate, only a new pair is safe.
-    start_anew = (_move(key_path), _move(path), *_detachments(state))
     return unusable(
         f"The private key {key_path} does not belong to the certificate {path}",
         "put the right one of the two back. To go on with this key, ",
         _move_away(path),
         f" and {AGAIN}; a certificate for this key is looked for, and else requested.",
-        remedy=start_anew if state.attached_arns else _move(path),
+        *((" ", *_as_it_is()) if state.attached_arns else ()),
+        remedy=EXISTING_DEVICE if state.attached_arns else _move(path),
     )
 
 
@@ -320,10 +355,9 @@ def _other_attached(state: FoundCertificate) -> CertificateError:
     return unusable(
         f"The files in {folder} do not belong to the thing {state.thing_name}",
         f"their certificate is {ours}, and the thing has {_attached_ids(state)}. Put that one's files there, or set "
-        "credentials_path to where they are. To use the files that are here",
-        _detach_all(state),
-        f", then {AGAIN}.",
-        remedy=_detachments(state),
+        "credentials_path to where they are. ",
+        *_as_it_is(),
+        remedy=EXISTING_DEVICE,
     )
 
 
@@ -346,6 +380,9 @@ def _not_active(state: FoundCertificate, found: Certificate) -> CertificateError
     path, key_path = state.files.certificate_path, state.files.private_key_path
     activate = aws_command(state.iot, "update-certificate", certificate_id=found.id, new_status=ACTIVE)
     may_activate = found.status == INACTIVE
+    # Only the one that no device can connect with: another that the thing has may be a working device's.
+    is_attached = found.arn in state.attached_arns
+    detach = _detachment(state, state.thing_name, found.arn)
     finish = ("where a clean was cut off, finish it (", command("clean"), "); or activate it (", activate, "); or ")
     return unusable(
         f"The certificate {found.id} is {found.status}, so no device can connect with it",
@@ -354,18 +391,16 @@ def _not_active(state: FoundCertificate, found: Certificate) -> CertificateError
         _move_away(path),
         ", ",
         _move_away(key_path),
-        _detach_all(state),
+        *((" and detach it (", detach, ")") if is_attached else ()),
         f", then {AGAIN}.",
-        remedy=activate if may_activate else (_move(path), _move(key_path), *_detachments(state)),
+        remedy=activate if may_activate else (_move(path), _move(key_path), *([detach] if is_attached else [])),
     )
 
 
 def _belongs_elsewhere(state: FoundCertificate, found: Certificate) -> CertificateError:
     return unusable(
         f"The certificate in {state.files.certificate_path} ({found.id}) belongs to {', '.join(state.elsewhere)}",
-        f"set another credentials_path, so that {state.thing_name} gets a certificate of its own, or detach it there (",
-        _detachment(state, state.elsewhere[0], found.arn),
-        f") and {AGAIN}.",
+        f"set another credentials_path, so that {state.thing_name} gets a certificate of its own.",
     )
 
 
@@ -373,16 +408,17 @@ def _attached_ids(state: FoundCertificate) -> str:
     return ", ".join(map(id_in, state.attached_arns))
 
 
-def _detach_all(state: FoundCertificate) -> Message:
-    """`` and detach what the thing has (…)``; empty where it has nothing."""
-    if not state.attached_arns:
-        return message()
-    commands = joined(", ", [message(one) for one in _detachments(state)])
-    return message(" and detach what the thing has (", commands, ")")
-
-
-def _detachments(state: FoundCertificate) -> tuple[Shell, ...]:
-    return tuple(_detachment(state, state.thing_name, arn) for arn in state.attached_arns)
+def _as_it_is() -> tuple[str | Command, ...]:
+    """How to go on with a device that has its key; a working device's certificate is never to be detached."""
+    return (
+        "For a device that has its key and certificate: ",
+        EXISTING_DEVICE,
+        ". If no device uses that certificate any more, ",
+        command("clean"),
+        " deletes it, and ",
+        command("all"),
+        " makes a new key pair.",
+    )
 
 
 def _detachment(state: FoundCertificate, thing_name: str, certificate_arn: str) -> Shell:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ota.aws_calls import answer_or_none, code_of
-from ota.bucket_contents import Owned
+from ota.buckets.contents import Owned
 from ota.cloud import SIGNING_REGION
 from ota.errors import InTheWay, NotOurs
 from ota.messages import Remedy, Shell, aws_command

@@ -18,9 +18,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from ota import keys
 from ota.aws_calls import answer_or_none, pages
-from ota.certificate_files import (
+from ota.certificates import keys
+from ota.certificates.files import (
     CertificateFiles,
     LocalCertificate,
     find_certificate_file,
@@ -28,8 +28,8 @@ from ota.certificate_files import (
     key_time,
     public_key_of,
 )
+from ota.certificates.keys import unusable
 from ota.errors import InTheWay, WaitTimeout
-from ota.keys import unusable
 from ota.messages import aws_command
 from ota.outcomes import Outcome, Verb
 from ota.threads import side_by_side
@@ -106,6 +106,8 @@ class FoundCertificate:
         same_key: where ``found`` is not known, certificates of the private key: the one that is attached to the
             thing, or all that are attached to no other thing.
         elsewhere: other things that ``found`` is attached to, where that matters.
+        is_in_field: the device has its certificate, so that ``found`` is one of the attached ones, active where there
+            is an active one, and the files here do not matter.
     """
 
     iot: IoTClient
@@ -119,11 +121,12 @@ class FoundCertificate:
     rival_arns: tuple[str, ...] = ()
     same_key: tuple[Certificate, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    is_in_field: bool = False
 
     @property
     def certificate(self) -> Certificate | None:
         """The certificate to use, active or not; None where one has to be requested."""
-        if self.found or self.existing_arn:
+        if self.found or self.existing_arn or self.is_in_field:
             return self.found
         usable = [one for one in self.same_key if self.attached_arns or one.status == ACTIVE]
         return usable[0] if usable else None

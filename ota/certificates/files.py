@@ -18,8 +18,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ota import keys
-from ota.keys import find_obstacle
+from ota.certificates import keys
+from ota.certificates.keys import find_obstacle
+from ota.folders import remove_empty_folder
 from ota.messages import shell
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.settings.names import thing_name_problem
@@ -77,7 +78,7 @@ def find_certificate_file(path: Path) -> LocalCertificate | None:
         CertificateError: the file cannot be read or is no certificate in PEM.
     """
     try:
-        pem = path.read_text()
+        pem = path.read_text(encoding="utf-8")
         return LocalCertificate(certificate_id_of(pem), pem, public_key_of(pem))
     except FileNotFoundError:
         return None
@@ -156,8 +157,7 @@ def delete_local(files: CertificateFiles, change: Change | None = None) -> Outco
     for path in change.found:
         path.unlink(missing_ok=True)
     for folder_path in {path.parent for path in _main_paths(files)}:
-        if folder_path.is_dir() and not folder_path.is_symlink() and not any(folder_path.iterdir()):
-            folder_path.rmdir()
+        remove_empty_folder(folder_path)
     return Outcome(NOUN, Verb.DELETED if change.found else Verb.ABSENT, change.name, change.detail)
 
 

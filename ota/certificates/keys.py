@@ -2,8 +2,8 @@
 
 A lost private key cannot be made again, so it reaches its path whole or not at all: it is written and synced under
 another name in the same folder, then linked, which fails where a file exists. New keys are RSA 2048 in PKCS#1 PEM, the
-form that the firmware's TLS reads; existing ones may be of any kind that AWS IoT takes a request from. No message and
-no ``repr`` of an object here has key material in it.
+form that the firmware's TLS reads, or ECDSA on P-256 where that is asked for; existing ones may be of any kind that AWS
+IoT takes a request from. No message and no ``repr`` of an object here has key material in it.
 
 Source: AWS IoT CreateCertificateFromCsr (key types that a request may have); RFC 8017 A.1.2; RFC 2986; POSIX ``mkdir``
 (EEXIST), path resolution (ELOOP, ENOTDIR).
@@ -33,7 +33,9 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ota.errors import CertificateError
+from ota.folders import make_private_folder
 from ota.messages import AnyCommand, Message, Remedy, shell
+from ota.platforms import CAN_OPEN_FOLDERS, HAS_FILE_MODES
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -41,10 +43,10 @@ if TYPE_CHECKING:
 
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
+RSA_2048, EC_P256 = "RSA-2048", "EC-P256"  # as the setting device_key_type has them
 RSA_BITS = 2048
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 COMMON_NAME_LENGTH = 64
-FOLDER_MODE = 0o700
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
 READABLE_BY_OTHERS = 0o077
@@ -102,16 +104,17 @@ def find_private_key(path: Path) -> PrivateKey | None:
     )
 
 
-def create_private_key(path: Path) -> PrivateKey:
+def create_private_key(path: Path, kind: str = RSA_2048) -> PrivateKey:
     """Make a key and write it to ``path``, mode 0600, in a folder made with 0700 where there is none.
 
-    When another run puts a key there at the same moment, that one is left and returned.
+    ``kind`` is ``RSA-2048`` or ``EC-P256``. When another run puts a key there at the same moment, that one is left and
+    returned.
 
     Raises:
         CertificateError: the file cannot be written, or the path is a symbolic link to nothing.
     """
     _refuse_dangling_link(path)
-    key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    key = _new_key(kind)
     content = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     try:
         unfinished_path = _write_unfinished(path, content, PRIVATE_MODE)
@@ -120,18 +123,20 @@ def create_private_key(path: Path) -> PrivateKey:
         _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    return key if is_placed else find_private_key(path) or create_private_key(path)
+    return key if is_placed else find_private_key(path) or create_private_key(path, kind)
 
 
-def write_public_key(path: Path, key: PrivateKey) -> None:
+def write_public_key(path: Path, key: PrivateKey, *, is_synced: bool = True) -> None:
     """Write the public half in PEM (``PUBLIC KEY``), mode 0644, unless the file holds it already.
+
+    It can be made again of the private key, so where there are thousands it need not be synced.
 
     Raises:
         CertificateError: the file cannot be written.
     """
     if not _holds_public_key(path, public_key_bytes(key.public_key())):
         pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        write_atomically(path, pem)
+        write_atomically(path, pem, is_synced=is_synced)
 
 
 def public_key_bytes(key: PublicKeyTypes) -> bytes:
@@ -153,7 +158,7 @@ def subject_of(thing_name: str) -> x509.Name:
 
 def is_readable_by_others(path: Path) -> bool:
     """Whether the file's mode lets anybody but its owner at it."""
-    return bool(path.stat().st_mode & READABLE_BY_OTHERS)
+    return HAS_FILE_MODES and bool(path.stat().st_mode & READABLE_BY_OTHERS)
 
 
 def folder_open_to_others(path: Path) -> Path | None:
@@ -169,16 +174,17 @@ def folder_open_to_others(path: Path) -> Path | None:
     return next((folder for folder in above if _may_replace(folder, WRITABLE_BY_OTHERS)), None)
 
 
-def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> None:
+def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE, *, is_synced: bool = True) -> None:
     """Replace ``path`` in one step, synced, so that a killed run leaves the old content or the new.
 
     Raises:
         CertificateError: the file cannot be written.
     """
     try:
-        unfinished_path = _write_unfinished(path, content, mode)
+        unfinished_path = _write_unfinished(path, content, mode, is_synced=is_synced)
         unfinished_path.replace(path)
-        _sync_folder(path.parent)
+        if is_synced:
+            _sync_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -186,6 +192,12 @@ def write_atomically(path: Path, content: bytes, mode: int = PUBLIC_MODE) -> Non
 def unfinished_files(path: Path) -> list[Path]:
     """Unfinished files that killed runs left beside ``path``; no other run uses them."""
     return sorted(path.parent.glob(f".{path.name}.*{UNFINISHED_SUFFIX}"))
+
+
+def _new_key(kind: str) -> PrivateKey:
+    if kind == EC_P256:
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
 
 
 def _checked(key: PrivateKeyTypes) -> PrivateKeyTypes:
@@ -205,6 +217,8 @@ def _belong_together(numbers: rsa.RSAPrivateNumbers) -> bool:
 
 
 def _may_replace(folder_path: Path, bits: int) -> bool:
+    if not HAS_FILE_MODES:
+        return False
     try:
         mode = folder_path.stat().st_mode
     except OSError:
@@ -226,22 +240,16 @@ def _refuse_dangling_link(path: Path) -> None:
             )
 
 
-def _make_private_folder(folder_path: Path) -> None:
-    """Make the folder and those above it that are missing, each with 0700; ``Path.mkdir`` does so for the last only."""
-    for folder in (*reversed(folder_path.parents), folder_path):
-        if not folder.exists():
-            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-
-
-def _write_unfinished(path: Path, content: bytes, mode: int) -> Path:
-    _make_private_folder(path.parent)
+def _write_unfinished(path: Path, content: bytes, mode: int, *, is_synced: bool = True) -> Path:
+    make_private_folder(path.parent)
     # mkstemp opens with O_EXCL and 0600, so that nobody else can read it at any moment.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNFINISHED_SUFFIX, dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                os.fsync(file.fileno())
         Path(name).chmod(mode)
     except OSError:
         Path(name).unlink(missing_ok=True)
@@ -264,6 +272,8 @@ def _place_without_overwriting(unfinished_path: Path, path: Path) -> bool:
 
 
 def _sync_folder(folder_path: Path) -> None:
+    if not CAN_OPEN_FOLDERS:
+        return
     descriptor = os.open(folder_path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

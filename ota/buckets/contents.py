@@ -1,7 +1,7 @@
 """What is in a bucket, and the deletion of the bucket with it.
 
-A versioned bucket can be deleted only without versions, delete markers and unfinished uploads. A plain delete of an
-object removes none of them: it adds a delete marker.
+A versioned bucket can be deleted only without versions and delete markers. A plain delete of an object removes
+none of them: it adds a delete marker.
 
 In a bucket of somebody else's only the thing's own images are deleted. Part of the noun in ``buckets``.
 
@@ -162,7 +162,7 @@ def prove_writable(s3: S3Client, owned: Owned) -> None:
 
 
 def abort_uploads(s3: S3Client, owned: Owned, prefix: str) -> None:
-    """Abort the unfinished uploads under the prefix: they too keep the bucket from being deleted."""
+    """Abort the unfinished uploads under the prefix: where the bucket stays, their parts are stored and paid for."""
     for upload in pages(s3, "list_multipart_uploads", "Uploads", **owned, Prefix=prefix):
         where = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
         answer_or_none(s3.abort_multipart_upload, {"NoSuchUpload"}, **owned, **where)

@@ -33,7 +33,7 @@ from ota.errors import CloudError, InTheWay, OtaError, Problem, SettingsError
 from ota.messages import Message, command, joined, message, shell
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
 from ota.policy_documents import difference, is_same_policy
-from ota.role_policies import (
+from ota.roles.permissions import (
     OTA_SERVICE,
     Shortcoming,
     decoded,
@@ -121,6 +121,10 @@ class WantedRole:
         permissions: from ``role_permissions_document``.
         thing_name: the thing that it is made for.
         boundary_arn: the permissions boundary to put on it; None for none. One that exists is never removed.
+        purpose: what it serves, for messages.
+        setting: the setting that names it.
+        task: the task that needs it.
+        description: what IAM shows for it.
     """
 
     name: str
@@ -128,6 +132,10 @@ class WantedRole:
     permissions: Document
     thing_name: str
     boundary_arn: str | None = None
+    purpose: str = "OTA updates"
+    setting: str = "iam_role_name"
+    task: str = "all"
+    description: str = DESCRIPTION
 
 
 def find_role(iam: IAMClient, name: str) -> Role | None:
@@ -186,7 +194,7 @@ def decide_role(iam: IAMClient, found: FoundRole | OtaError | None, wanted: Want
         return change(Action.CHANGE, detail=f"{', '.join(repairs)} put right", difference="\n".join(repairs.values()))
     problem = _foreign_problem(iam, found, wanted)
     if problem:
-        return blocked("role", wanted.name, problem, command("all", iam_role_name=f"{wanted.name}-ota"))
+        return blocked("role", wanted.name, problem, command(wanted.task, **{wanted.setting: f"{wanted.name}-ota"}))
     return change(Action.REUSE, detail="not made by this tool; grants what is needed")
 
 
@@ -305,9 +313,9 @@ def _foreign_problem(iam: IAMClient, found: FoundRole, wanted: WantedRole) -> In
     text: Message = joined(
         "\n",
         [
-            f"The role {role.name} was not made by this tool and does not serve OTA updates as it is.",
+            f"The role {role.name} was not made by this tool and does not serve {wanted.purpose} as it is.",
             *(one.text for one in lacks),
-            "Or write another iam_role_name in config.json, and this tool makes a role that does.",
+            f"Or write another {wanted.setting} in config.json, and this tool makes a role that does.",
         ],
     )
     commands = [one.command for one in lacks if one.command]
@@ -324,7 +332,7 @@ def _create(iam: IAMClient, wanted: WantedRole) -> Role | None:
     request: dict[str, Any] = {
         "RoleName": name,
         "AssumeRolePolicyDocument": json.dumps(wanted.trust),
-        "Description": DESCRIPTION,
+        "Description": wanted.description,
         "Tags": ownership.mark_tags(wanted.thing_name),
     }
     if wanted.boundary_arn:
@@ -343,7 +351,7 @@ def _create(iam: IAMClient, wanted: WantedRole) -> Role | None:
     except iam.exceptions.LimitExceededException as error:
         raise CloudError(
             f"The account has no room for the role {name}: {error}. Delete roles that nobody needs, or name an "
-            "existing one as iam_role_name in config.json."
+            f"existing one as {wanted.setting} in config.json."
         ) from error
     marks = ownership.marks(wanted.thing_name)
     return Role(name, described["Arn"], dict(wanted.trust), marks, wanted.boundary_arn, settling_s=0.0)

@@ -1,0 +1,1 @@
+"""The bucket for the images: the bucket itself, who may read it, and what is in it."""

@@ -1,0 +1,1 @@
+"""The role that the OTA service assumes: the role itself, and its trust and permissions."""

@@ -1,0 +1,1 @@
+"""OTA updates: the updates on AWS, and the requests that make them."""

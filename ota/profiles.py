@@ -8,18 +8,23 @@ Source: FreeRTOS/iot-reference-arm-corstone3xx (``ota_orchestrator.c``, ``ota_ty
 Jobs library, flash layout); ``populateJobDocFields`` of aws/Jobs-for-AWS-IoT-embedded-sdk; ``ota.c``,
 ``ota_private.h`` and ``ota_config_defaults.h`` of aws/ota-for-aws-iot-embedded-sdk; ``ota_pal_posix.c`` of
 aws/aws-iot-device-sdk-embedded-C. ``aws_clientcredential.h`` of Arm's tree for the header's defines and dummy values.
+FreeRTOS/iot-reference-esp32 (``ota_over_mqtt_demo.c``, ``Kconfig.projbuild``, ``partitions.csv``) and the flash driver
+``ota_pal.c`` of espressif/esp-aws-iot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
 HASH_ALGORITHM = "SHA256"
 MQTT, HTTP = "MQTT", "HTTP"
 IGNORED_CERTIFICATE = "0"
+DEFINE, ASSIGNMENT = '#define {name} "{value}"', '{name}="{value}"'
+ASSIGNING_SUFFIXES = (".conf", ".config", ".env")
+ANY_NAME = ""
 MODEL_FILE_NAME = "ml_model image"
 APPLICATION_FILE_NAME = "non_secure image"
 
@@ -54,10 +59,10 @@ class HeaderValue:
 
 @dataclass(frozen=True)
 class HeaderFormat:
-    """The C header in which an application of the firmware has its endpoint and its thing name.
+    """The file from which the firmware's build takes its endpoint and its thing name, usually a C header.
 
     Attributes:
-        path: the file, in the application's folder.
+        path: the file; for Arm's firmware in the application's folder.
         endpoint: the host of AWS IoT's data endpoint.
         thing_name: the name under which the device connects.
         line: how a value is defined; the value is a string literal.
@@ -66,12 +71,23 @@ class HeaderFormat:
     path: PurePosixPath
     endpoint: HeaderValue
     thing_name: HeaderValue
-    line: str = '#define {name} "{value}"'
+    line: str = DEFINE
 
     @property
     def name(self) -> str:
         """The file's name."""
         return self.path.name
+
+    def named(self, endpoint: str, thing_name: str, path: Path | None) -> HeaderFormat:
+        """The format of the header at ``path`` with defines of these names; None is for this format's own path.
+
+        A C header has ``#define NAME "value"``; ``sdkconfig`` and ``.conf`` files have ``NAME="value"``.
+        """
+        values = replace(self.endpoint, define=endpoint), replace(self.thing_name, define=thing_name)
+        if path is None or path.name == self.name:
+            return HeaderFormat(self.path, *values, self.line)
+        is_assigned = path.name.startswith("sdkconfig") or path.suffix in ASSIGNING_SUFFIXES
+        return HeaderFormat(PurePosixPath(path.name), *values, ASSIGNMENT if is_assigned else DEFINE)
 
     @property
     def values(self) -> tuple[HeaderValue, HeaderValue]:
@@ -88,6 +104,12 @@ AWS_CLIENT_CREDENTIAL = HeaderFormat(
     endpoint=HeaderValue("clientcredentialMQTT_BROKER_ENDPOINT", ("dummy.endpointid.amazonaws.com", "")),
     thing_name=HeaderValue("clientcredentialIOT_THING_NAME", ("dummy_thingname", "")),
 )
+ESP32_SDKCONFIG = HeaderFormat(
+    path=PurePosixPath("sdkconfig"),
+    endpoint=HeaderValue("CONFIG_GRI_MQTT_ENDPOINT", ("",)),
+    thing_name=HeaderValue("CONFIG_GRI_THING_NAME", ("",)),
+    line=ASSIGNMENT,
+)
 
 
 @dataclass(frozen=True)
@@ -98,6 +120,7 @@ class Profile:
         name: the value of the setting ``firmware_profile``.
         firmware: its name in a sentence.
         header_format: the header that its applications are built with.
+        settings: defaults of settings for this firmware, such as its build_command.
         signature_algorithms: what it parses; the first is the default.
         why: why it parses these and no others.
         doubts: an algorithm among these to why a device may not parse it.
@@ -111,7 +134,7 @@ class Profile:
         signature_bytes: the longest decoded signature; None for no limit of its own.
         job_message_bytes: the size of its buffer for the message with the job.
         thing_name_chars: the longest thing name with which it gets an answer; None for AWS's own limit.
-        slot_bytes: the image's name on the device to the size of its flash slot.
+        slot_bytes: the image's name on the device to the size of its flash slot; the empty name stands for any.
         slot_bytes_with_model: the same in a build that has a machine-learning model beside the application.
         trackable_bytes: the largest image in its default configuration, which a build may raise.
         has_mcuboot_header: whether its boot loader is MCUboot.
@@ -125,6 +148,7 @@ class Profile:
     rsa_padding: Padding | None
     version_rule: VersionRule
     header_format: HeaderFormat = AWS_CLIENT_CREDENTIAL
+    settings: Mapping[str, str] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
     protocols: tuple[str, ...] = (MQTT, HTTP)
     protocols_why: str = ""
@@ -153,12 +177,16 @@ class Profile:
             "signature_algorithm": self.signature_algorithms[0],
             "image_file_name": self.default_file_name,
             "certificate_file_on_device": self.certificate_file or "",
+            "header_endpoint_define": self.header_format.endpoint.define,
+            "header_thing_define": self.header_format.thing_name.define,
+            **dict.fromkeys(("build_command", "clean_command", "header_path"), ""),
+            **self.settings,
         }
 
     def largest_image_bytes(self, file_name: str, *, has_model: bool) -> int | None:
         """The size of the flash slot for an image of this name; None where it is not known."""
         with_model = self.slot_bytes_with_model.get(file_name) if has_model else None
-        return with_model or self.slot_bytes.get(file_name)
+        return with_model or self.slot_bytes.get(file_name) or self.slot_bytes.get(ANY_NAME)
 
 
 CORSTONE = Profile(
@@ -204,16 +232,24 @@ CLASSIC_AGENT = Profile(
     signature_bytes=384,
     trackable_bytes=128 * 8 * 4096,
 )
-PROFILES = (CORSTONE, JOBS_LIBRARY, CLASSIC_AGENT)
+ESP32 = Profile(
+    name="esp32",
+    firmware="AWS's reference firmware for the ESP32",
+    signature_algorithms=("ECDSA",),
+    why="its parser has no other key, and its flash driver verifies ECDSA on P-256",
+    rsa_padding=None,
+    version_rule=VersionRule.NONE,
+    header_format=ESP32_SDKCONFIG,
+    settings={"build_command": "idf.py build", "clean_command": "idf.py fullclean", "header_path": "sdkconfig"},
+    protocols=(MQTT,),
+    protocols_why="it asks for the blocks of a stream and has no HTTP download",
+    job_message_bytes=2048,
+    slot_bytes={ANY_NAME: 0x190000},
+)
+PROFILES = (CORSTONE, JOBS_LIBRARY, CLASSIC_AGENT, ESP32)
 PROFILE_BY_NAME = {profile.name: profile for profile in PROFILES}
 
 
 def find_profile(name: str) -> Profile | None:
     """The profile of this name; None where there is none."""
     return PROFILE_BY_NAME.get(name)
-
-
-def header_format_of(path: Path) -> HeaderFormat:
-    """The format of the header at this path, by the file's name; the first profile's where no format has this name."""
-    formats = [profile.header_format for profile in PROFILES]
-    return next((one for one in formats if one.name == path.name), formats[0])

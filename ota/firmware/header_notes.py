@@ -6,24 +6,24 @@ value counts as set by hand.
 
 A note is written before the header. It names the header's current values as well as the new ones, so that it is right
 whether or not the header's write succeeds.
-
-Source: ``flock(2)``, through ``fcntl``, for two runs at once.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ota import locks
 from ota.errors import FirmwareError
+from ota.folders import make_private_folder
+from ota.profiles import HeaderFormat, HeaderValue
 
-FOLDER_MODE = 0o700
 PRIVATE_MODE = 0o600
 
 
@@ -50,11 +50,21 @@ class Note:
         endpoint: the original value, byte for byte as Latin-1.
         thing_name: the same.
         written: the values of this tool that the header may hold, the newest last.
+        line: how the header defines a value, as in ``HeaderFormat``.
+        defines: the names under which it defines the endpoint and the thing name.
     """
 
     endpoint: str
     thing_name: str
     written: tuple[Written, ...]
+    line: str
+    defines: tuple[str, str]
+
+    @property
+    def header_format(self) -> HeaderFormat:
+        """The format of the header, as it was when this tool wrote it."""
+        endpoint, thing_name = (HeaderValue(define, ("",)) for define in self.defines)
+        return HeaderFormat(PurePosixPath(), endpoint, thing_name, self.line)
 
     def holders(self, endpoint: str, thing_name: str) -> tuple[Written, ...]:
         """The entries with exactly this pair of values."""
@@ -68,7 +78,7 @@ class Note:
         )
 
 
-NOTHING = Note("", "", ())
+NOTHING = Note("", "", (), "", ("", ""))
 
 
 def read_notes(path: Path) -> dict[Path, Note]:
@@ -87,22 +97,31 @@ def find_note(path: Path, header_path: Path) -> Note:
 
 @contextmanager
 def changing_notes(path: Path) -> Iterator[dict[Path, Note]]:
-    """The notes, locked for this run; call ``write_notes`` with them before the header is changed.
+    """The notes, locked for this run (two runs at once); call ``write_notes`` before the header is changed.
 
     Raises:
         FirmwareError: the file's folder cannot be made or written.
     """
-    try:
-        path.parent.mkdir(mode=FOLDER_MODE, exist_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        with suppress(OSError):  # a file system without locks does not keep two runs apart
-            fcntl.flock(folder, fcntl.LOCK_EX)
+    with locked_notes(path):
         yield read_notes(path)
+
+
+@contextmanager
+def locked_notes(path: Path) -> Iterator[None]:
+    """The folder of this file, made where it is missing and locked for this run.
+
+    Raises:
+        FirmwareError: it cannot be made or written.
+    """
+    try:
+        make_private_folder(path.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    lock = locks.take_lock_file(path.with_suffix(".lock"), lambda _: None, timeout_s=math.inf)
+    try:
+        yield
     finally:
-        os.close(folder)
+        lock.release()
 
 
 def write_notes(path: Path, notes: Mapping[Path, Note]) -> None:
@@ -118,7 +137,7 @@ def write_notes(path: Path, notes: Mapping[Path, Note]) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
@@ -141,10 +160,20 @@ def _note(values: Mapping[str, object]) -> Note:
     written = values["written"]
     if not (isinstance(written, list) and written):
         raise TypeError("no list of values")
-    return Note(str(values["endpoint"]), str(values["thing_name"]), tuple(Written(**one) for one in written))
+    defines = values["defines"]
+    if not (isinstance(defines, list) and len(defines) == len(NOTHING.defines)):
+        raise TypeError("not two names")
+    return Note(
+        str(values["endpoint"]),
+        str(values["thing_name"]),
+        tuple(Written(**one) for one in written),
+        str(values["line"]),
+        (str(defines[0]), str(defines[1])),
+    )
 
 
-def _cannot_write(path: Path, error: OSError) -> FirmwareError:
+def cannot_write(path: Path, error: OSError) -> FirmwareError:
+    """That the notes cannot be written, so that the header is not changed either."""
     return FirmwareError(
         f"{path} cannot be written ({error.strerror}), and without that note the header's values would be lost: make "
         f"{path.parent} writable. The header is unchanged."

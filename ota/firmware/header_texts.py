@@ -90,7 +90,8 @@ def _place(data: bytes, code: bytes, header_format: HeaderFormat, define: str) -
     before, after = _line_patterns(header_format.line, define)
     found = list(before.finditer(code))
     if not found:
-        raise FirmwareError(f"it has no #define {define}; restore the file, or add: {header_format.in_line(define)}")
+        what = header_format.line.partition("{name}")[0] + define
+        raise FirmwareError(f"it has no {what}; restore the file, or add: {header_format.in_line(define)}")
     if len(found) > 1:
         lines = " and ".join(str(_line_number(data, match.start())) for match in found)
         raise FirmwareError(f"it defines {define} more than once (lines {lines}); leave one of them")

@@ -1,7 +1,8 @@
 """The firmware's header: find it, write the endpoint and the thing name into it, put the original values back.
 
 Values that somebody wrote by hand are not replaced without asking; ``header_notes.py`` tells them from our own.
-``header_texts.py`` reads and changes the text, ``ota/profiles.py`` describes the file.
+``header_texts.py`` reads and changes the text, ``ota/profiles.py`` describes the file. A header that is made as a whole
+from a template is in ``header_templates.py``.
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx, whose applications include this header.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ota.errors import FirmwareError
+from ota.firmware import header_templates
 from ota.firmware.header_notes import (
     NOTHING,
     Note,
@@ -24,10 +26,9 @@ from ota.firmware.header_notes import (
     write_notes,
 )
 from ota.firmware.header_texts import read_bytes, read_values, restore_bytes, set_values
-from ota.firmware.tree import check_application, has_firmware_tree
 from ota.messages import Message, command, joined, message, shell
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
-from ota.profiles import HeaderFormat, header_format_of
+from ota.profiles import HeaderFormat
 
 NOUN = "header"
 RETURNED = {Action.CHANGE: Verb.CHANGED, Action.KEEP: Verb.SKIPPED, Action.ABSENT: Verb.ABSENT}
@@ -43,15 +44,12 @@ class Header:
     thing_name: str
 
 
-def find_header(firmware_root: Path, target_application: str, header_format: HeaderFormat) -> Header | None:
-    """The header of this application; None where there is no firmware tree.
+def read_header(path: Path, header_format: HeaderFormat) -> Header:
+    """The header at this path.
 
     Raises:
-        FirmwareError: the tree has no such application, or the header cannot be read or understood.
+        FirmwareError: it cannot be read or understood.
     """
-    if not has_firmware_tree(firmware_root):
-        return None
-    path = check_application(firmware_root, target_application, header_format)
     return _parse(path, header_format, _read(path))
 
 
@@ -116,7 +114,7 @@ def decide_return(path: Path, data: bytes | OSError, note: Note, thing_name: str
         return Change(NOUN, Action.ABSENT, path.name, f"{path} is gone") if is_ours else None
     if isinstance(data, OSError):
         return Change(NOUN, Action.KEEP, path.name, f"{path} stays: {data}") if is_ours else None
-    header_format = header_format_of(path)
+    header_format = note.header_format
     try:
         found = _parse(path, header_format, data)
     except FirmwareError as error:
@@ -136,7 +134,8 @@ def decide_return(path: Path, data: bytes | OSError, note: Note, thing_name: str
 
 def find_returns(notes_path: Path, thing_name: str, account: str) -> dict[Path, Change]:
     """What becomes of each noted header that is concerned when this thing is torn down in this account."""
-    return _decide_returns(read_notes(notes_path), thing_name, account)
+    made = header_templates.find_returns(notes_path, thing_name, account)
+    return {**_decide_returns(read_notes(notes_path), thing_name, account), **made}
 
 
 def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[Any]]:
@@ -145,9 +144,9 @@ def put_back(notes_path: Path, thing_name: str, account: str) -> list[Outcome[An
     Raises:
         FirmwareError: a header or the notes cannot be written.
     """
+    outcomes = header_templates.put_back(notes_path, thing_name, account)
     if not read_notes(notes_path):
-        return []
-    outcomes: list[Outcome[Any]] = []
+        return outcomes
     with changing_notes(notes_path) as notes:
         for path, change in _decide_returns(notes, thing_name, account).items():
             if change.action is Action.CHANGE:
@@ -225,7 +224,9 @@ def _note_of(data: bytes, found: Header, note: Note, wanted: Written) -> Note:
     endpoint, thing_name = (before[not ours][place] for place, ours in enumerate(is_ours))
     either = [one for one in note.written if found.endpoint == one.endpoint or found.thing_name == one.thing_name]
     still = note.holders(found.endpoint, found.thing_name) or either
-    return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])))
+    endpoint_value, thing_value = found.format.values
+    defines = endpoint_value.define, thing_value.define
+    return Note(endpoint, thing_name, tuple(dict.fromkeys([*still, wanted])), found.format.line, defines)
 
 
 def _decide_returns(notes: Mapping[Path, Note], thing_name: str, account: str) -> dict[Path, Change]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ota.firmware.image_versions import ImageVersion
 from ota.firmware.signatures import is_key_pair
-from ota.firmware.tree import version_place
+from ota.firmware.tree import users_root, version_place
 from ota.messages import Command, Remedy, Shell, command, shell
 from ota.profiles import MODEL_FILE_NAME, PROFILES, Padding
 from ota.settings.settings import Settings
@@ -111,7 +111,7 @@ def certify(settings: Settings) -> Remedy:
 def raise_version(settings: Settings, version: ImageVersion) -> Remedy:
     """Write a higher version where the build reads it, and build."""
     is_model = settings.image_file_name == MODEL_FILE_NAME
-    place = version_place(settings.firmware_root, settings.target_application, is_model=is_model)
+    place = version_place(users_root(settings), settings.target_application, is_model=is_model)
     if place is None:
         return (build(settings),)
     # A suffix directly after -i is the only form that both GNU's and BSD's sed accept.

@@ -2,7 +2,8 @@
 
 The script gets its own session, so that Ctrl-C reaches only this program, which then ends the script's whole process
 group: a compiler that outlives its build would still write to the build folder. While a script runs, a closed terminal
-(SIGHUP) and a request to end (SIGTERM, with which CI cancels a job) count as Ctrl-C.
+(SIGHUP) and a request to end (SIGTERM, with which CI cancels a job) count as Ctrl-C. Windows has neither groups nor
+these signals; there the script's own process is ended.
 
 The log has mode 0600 from the start, because a compiler's output names paths, licence servers and whatever the script
 prints. A link in its place is not followed: it could lead to a file that somebody else needs. A script that prints
@@ -34,6 +35,7 @@ from typing import IO, BinaryIO, NoReturn
 
 from ota.errors import FirmwareError
 from ota.messages import shell
+from ota.platforms import HAS_FILE_MODES, HAS_PROCESS_GROUPS
 
 PRIVATE_MODE = 0o600
 FIRST_BYTES = 4 << 20
@@ -43,7 +45,7 @@ MOST_SHOWN = 400
 PIECE_BYTES = 64 << 10
 # So much of a line is kept for showing it, because control characters are removed from it first.
 FRONT_CHARS = 10 * MOST_SHOWN
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 # The bytes of a UTF-8 character after its first.
 _CONTINUED = bytes(range(0x80, 0xC0))
 # Escape sequences, such as colours, and the other control characters.
@@ -222,6 +224,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end_group(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    if not HAS_PROCESS_GROUPS:
+        process.kill()
+        return
     try:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=grace_s)
@@ -243,12 +248,13 @@ def _ending(status: int) -> str:
 
 def _open(path: Path) -> int:
     # Without O_NONBLOCK, opening a pipe waits until somebody reads from it.
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags, PRIVATE_MODE)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("not a file")
-        os.fchmod(descriptor, PRIVATE_MODE)
+        if HAS_FILE_MODES:
+            os.fchmod(descriptor, PRIVATE_MODE)
         os.ftruncate(descriptor, 0)
     except OSError:
         os.close(descriptor)

@@ -1,7 +1,7 @@
 """The layout of the firmware tree: its applications, and where each has its header and its image's version.
 
-The tree belongs to the firmware project. Its layout is described here only, so that another project's layout is one
-change; the header itself is part of the firmware's profile (``ota/profiles.py``).
+The tree belongs to the firmware project. Arm's layout is described here only. A tree that is laid out in another way is
+described by settings: ``build_command`` and ``header_path``.
 
 Source: FreeRTOS/iot-reference-arm-corstone3xx, the folder ``applications`` and its build script's names for them.
 """
@@ -11,9 +11,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ota.errors import FirmwareError
 from ota.profiles import HeaderFormat
+
+if TYPE_CHECKING:
+    from ota.settings.settings import Settings
 
 VERSION_VARIABLE = "MCUBOOT_IMAGE_VERSION_NS_UPDATE"
 MODEL_VERSION_VARIABLE = "MCUBOOT_IMAGE_VERSION_NS_ML_MODEL_UPDATE"
@@ -27,6 +31,44 @@ class VersionPlace:
 
     path: Path
     variable: str
+
+
+def tree_problem(settings: Settings) -> str:
+    """That there is no firmware tree, and the setting to change; empty where there is one."""
+    root = users_root(settings)
+    if settings.has_own_layout:
+        return "" if root.is_dir() else f"no firmware tree: {root} is not there; set firmware_root"
+    return "" if has_firmware_tree(root) else missing_tree_text(root)
+
+
+def users_root(settings: Settings) -> Path:
+    """The user's firmware tree, also where the sandbox works on a copy of it."""
+    return settings.tree_copy.source_path if settings.tree_copy else settings.firmware_root
+
+
+def find_header_path(settings: Settings) -> Path | None:
+    """Where the firmware's header is, whether or not it exists; None where the settings name none."""
+    if settings.has_own_layout:
+        return settings.header_path
+    application = settings.target_application
+    return header_path(settings.firmware_root, application, settings.header_format) if application else None
+
+
+def check_tree(settings: Settings) -> Path | None:
+    """The path of the firmware's header, which exists or is made from a template; None where the settings name none.
+
+    Raises:
+        FirmwareError: there is no tree, no such application in it, or no header.
+        SettingsError: target_application is not set, and the tree has applications.
+    """
+    if not settings.has_own_layout:
+        return check_application(settings.firmware_root, settings.require_application(), settings.header_format)
+    if problem := tree_problem(settings):
+        raise FirmwareError(problem)
+    path = settings.header_path
+    if path and not settings.header_template and not path.is_file():
+        raise FirmwareError(f"the header {path} is not there; set header_path, or build once where the build makes it")
+    return path
 
 
 def has_firmware_tree(firmware_root: Path) -> bool:

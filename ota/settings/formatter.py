@@ -38,6 +38,7 @@ _FILTER = re.compile(r"\{([^{}]*)(?:\{([^{}]*)\}\}|\})")
 _FILTER_CUT_SHORT = re.compile(r"\{[^{}]*(?:\{[^{}]*\}?)?")
 _CLOSING = {"<": ">", "{": "}"}
 _FILTER_NAMES = ("lower", "upper", "replace")
+_LEAST_RATIO = 0.6
 _EXCERPT_CHARS = 60
 _QUOTED_CHARS = 300
 
@@ -187,7 +188,10 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that this one was probably meant to be, or None."""
     by_lower = {each.lower(): each for each in known}
     asked = name.strip().lower().replace("-", "_").replace(" ", "_")
-    found = difflib.get_close_matches(asked, by_lower, n=1, cutoff=0.6)
+    # What shares all letters of the longest known name and is longer than this is no match; comparing may take seconds.
+    if len(asked) * _LEAST_RATIO > (2 - _LEAST_RATIO) * max(map(len, by_lower), default=0):
+        return None
+    found = difflib.get_close_matches(asked, by_lower, n=1, cutoff=_LEAST_RATIO)
     return by_lower[found[0]] if found else None
 
 

@@ -13,11 +13,12 @@ bytes with the closing zero, so an update's name has 55.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ota.settings.readers import CREATE_NEW_CERTIFICATE
 
-THING_NAME_CHARS = 128
+REGISTRY_NAME_CHARS = 128
 FIRMWARE_THING_NAME_CHARS = 64
 PATH_PART_BYTES = 255
 POLICY_NAME_CHARS = 128
@@ -55,9 +56,20 @@ class NameProblem(NamedTuple):
         return f"{self.reason}; {write}"
 
 
-def thing_name_problem(name: str) -> NameProblem | None:
-    """AWS IoT's rule: 1 to 128 of a-z, A-Z, 0-9, ``:``, ``_``, ``-``."""
-    return _pattern_problem(name, "a thing's name", "a-z A-Z 0-9 : _ -", "a-zA-Z0-9:_-", THING_NAME_CHARS)
+def registry_name_rule(whose: str) -> Callable[[str], NameProblem | None]:
+    """The check of a name in the registry of AWS IoT; ``whose``: "a thing's", "a billing group's".
+
+    Things, thing groups, thing types and billing groups have 1 to 128 of a-z, A-Z, 0-9, ``:``, ``_``, ``-``.
+    """
+
+    def registry_name_problem(name: str) -> NameProblem | None:
+        return _pattern_problem(name, f"{whose} name", "a-z A-Z 0-9 : _ -", "a-zA-Z0-9:_-", REGISTRY_NAME_CHARS)
+
+    return registry_name_problem
+
+
+thing_name_problem = registry_name_rule("a thing's")
+group_name_problem = registry_name_rule("a thing group's")
 
 
 def thing_name_warning(name: str) -> str | None:
@@ -120,6 +132,13 @@ def word_problem(text: str) -> NameProblem | None:
         return None
     word = "-".join(text.split()).lstrip("-")
     return _suggest("this must be one word that does not start with a hyphen", word, "write a word")
+
+
+def define_problem(text: str) -> NameProblem | None:
+    """The name of a define, as C and Kconfig have it."""
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
+        return None
+    return NameProblem("this is not the name of a define", form="write one of a-z A-Z 0-9 _, such as IOT_THING_NAME")
 
 
 def path_problem(text: str) -> NameProblem | None:

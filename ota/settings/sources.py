@@ -6,7 +6,8 @@ firmware's profile, the sandbox's stand-in. An empty text does not count, and ne
 ``<your_thing_name>``.
 
 The sandbox wins over the environment, because a sandbox run must not change what the environment points to. A flag wins
-over the sandbox, because the user typed it for this run.
+over the sandbox, because the user typed it for this run. The settings of a firmware tree are the user's in the sandbox
+too, where there is such a tree: it works on a copy.
 
 Values of the file become text whatever JSON type they have, because the environment and flags are text. A file that is
 not JSON ends the run at once; other mistakes in its form are returned, to be reported together with the rest.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,10 +28,12 @@ from pathlib import Path
 from typing import Any
 
 from ota.errors import Problem, SettingsError
-from ota.messages import command, help_command, message, shell
-from ota.profiles import find_profile
+from ota.messages import command, help_command, message
+from ota.profiles import Profile
 from ota.settings.formatter import around, nearest, quoted
-from ota.settings.table import SETTINGS, Setting
+from ota.settings.readers import read_words
+from ota.settings.setting import Setting
+from ota.settings.table import SETTINGS
 
 Value = str | int | float | bool | None
 
@@ -75,18 +79,28 @@ class Choice:
 
 @dataclass(frozen=True)
 class Sources:
-    """All sources, as they were given; enough to make the settings again for another account."""
+    """All sources, as they were given; enough to make the settings again for another account.
+
+    Attributes:
+        users: settings for which the user's text counts in the sandbox too, because it uses the user's firmware.
+    """
 
     file: ConfigFile
     environ: Mapping[str, str] = field(repr=False)
     overrides: Mapping[str, Value] = field(default_factory=dict)
     is_sandbox: bool = False
+    users: frozenset[str] = frozenset()
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
-def choose_all(sources: Sources) -> dict[str, Choice]:
-    """For every setting, the text that wins."""
+def choose(name: str, sources: Sources) -> Choice:
+    """The text that wins for one setting, without a default of the firmware's profile."""
+    return _choose(SETTINGS[name], sources)
+
+
+def choose_all(sources: Sources, profile: Profile | None) -> dict[str, Choice]:
+    """For every setting, the text that wins; some defaults are those of ``profile``."""
     chosen = {name: _choose(row, sources) for name, row in SETTINGS.items()}
-    profile = find_profile(chosen["firmware_profile"].raw)
     defaults = profile.defaults if profile else {}
     by_profile = {
         name: Choice(text, BY_PROFILE, f"{name} ({BY_PROFILE})", is_default=True)
@@ -119,7 +133,7 @@ def read_config(path: Path) -> ConfigFile:
     Raises:
         SettingsError: the file is missing, cannot be read, or is not a JSON object.
     """
-    pairs = _parse(path, _read_text(path))
+    pairs = [(key, _command_line(key, value)) for key, value in _parse(path, _read_text(path))]
     keys = {*SETTINGS, *(f"{name}{DEFAULT_SUFFIX}" for name in SETTINGS)}
     said = [
         f'"{key}" appears {count} times; keep one of them'
@@ -140,6 +154,8 @@ def _choose(row: Setting[Any], sources: Sources) -> Choice:
     name, file_name, texts = row.name, sources.file.path.name, sources.file.values
     file_default = texts.get(name + DEFAULT_SUFFIX, "")
     moved, stand_in = (row.sandbox_text, row.sandbox.stand_in) if sources.is_sandbox else ("", "")
+    moved = "" if name in sources.users else moved
+    stand_in = sources.stand_ins.get(name, stand_in)
     candidates = (
         Choice(_flag_text(sources.overrides.get(name)), WITH_FLAG, row.flag, is_bound=True),
         Choice(moved, SANDBOX, f"{name} in the sandbox"),
@@ -173,8 +189,9 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        said = f"the settings file {path} does not exist; bring back the one of this repository with "
-        raise _file_error(said, shell("git", "checkout", "config.json"), ", or ", another) from error
+        raise _file_error(
+            f"the settings file {path} does not exist: ", command("init"), " writes one to start with; or ", another
+        ) from error
     except OSError as error:
         raise _file_error(f"the settings file {path} cannot be read ({error.strerror}); ", another) from error
     except UnicodeDecodeError as error:
@@ -203,6 +220,15 @@ class _Pairs(list[tuple[str, object]]):
 
 def _file_error(*pieces: Any) -> SettingsError:
     return SettingsError([Problem(message(*pieces))])
+
+
+def _command_line(key: str, value: object) -> object:
+    """The line of a command that is written as a list of words; any other value as it is."""
+    row = SETTINGS.get(key.removesuffix(DEFAULT_SUFFIX))
+    if row is None or row.read is not read_words or not isinstance(value, list) or isinstance(value, _Pairs):
+        return value
+    words = [one for one in value if isinstance(one, str)]
+    return shlex.join(words) if len(words) == len(value) else value
 
 
 def _unknown_key(key: str, known: Collection[str]) -> str:

@@ -13,165 +13,42 @@ Source: Arm's ``createIoTThings_settings.json`` and ``aws_tool.md``; ``AWSIoTHel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from enum import Enum
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any
 
 from ota.settings import names
-from ota.settings.names import NameProblem
 from ota.settings.readers import (
     CREATE_NEW_CERTIFICATE,
+    read_abort_criteria,
     read_certificate,
     read_choice,
     read_clean_build,
     read_count,
+    read_factor,
     read_flag,
+    read_number_within,
     read_optional,
+    read_optional_path,
     read_overwrite_header,
     read_profile,
     read_protocols,
     read_seconds,
+    read_targets,
     read_variables,
+    read_words,
     split_names,
 )
+from ota.settings.setting import IN_TREE, RESET, Base, Setting, Values, kept, moved_to, stand_in
 
-SANDBOX_FOLDER = ".sandbox"
+MOST_PER_MINUTE = 1000
+MOST_OF_A_STAGE = 2**31 - 1
 
-T = TypeVar("T")
 _NO_COLON = "{replace : with -}"
 
 
-class Base(Enum):
-    """Where a relative path starts."""
-
-    ROOT = "the folder of tasks.py"
-    FIRMWARE = "firmware_root"
-    BUILD = "build_dir"
-
-
-class SandboxRule(NamedTuple):
-    """What a setting is in the sandbox; one of the four has a value.
-
-    Attributes:
-        moved_to: the value there, which only a flag overrides.
-        is_reset: there the value is the default, which only a flag overrides. Its references lead into the sandbox.
-        stand_in: the value there where the user set none.
-        kept_because: why the user's value is safe there.
-    """
-
-    moved_to: str = ""
-    is_reset: bool = False
-    stand_in: str = ""
-    kept_because: str = ""
-
-    @property
-    def guards_a_path(self) -> bool:
-        """Whether a path of the user's is replaced in the sandbox, or is stated to be safe there."""
-        return bool(self.moved_to or self.is_reset or self.kept_because)
-
-
-def moved_to(folder: str) -> SandboxRule:
-    """In the sandbox the path is this folder under ``.sandbox/``."""
-    return SandboxRule(moved_to=f"{SANDBOX_FOLDER}/{folder}")
-
-
-RESET = SandboxRule(is_reset=True)
-
-
-def stand_in(text: str) -> SandboxRule:
-    """In the sandbox this value is used where the user set none."""
-    return SandboxRule(stand_in=text)
-
-
-def kept(because: str) -> SandboxRule:
-    """In the sandbox the user's value is used too."""
-    return SandboxRule(kept_because=because)
-
-
-class Setting(Generic[T]):
-    """The row of one setting, and the attribute that holds its value.
-
-    Attributes:
-        name: as in config.json.
-        read: text to the typed value; :class:`ota.settings.readers.Unreadable` says what to write.
-        meaning: one line, for the README and for the flag of ``invoke with``.
-        default: the built-in value, with references; empty where the setting is unset by default.
-        shipped: the placeholder in the shipped config.json; empty where it has none.
-        example: a value to show where the setting must be set; empty where it never must.
-        check: text to what is wrong with it, or None.
-        tidy: makes a default name valid after its references are filled.
-        filters: filters that make the value of a reference valid here, to suggest them.
-        base: for a path on this machine, where it starts when it is relative.
-        sandbox: what it is in the sandbox. A path must say so, or a sandbox run could change the user's files.
-        by_profile: the default is the firmware profile's, in ``ota/profiles.py``.
-        for_firmware: only the tasks that use the firmware need it, so it may refer to ``target_application``.
-    """
-
-    name: str
-
-    def __init__(
-        self,
-        read: Callable[[str], T],
-        meaning: str,
-        default: str = "",
-        *,
-        shipped: str = "",
-        example: str = "",
-        check: Callable[[str], NameProblem | None] = lambda _text: None,
-        tidy: Callable[[str], str] = lambda text: text,
-        filters: str = "",
-        base: Base | None = None,
-        sandbox: SandboxRule | None = None,
-        by_profile: bool = False,
-        for_firmware: bool = False,
-    ) -> None:
-        if (read is Path or base) and not (base and sandbox and sandbox.guards_a_path):
-            raise TypeError(f"a path needs its base and what it is in the sandbox: {meaning}")
-        self.read, self.meaning, self.default, self.shipped, self.example = read, meaning, default, shipped, example
-        self.check, self.tidy, self.filters = check, tidy, filters
-        self.base, self.sandbox = base, sandbox or SandboxRule()
-        self.by_profile, self.for_firmware = by_profile, for_firmware
-
-    def __set_name__(self, _owner: type, name: str) -> None:
-        """The name of the attribute is the name of the setting."""
-        self.name = name
-
-    @overload
-    def __get__(self, settings: None, owner: type) -> Setting[T]: ...
-    @overload
-    def __get__(self, settings: ArmSettings, owner: type) -> T: ...
-    def __get__(self, settings: ArmSettings | None, owner: type) -> Setting[T] | T:
-        """The row of the class, the value of an instance."""
-        if settings is None:
-            return self
-        value: T = settings._values[self.name]
-        return value
-
-    def __set__(self, settings: object, value: object) -> None:
-        """Refuse: settings do not change."""
-        raise AttributeError(f"{self.name} cannot be set; settings do not change")
-
-    @property
-    def flag(self) -> str:
-        """The flag of ``invoke with``: ``--thing-name``."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable: ``OTA_THING_NAME``."""
-        return f"OTA_{self.name.upper()}"
-
-    @property
-    def sandbox_text(self) -> str:
-        """The value in the sandbox that only a flag overrides; empty where the user's counts."""
-        return self.default if self.sandbox.is_reset else self.sandbox.moved_to
-
-
-class ArmSettings:
+class ArmSettings(Values):
     """The settings of Arm's file, in its order."""
-
-    _values: Mapping[str, Any]
 
     thing_name = Setting(
         str,
@@ -248,12 +125,13 @@ class ArmSettings:
         sandbox=moved_to("certificates"),
     )
     build_dir = Setting(
-        Path, "folder of the build, in firmware_root", "build", base=Base.FIRMWARE, sandbox=RESET, for_firmware=True
+        Path, "folder of the build, in firmware_root", "build", base=Base.FIRMWARE, sandbox=IN_TREE, for_firmware=True
     )
     ota_binary = Setting(
         str,
         "signed image of the update, in build_dir",
         "$<target_application>-update_signed.bin",
+        example="firmware.bin",
         base=Base.BUILD,
         sandbox=kept("it is only read, and a relative name is in the sandbox's own build_dir"),
         for_firmware=True,
@@ -264,7 +142,7 @@ class ArmSettings:
         "the firmware's build script, in firmware_root",
         "./tools/scripts/build.sh",
         base=Base.FIRMWARE,
-        sandbox=RESET,
+        sandbox=IN_TREE,
         for_firmware=True,
     )
     private_key_path = Setting(
@@ -298,7 +176,48 @@ class ArmSettings:
 class DeclaredSettings(ArmSettings):
     """Every setting: those of Arm's file, and those that are new here."""
 
-    firmware_root = Setting(Path, "root of the firmware tree", ".", base=Base.ROOT, sandbox=moved_to("firmware"))
+    firmware_root = Setting(
+        Path, "root of the firmware tree", ".", base=Base.ROOT, sandbox=moved_to("firmware")._replace(is_of_tree=True)
+    )
+    build_command = Setting(
+        read_words,
+        "a build other than build_script_path: a line or a list, run in firmware_root (empty: as firmware_profile has "
+        "it)",
+        by_profile=True,
+        for_firmware=True,
+    )
+    clean_command = Setting(
+        read_words,
+        "what runs before build_command for a build from clean (empty: as firmware_profile has it)",
+        by_profile=True,
+        for_firmware=True,
+    )
+    header_path = Setting(
+        read_optional_path,
+        "file from which the build takes endpoint and thing name, in firmware_root (empty: as firmware_profile has it)",
+        base=Base.FIRMWARE,
+        sandbox=IN_TREE,
+        by_profile=True,
+        for_firmware=True,
+    )
+    header_endpoint_define = Setting(
+        str,
+        "name under which header_path defines the endpoint (empty: as firmware_profile has it)",
+        check=names.define_problem,
+        by_profile=True,
+    )
+    header_thing_define = Setting(
+        str,
+        "name under which header_path defines the thing name (empty: as firmware_profile has it)",
+        check=names.define_problem,
+        by_profile=True,
+    )
+    header_template = Setting(
+        read_optional_path,
+        "template that header_path is made from, with references such as $<endpoint> (empty: none)",
+        base=Base.ROOT,
+        sandbox=kept("it is only read"),
+    )
     build_environment = Setting(
         read_variables,
         "variables that the build script gets too, separated by ;, of AWS_…, OTA_… and those in .env (empty: none)",
@@ -310,8 +229,59 @@ class DeclaredSettings(ArmSettings):
         base=Base.ROOT,
         sandbox=RESET,
     )
+    thing_group_name = Setting(
+        str,
+        "name of the thing group that gets the update, and into which `register` puts devices (empty: no group)",
+        check=names.group_name_problem,
+    )
+    update_targets = Setting(
+        read_targets,
+        "who gets the update instead: things, group:NAME and ARNs of both, separated by ; (empty: the group of "
+        "thing_group_name, else the thing)",
+    )
+    target_selection = Setting(
+        read_choice("SNAPSHOT", "CONTINUOUS"),
+        "SNAPSHOT: who is in the group when the update begins; CONTINUOUS: also who joins later",
+        "SNAPSHOT",
+    )
+    rollout_per_minute = Setting(
+        read_number_within(1, MOST_PER_MINUTE),
+        "to how many devices a minute the update is sent at most, 1 to 1000 (empty: as fast as AWS does)",
+    )
+    rollout_start_per_minute = Setting(
+        read_number_within(1, MOST_PER_MINUTE),
+        "devices a minute at the beginning of a rollout in stages, 1 to 1000 (empty: no stages)",
+    )
+    rollout_factor = Setting(read_factor, "how many times faster each stage is than the one before, 1.1 to 5")
+    rollout_after_notified = Setting(
+        read_number_within(1, MOST_OF_A_STAGE), "a stage ends after so many devices more were sent the update"
+    )
+    rollout_after_succeeded = Setting(
+        read_number_within(1, MOST_OF_A_STAGE), "a stage ends after so many devices more have taken the update"
+    )
+    abort_when = Setting(
+        read_abort_criteria,
+        "when AWS stops a rollout, such as FAILED 10% after 20; TIMED_OUT 25% after 50 (of so many that have finished)",
+    )
+    in_progress_timeout_minutes = Setting(
+        read_number_within(1, 7 * 24 * 60),
+        "minutes that a device has for the update once it has begun, 1 to 10080 (empty: no limit)",
+    )
+    device_key_type = Setting(
+        read_choice("RSA-2048", "EC-P256"), "kind of the keys that `register` makes: RSA-2048 or EC-P256", "RSA-2048"
+    )
+    registration_role_name = Setting(
+        str,
+        "name of the IAM role that AWS IoT assumes to register devices",
+        "$<role_prefix>-$<thing_name>_registration_role",
+        check=names.role_name_problem,
+        tidy=names.tidy_role_name,
+        filters=_NO_COLON,
+    )
     firmware_profile = Setting(
-        read_profile, "what the device's firmware parses: corstone, jobs-library or classic-agent", "corstone"
+        read_profile,
+        "what the device's firmware parses: corstone, jobs-library, classic-agent, esp32, or a profile's JSON file",
+        "corstone",
     )
     protocols = Setting(
         read_protocols, "how the device may load the image: MQTT, HTTP or MQTT,HTTP (the device chooses)", "MQTT"
@@ -347,7 +317,7 @@ class DeclaredSettings(ArmSettings):
         "public key that proves the signature, in firmware_root",
         "certs/public_key.pem",
         base=Base.FIRMWARE,
-        sandbox=RESET,
+        sandbox=IN_TREE,
         for_firmware=True,
     )
     update_timeout_s = Setting(read_seconds, "seconds to wait until AWS has made the update", "60")
@@ -355,6 +325,11 @@ class DeclaredSettings(ArmSettings):
     role_settle_timeout_s = Setting(read_seconds, "seconds to let a new role settle in IAM", "60")
     lock_timeout_s = Setting(
         read_seconds, "seconds to wait for another run from this folder or in this firmware tree", "900"
+    )
+    existing_device = Setting(
+        read_flag,
+        "true: thing, certificate and policy of the device exist; they are checked, and never made, changed or deleted",
+        "false",
     )
     replace_running_update = Setting(
         read_flag, "true: replace even an update that a device is downloading right now", "false"

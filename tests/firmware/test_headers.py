@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from ota.errors import FirmwareError
 from ota.firmware.header_notes import NOTHING, Written, find_note, read_notes
 from ota.firmware.header_texts import read_values, set_values
-from ota.firmware.headers import Header, decide_header, difference, find_header, make_header, put_back
+from ota.firmware.headers import Header, decide_header, difference, make_header, put_back, read_header
+from ota.firmware.tree import check_application
 from ota.messages import Shell
 from ota.outcomes import Action, Outcome, Verb
 from ota.profiles import AWS_CLIENT_CREDENTIAL as FORMAT
@@ -61,8 +62,7 @@ def ensure_header(
     confirm: Callable[[str], bool],
 ) -> Outcome[Header]:
     """What the tool does on a terminal: look, decide, and carry it out."""
-    found = find_header(root, application, header_format)
-    assert found is not None
+    found = read_header(check_application(root, application, header_format), header_format)
     header = Header(found.path, header_format, wanted.endpoint, wanted.thing_name)
     change = decide_header(found, header, find_note(notes_path, found.path), may_replace=None)
     return make_header(change, wanted.account, notes_path=notes_path, confirm=confirm)
@@ -98,7 +98,7 @@ def test_a_second_format_is_a_record_and_no_code(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     before = b'#define CLIENT_IDENTIFIER ("testclient")\n#define  AWS_IOT_ENDPOINT\t(\t"%s" )  // yours\n'
     path.write_bytes(before % b"...insert here...")
-    header = find_header(tmp_path, "keyword-detection", OTHER_FORMAT)
+    header = read_header(check_application(tmp_path, "keyword-detection", OTHER_FORMAT), OTHER_FORMAT)
     assert header == Header(path, OTHER_FORMAT, "...insert here...", "testclient")
     wanted = Written(ENDPOINT, "lamp-1", ACCOUNT)
     outcome = ensure_header(
@@ -112,7 +112,7 @@ def test_a_second_format_is_a_record_and_no_code(tmp_path: Path) -> None:
     )
     path.write_text('#define AWS_IOT_ENDPOINT "e"\n#define CLIENT_IDENTIFIER ("n")\n')
     with pytest.raises(FirmwareError, match=r'line 1 defines AWS_IOT_ENDPOINT, .* write: #define .* \( "" \)$'):
-        find_header(tmp_path, "keyword-detection", OTHER_FORMAT)
+        read_header(check_application(tmp_path, "keyword-detection", OTHER_FORMAT), OTHER_FORMAT)
 
 
 # Text in, text out
@@ -321,21 +321,13 @@ def test_a_value_that_is_not_ascii_can_be_shown() -> None:
 
 
 def test_find_reads_both_values(tree: Path) -> None:
-    assert find_header(tree, "keyword-detection", FORMAT) == Header(tree / HEADER, FORMAT, DUMMY_ENDPOINT, DUMMY_NAME)
-
-
-def test_without_a_tree_there_is_no_header(tmp_path: Path) -> None:
-    assert find_header(tmp_path, "keyword-detection", FORMAT) is None
+    assert read_header(tree / HEADER, FORMAT) == Header(tree / HEADER, FORMAT, DUMMY_ENDPOINT, DUMMY_NAME)
 
 
 def test_dummies_are_replaced_without_asking(tree: Path) -> None:
     outcome = ensure(tree)
     assert (outcome.verb, outcome.noun, outcome.name) == (Verb.CHANGED, "header", "aws_clientcredential.h")
-    assert (
-        outcome.get()
-        == find_header(tree, "keyword-detection", FORMAT)
-        == Header(tree / HEADER, FORMAT, ENDPOINT, "lamp-1")
-    )
+    assert outcome.get() == read_header(tree / HEADER, FORMAT) == Header(tree / HEADER, FORMAT, ENDPOINT, "lamp-1")
     assert (tree / HEADER).read_text() == text(ENDPOINT, "lamp-1")
 
 
@@ -409,8 +401,7 @@ def test_values_set_by_hand_are_changed_asked_about_or_kept(
     tree: Path, may_replace: bool | None, action: Action
 ) -> None:
     (tree / HEADER).write_text(text(thing_name="mine"))
-    found = find_header(tree, "keyword-detection", FORMAT)
-    assert found is not None
+    found = read_header(tree / HEADER, FORMAT)
     change = decide_header(found, Header(found.path, FORMAT, ENDPOINT, "lamp-1"), NOTHING, may_replace=may_replace)
     assert change.action is action
     assert (change.problem is not None) is (action is Action.BLOCKED)
@@ -421,7 +412,7 @@ def test_an_unknown_application_is_refused(tree: Path) -> None:
         lambda: ensure_header(
             tree, "nonesuch", FORMAT, Written(ENDPOINT, "x", ACCOUNT), notes_path=notes_of(tree), confirm=nobody
         ),
-        lambda: find_header(tree, "x", FORMAT),
+        lambda: check_application(tree, "x", FORMAT),
     ):
         with pytest.raises(FirmwareError, match="set target_application to one of: keyword-detection"):
             call()
@@ -481,7 +472,7 @@ def test_a_header_that_cannot_be_read_is_named(tree: Path) -> None:
     (tree / HEADER).unlink()
     (tree / HEADER).symlink_to("/proc/self/mem")
     with pytest.raises(FirmwareError, match=r"aws_clientcredential\.h cannot be read: Input/output error"):
-        find_header(tree, "keyword-detection", FORMAT)
+        read_header(tree / HEADER, FORMAT)
 
 
 # What this tool wrote, and what stood there before
@@ -500,7 +491,7 @@ def test_the_note_is_its_owners_alone(tree: Path) -> None:
     ensure(tree)
     assert notes_of(tree).stat().st_mode & 0o7777 == 0o600
     assert notes_of(tree).parent.stat().st_mode & 0o7777 == 0o700
-    assert [path.name for path in notes_of(tree).parent.iterdir()] == ["headers.json"]
+    assert {path.name for path in notes_of(tree).parent.iterdir()} == {"headers.json", "headers.lock", ".gitignore"}
 
 
 @pytest.mark.parametrize(

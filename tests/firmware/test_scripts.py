@@ -190,7 +190,8 @@ def test_a_child_that_outlives_its_script_is_ended_too(tmp_path: Path) -> None:
 def test_whoever_ends_the_tool_ends_every_process_of_the_build(tmp_path: Path, number: signal.Signals) -> None:
     command = script(tmp_path, "sleep 60 & echo $$ $!; wait")
     program = (
-        "import os, sys; from pathlib import Path; from ota.firmware.scripts import run_script\n"
+        "import os, signal; from pathlib import Path; from ota.firmware.scripts import run_script\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # under nohup it is ignored, and so are hang-ups of the tool
         "show = lambda line: print(line, flush=True)\n"
         f"folder = Path({str(tmp_path)!r})\n"
         f"try: run_script([{command!r}], folder, os.environ, log_path=folder / 'log', on_line=show)\n"

@@ -18,6 +18,7 @@ Check = Callable[[str], NameProblem | None]
 
 GOOD: dict[Check, list[str]] = {
     names.thing_name_problem: ["a", "myTestThing", "lamp-1", "a_b:c-D", "x" * 128],
+    names.group_name_problem: ["a", "lamps:2026_a-B", "x" * 128],
     names.policy_name_problem: ["a", "lamp_policy", "w+=,.@-_", "x" * 128],
     names.role_name_problem: ["a", "Proj-lamp_role", "w+=,.@-_", "x" * 64],
     names.role_prefix_problem: ["Proj", "x" * 40],
@@ -40,6 +41,7 @@ BAD: list[tuple[Check, str, str, str]] = [
     (names.thing_name_problem, "lämp.1", "may hold only", "l-mp-1"),
     (names.thing_name_problem, "", "may hold only", "write one of 1 to 128 characters"),
     (names.thing_name_problem, "x" * 129, "at most 128 characters, this has 129", "x" * 119 + "-0ec9eb33"),
+    (names.group_name_problem, "all lamps", "may hold only", "all-lamps"),
     (names.policy_name_problem, "a:b", "may hold only", "a-b"),
     (names.policy_name_problem, "a policy/x", "may hold only", "a-policy-x"),
     (names.role_name_problem, "a:b_role", "may hold only", "a-b_role"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ota.errors import SettingsError
+from ota.project_files import settings_example
 from ota.settings import names
 from ota.settings.readers import CleanBuild, OverwriteHeader
+from ota.settings.setting import Base, Setting, kept, moved_to, stand_in
 from ota.settings.settings import Origin, Settings, load_settings
 from ota.settings.sources import is_placeholder
-from ota.settings.table import SETTINGS, ArmSettings, Base, Setting, kept, moved_to, rows_of, stand_in
+from ota.settings.table import SETTINGS, ArmSettings, rows_of
 
 ROOT = Path(__file__).parents[2]
 ACCOUNT_ID = "123456789012"
@@ -192,6 +195,9 @@ class TestShippedFile:
 
         assert values | defaults == self.SHIPPED
 
+    def test_it_is_what_a_new_project_begins_with(self) -> None:
+        assert (ROOT / "config.json").read_text(encoding="utf-8") == settings_example({})
+
     def test_it_keeps_the_order_of_arms_file_and_ours_follow(self) -> None:
         arm = [key for key in self.SHIPPED if key in ARM_FILE]
 
@@ -200,7 +206,8 @@ class TestShippedFile:
 
     def test_it_gives_the_same_as_an_empty_file(self, load: Load, tmp_path: Path) -> None:
         flags = {"thing_name": "lamp", "target_application": "a"}
-        shipped = load_settings(tmp_path, environ={}, overrides=flags, config_path=ROOT / "config.json")
+        shutil.copy(ROOT / "config.json", tmp_path / "shipped.json")
+        shipped = load_settings(tmp_path, environ={}, overrides=flags, config_path="shipped.json")
 
         for name in SETTINGS:
             assert getattr(shipped, name) == getattr(load(overrides=flags), name), name
@@ -262,13 +269,13 @@ class TestArmsFile:
         ("folder", "is_tree", "base"),
         [
             ("tree/tools/scripts", True, "tree"),
-            ("tree/tools/scripts", False, "."),
-            ("tree/tools", True, "."),
-            ("tree", True, "."),
+            ("tree/tools/scripts", False, "tree/tools/scripts"),
+            ("tree/tools", True, "tree/tools"),
+            ("tree", True, "tree"),
         ],
         ids=["in the tree", "no firmware tree", "beside the scripts", "at the tree's root"],
     )
-    def test_where_it_lies_in_the_tree_its_paths_start_at_the_root(
+    def test_its_paths_start_at_the_file_or_at_the_root_of_the_tree_that_it_belongs_to(
         self, tmp_path: Path, folder: str, is_tree: bool, base: str
     ) -> None:
         (tmp_path / folder).mkdir(parents=True)
@@ -283,7 +290,12 @@ class TestArmsFile:
         assert done.build_dir.resolve() == base_path / "build"
         assert done.certificate_path.resolve() == base_path / "certificates/thing_certificate_myTestThing.pem.crt"
         there = load_settings(tmp_path, environ=environ, is_sandbox=True)
-        assert there.build_dir == tmp_path / ".sandbox/firmware/build"
+        assert there.build_dir == there.firmware_root / "build"
+        copy = there.tree_copy
+        assert (copy.source_path.resolve() if copy else None) == (
+            base_path if (base_path / "applications").is_dir() else None
+        )
+        assert there.firmware_root == (copy.path if copy else tmp_path / ".sandbox/firmware")
 
     def test_the_account_and_region_need_not_be_on_the_list(self, load: Load) -> None:
         done = load(ARM_FILE | {"bucket_name": "$<region>-$<account_id>"}, account_id=ACCOUNT_ID, region="eu-west-1")
@@ -346,7 +358,7 @@ class TestPrecedence:
 
 # What a user may have set each path to, and would lose if a sandbox run wrote there.
 USERS_PATHS = {name: f"/home/me/{name}" for name, row in SETTINGS.items() if row.base}
-KEPT = {name for name, row in SETTINGS.items() if row.sandbox.kept_because}
+READ = {"ota_binary", "signature_file", "code_signing_public_key", "header_template"}
 
 
 class TestSandbox:
@@ -359,18 +371,95 @@ class TestSandbox:
     }
 
     @pytest.mark.parametrize("given", SOURCES.values(), ids=SOURCES)
-    def test_no_path_leads_out_of_it(self, load: Load, tmp_path: Path, given: dict[str, Any]) -> None:
-        done = load(given.get("values"), environ=given.get("environ", {}), is_sandbox=True)
+    @pytest.mark.parametrize("skip_build", ["true", "false"])
+    def test_no_path_that_is_written_leads_out_of_it(
+        self, load: Load, tmp_path: Path, given: dict[str, Any], skip_build: str
+    ) -> None:
+        environ = {"OTA_SKIP_BUILD": skip_build, **given.get("environ", {})}
+        done = load(given.get("values"), environ=environ, is_sandbox=True)
 
-        paths = {name: getattr(done, name) for name in USERS_PATHS if name not in KEPT}
+        read = READ | ({"build_dir"} if skip_build == "true" else set())
+        paths = {name: getattr(done, name) for name in USERS_PATHS if name not in read}
+        assert paths.pop("header_path") is None
         assert {name for name, path in paths.items() if not path.is_relative_to(tmp_path / ".sandbox")} == set()
-        assert {name for name in USERS_PATHS if done.origins[name].source == "sandbox"} == set(paths)
+        assert {name for name in USERS_PATHS if done.origins[name].source == "sandbox"} == {*paths, "header_path"}
 
-    def test_only_files_that_are_read_may_be_the_user_s(self, load: Load) -> None:
-        done = load(USERS_PATHS, is_sandbox=True)
+    def test_what_is_only_read_is_the_user_s(self, load: Load) -> None:
+        done = load({**USERS_PATHS, "skip_build": "true"}, is_sandbox=True)
 
-        assert {"ota_binary", "signature_file"} == KEPT
         assert (done.image_path, done.signature_path) == (Path("/home/me/ota_binary"), Path("/home/me/signature_file"))
+        assert (done.build_dir, done.code_signing_public_key) == (
+            Path("/home/me/build_dir"),
+            Path("/home/me/code_signing_public_key"),
+        )
+
+    # Settings, what is in the folder, and paths in the sandbox: in the tree's copy, or in the user's folder.
+    TREES: ClassVar[dict[str, tuple[dict[str, str], str, dict[str, str]]]] = {
+        "named": ({"firmware_root": "fw"}, "", {"build_script_path": "COPY/tools/scripts/build.sh"}),
+        "found": (
+            {},
+            "applications",
+            {"build_dir": "COPY/build", "code_signing_public_key": "COPY/certs/public_key.pem"},
+        ),
+        "of another kind": (
+            {"build_command": "make", "header_path": "inc/aws.h", "firmware_root": "."},
+            "",
+            {"header_path": "COPY/inc/aws.h"},
+        ),
+        "absolute paths in it": (
+            {"firmware_root": "fw", "build_script_path": "HERE/fw/b.sh", "build_dir": "HERE/x/../fw/out"},
+            "x",
+            {"build_script_path": "COPY/b.sh", "build_dir": "COPY/out"},
+        ),
+        "paths out of it": (
+            {"firmware_root": "fw", "build_script_path": "/bin/b.sh", "build_dir": "../out"},
+            "",
+            {"build_script_path": "COPY/tools/scripts/build.sh", "build_dir": "HERE/.sandbox/build"},
+        ),
+        "build skipped": (
+            {"firmware_root": "fw", "skip_build": "true"},
+            "",
+            {"build_dir": "HERE/fw/build", "code_signing_public_key": "HERE/fw/certs/public_key.pem"},
+        ),
+        "none, build skipped": (
+            {"build_dir": "out", "skip_build": "true"},
+            "",
+            {"build_dir": "HERE/out", "code_signing_public_key": "HERE/.sandbox/firmware/certs/public_key.pem"},
+        ),
+        "none": ({"build_dir": "out"}, "", {"build_dir": "HERE/.sandbox/firmware/build"}),
+        "in the sandbox": (
+            {"firmware_root": ".sandbox/mine"},
+            "",
+            {"firmware_root": "HERE/.sandbox/mine", "build_dir": "HERE/.sandbox/mine/build"},
+        ),
+    }
+
+    @pytest.mark.parametrize(("values", "folder", "expected"), TREES.values(), ids=TREES)
+    def test_the_firmware_is_a_copy_of_the_user_s(
+        self, load: Load, tmp_path: Path, values: dict[str, str], folder: str, expected: dict[str, str]
+    ) -> None:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        here = {name: text.replace("HERE", str(tmp_path)) for name, text in values.items()}
+        done = load(here, is_sandbox=True)
+
+        copy = str(done.tree_copy.path) if done.tree_copy else "no copy"
+        assert {name: str(getattr(done, name)) for name in expected} == {
+            name: text.replace("HERE", str(tmp_path)).replace("COPY", copy) for name, text in expected.items()
+        }
+        assert any(f"copy of {done.tree_copy.source_path}" in one for one in done.warnings if done.tree_copy) is bool(
+            done.tree_copy
+        )
+
+    def test_what_is_not_used_is_said(self, load: Load) -> None:
+        values = {"private_key_path": "/keys/mine", "build_dir": "out", "firmware_root": ""}
+        (said,) = load({**values, "permissions_boundary": BOUNDARY}, is_sandbox=True).warnings
+
+        assert (
+            said == "the sandbox has its own permissions_boundary, build_dir and private_key_path; yours are not used"
+        )
+        assert load(ARM_FILE, is_sandbox=True, overrides={"private_key_path": "/mine"}).warnings == (
+            "the sandbox has its own permissions_boundary; yours is not used",
+        )
 
     def test_a_flag_leads_out_of_it(self, load: Load) -> None:
         done = load(USERS_PATHS, overrides={"credentials_path": "/home/me/lab"}, is_sandbox=True)
@@ -414,7 +503,7 @@ class TestSandbox:
             Setting(str, "map file of the build", "a.map", base=Base.BUILD)
 
     def test_every_setting_that_is_called_a_path_is_one(self) -> None:
-        ends = ("_path", "_dir", "_root", "_binary", "_file", "_key")
+        ends = ("_path", "_dir", "_root", "_binary", "_file", "_key", "_template")
 
         assert {name for name in SETTINGS if name.endswith(ends)} == set(USERS_PATHS)
 
@@ -502,8 +591,16 @@ class TestTypes:
             ("protocols", "MQTTS", 'write "MQTT", "HTTP" or "MQTT,HTTP"'),
             ("protocols", "HTTP,MQTT", 'write "MQTT", "HTTP" or "MQTT,HTTP"'),
             ("firmware_profile", "Corstone", 'write "corstone"'),
-            ("firmware_profile", "freertos", "write one of corstone, jobs-library, classic-agent"),
-            ("firmware_profile", "$<thing_name>", "write one of corstone, jobs-library, classic-agent"),
+            (
+                "firmware_profile",
+                "freertos",
+                "write one of corstone, jobs-library, classic-agent, esp32, or the path of a JSON file with a profile",
+            ),
+            (
+                "firmware_profile",
+                "$<thing_name>",
+                "write one of corstone, jobs-library, classic-agent, esp32, or the path of a JSON file with a profile",
+            ),
         ],
     )
     def test_an_impossible_value_is_refused_with_the_possible_ones(
@@ -735,7 +832,7 @@ class TestMistakes:
         with pytest.raises(SettingsError) as caught:
             load_settings(tmp_path, environ={})
 
-        assert str(caught.value).startswith(f"the settings file {tmp_path}/config.json does not exist; ")
+        assert str(caught.value).startswith(f"the settings file {tmp_path}/config.json does not exist: `invoke init` ")
         assert "OTA_CONFIG" in str(caught.value)
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path) -> None:

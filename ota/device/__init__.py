@@ -1,5 +1,5 @@
-"""A virtual device that takes an update as the firmware does.
+"""A virtual device that takes an update as the firmware does, alone or as one of many.
 
-The rest of the package imports ``runs`` (run devices), ``options`` (flags of ``invoke device``), ``rehearsals`` (many
-devices in the sandbox) and ``flash.is_in_use``. Everything else is internal.
+The rest of the package imports ``many_runs`` (run the devices of a command line), ``options`` (flags of
+``invoke device``) and ``flash.is_in_use``. Everything else is internal.
 """

@@ -7,7 +7,7 @@ header, job document, stream and signature before any hardware is flashed. Where
 cloud, neither does this device; it raises an error here that says why.
 
 One thing it does that the firmware does not: it reports the download's progress to the cloud, except with
-``--faithful``.
+``--faithful`` and where it is one of many.
 
 Every report names the version of the job execution that it expects, so the device counts the versions. Arm's firmware
 does not count: it assumes that only itself reports.
@@ -25,7 +25,7 @@ from typing import Any
 
 from ota.device import faults
 from ota.device.connection import Connection
-from ota.device.download import ImageLoader, Screen
+from ota.device.download import ImageLoader, Screen, make_opener
 from ota.device.faults import FaultInjector
 from ota.device.firmware import Firmware, Offer, offer_id, read_offer, version_of
 from ota.device.flash import Download, Flash, PendingUpdate, Phase
@@ -59,6 +59,7 @@ class DeviceResult:
         image_path: the image that runs; None where there is no file of it.
         size_bytes: the image's length.
         load_s: how long the download took.
+        kind: what failures have in common that have the same cause; empty where the status tells it.
     """
 
     thing_name: str
@@ -70,6 +71,7 @@ class DeviceResult:
     image_path: Path | None = None
     size_bytes: int = 0
     load_s: float = 0.0
+    kind: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The result as plain values, its message still to be rendered."""
@@ -144,13 +146,21 @@ class Device:
         self._flash, self._options, self._timing, self._screen = flash, options, timing, screen
         self._topics = Topics(identity.thing_name)
         self._injector = FaultInjector(options.fault)
+        self._reports_progress = options.count == 1 and not firmware.is_faithful
         self._connection: Connection | None = None
         self._begun_s = timing.clock()
         self._seen: set[str] = set()
         self._jobs = JobsClient(self._topics, firmware, screen)
         pace = timing.pace or (FAITHFUL_PACE if firmware.is_faithful else Pace())
         self._loader = ImageLoader(
-            self._topics, flash, screen, self._injector, encoding=options.encoding, pace=pace, timing=timing
+            self._topics,
+            flash,
+            screen,
+            self._injector,
+            encoding=options.encoding,
+            pace=pace,
+            timing=timing,
+            opener=make_opener(endpoint.ca_path if endpoint.sandbox else None),
         )
 
     def take_update(self) -> DeviceResult:
@@ -304,7 +314,7 @@ class Device:
 
         def on_step(download: Download) -> None:
             self._check_time()
-            if not self._firmware.is_faithful:
+            if self._reports_progress:
                 received = f"{download.done_count}/{download.block_count}"
                 self._jobs.report(self._open, job, IN_PROGRESS, {"receive": received})
 

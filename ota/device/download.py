@@ -5,6 +5,9 @@ last one is answered. When no block arrives for a while, it requests the missing
 are gaps. ``--faithful`` does what Arm's firmware does: one block in a request, the next request after the block has
 arrived, no retry.
 
+Over HTTP it follows the presigned URL in its job. In the sandbox that names a host of AWS; the device connects to this
+machine instead, without an entry in the hosts file, and requests and verifies the URL's host by TLS.
+
 The firmware reports no progress during a download. ``receive: n/m``, at most once for every tenth of the image, is what
 the classic agent reports.
 
@@ -16,10 +19,14 @@ Source: AWS IoT Developer Guide, "Using AWS IoT MQTT-based file delivery in devi
 from __future__ import annotations
 
 import http.client
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -35,7 +42,7 @@ from ota.profiles import HTTP
 
 PROGRESS_STEPS = 10
 HTTP_TIMEOUT_S = 30.0
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+THIS_MACHINE = "127.0.0.1"
 
 
 class Screen(Protocol):
@@ -66,8 +73,10 @@ class ImageLoader:
         encoding: Encoding,
         pace: Pace,
         timing: Timing,
+        opener: urllib.request.OpenerDirector,
     ) -> None:
         self._topics, self._flash, self._screen, self._injector = topics, flash, screen, injector
+        self._opener = opener
         self._encoding, self._pace, self._clock = encoding, pace, timing.clock
         self.has_progressed = False
         self.load_s = 0.0
@@ -93,7 +102,7 @@ class ImageLoader:
 
     def _fetch(self, connection: Connection, offer: Offer, download: Download) -> Iterator[int]:
         if offer.protocol == HTTP:
-            return fetch_over_http(offer, download, self._injector)
+            return fetch_over_http(offer, download, self._injector, self._opener)
         connection.subscribe(self._topics.stream(offer.stream, "data", self._encoding), Stage.SUBSCRIBE)
         stream = BlockStream(connection, self._topics, offer, self._encoding, self._pace, self._injector)
         return stream.fetch(download)
@@ -199,7 +208,7 @@ class BlockStream:
 
 
 def fetch_over_http(
-    offer: Offer, download: Download, injector: FaultInjector, *, opener: urllib.request.OpenerDirector | None = None
+    offer: Offer, download: Download, injector: FaultInjector, opener: urllib.request.OpenerDirector
 ) -> Iterator[int]:
     """Fetch the image from its presigned URL, from the first missing block on; yields as ``BlockStream.fetch`` does.
 
@@ -213,7 +222,7 @@ def fetch_over_http(
     if first:
         request.add_header("Range", f"bytes={first * BLOCK_BYTES}-")
     try:
-        with (opener or _opener(offer.url)).open(request, timeout=HTTP_TIMEOUT_S) as response:
+        with opener.open(request, timeout=HTTP_TIMEOUT_S) as response:
             begin = first if response.status == http.HTTPStatus.PARTIAL_CONTENT else 0
             for index in range(begin, download.block_count):
                 data = response.read(download.length_of(index))
@@ -233,28 +242,55 @@ def fetch_over_http(
         raise Refused(Stage.BLOCKS, Symptom.DROPPED, f"HTTP, after {download.done_bytes} bytes")
 
 
+def make_opener(sandbox_ca_path: Path | None = None) -> urllib.request.OpenerDirector:
+    """An opener for presigned URLs: of AWS, or of the sandbox whose CA is in ``sandbox_ca_path``."""
+    if sandbox_ca_path is None:
+        return urllib.request.build_opener(CheckedRedirects)
+    return urllib.request.build_opener(
+        CheckedRedirects, urllib.request.ProxyHandler({}), _ThisMachineHandler(sandbox_ca_path)
+    )
+
+
 class CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows a redirect only to a URL that a job document may name, and never from https to http."""
+    """Follows a redirect only to a URL that a job document may name."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         """The request for the new URL; raises DeviceFailed where it is not to be trusted."""
-        _check_url(newurl, allows_loopback=req.type != "https")
+        _check_url(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _check_url(url: str, *, allows_loopback: bool = True) -> None:
+class _ThisMachineConnection(http.client.HTTPSConnection):
+    """Connects to this machine, whatever host the URL has; TLS requests and verifies the URL's host."""
+
+    def __init__(self, host: str, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(host, context=context, **options)
+        self._tls = context
+
+    def connect(self) -> None:
+        """Connect and do the handshake."""
+        plain = socket.create_connection((THIS_MACHINE, self.port), self.timeout)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self.host)
+
+
+class _ThisMachineHandler(urllib.request.HTTPSHandler):
+    """Opens every https URL on this machine."""
+
+    def __init__(self, ca_path: Path) -> None:
+        self._tls = ssl.create_default_context(cafile=str(ca_path))
+        super().__init__(context=self._tls)
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """The response."""
+        return self.do_open(partial(_ThisMachineConnection, context=self._tls), req)
+
+
+def _check_url(url: str) -> None:
     parts = urlsplit(url)
-    is_here = allows_loopback and parts.scheme == "http" and parts.hostname in LOOPBACK
-    if parts.scheme != "https" and not is_here:
+    if parts.scheme != "https":
         raise DeviceFailed(
             f"the job document's update_data_url leads to {parts.scheme}://{parts.hostname}, and an image is fetched "
             "over https only"
         )
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """An opener that uses no proxy for this machine itself."""
-    handlers = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in LOOPBACK else []
-    return urllib.request.build_opener(CheckedRedirects, *handlers)

@@ -8,12 +8,16 @@ signature fails); AWS IoT Developer Guide, "Jobs" (timeouts, and the statuses th
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ota.errors import OtaError
 
 LOST_OF = 7
+PERCENT = re.compile(r"\d+(\.\d+)?%")
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,56 @@ TIMES_OUT = Fault(
     "the device takes the job, sets its step timeout to one minute and sends nothing more",
     "IN_PROGRESS, and after a minute TIMED_OUT",
 )
+MOST_PERCENT = 100.0
 FAULTS = (BAD_SIGNATURE, LOST_BLOCKS, CONNECTION_LOST, POWER_CUT, SAME_VERSION, REJECTS, TIMES_OUT)
 
 
-def read_fault(name: str) -> Fault | None:
-    """The fault of this name; None for an empty name.
+@dataclass(frozen=True)
+class FaultShare:
+    """A fault, and how many percent of the devices inject it: above 0, 100 at most."""
+
+    fault: Fault
+    percent: float = MOST_PERCENT
+
+
+def read_fault_shares(texts: Sequence[str]) -> tuple[FaultShare, ...]:
+    """What each ``--fault`` says: ``NAME`` for every device, ``NAME:5%`` for a share of them.
 
     Raises:
-        OtaError: no fault has this name.
+        OtaError: no fault has the name, the share is no percentage, or together they are more than all devices.
     """
+    shares = tuple(_read_fault_share(text) for text in texts if text)
+    if sum(share.percent for share in shares) > MOST_PERCENT:
+        raise OtaError("--fault: together these are more than 100 % of the devices; name smaller shares.")
+    return shares
+
+
+def assign_faults(thing_names: Sequence[str], shares: Sequence[FaultShare]) -> dict[str, Fault]:
+    """Which of these devices inject which fault, by name. The same devices get the same faults every time.
+
+    The devices are ranked by the hash of their names, so that the faulty ones are spread over them.
+    """
+    ranked = sorted(thing_names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    assigned: dict[str, Fault] = {}
+    begun = 0.0
+    for share in shares:
+        ended = begun + share.percent
+        first, last = (round(len(ranked) * percent / MOST_PERCENT) for percent in (begun, ended))
+        assigned |= dict.fromkeys(ranked[first:last], share.fault)
+        begun = ended
+    return assigned
+
+
+def _read_fault_share(text: str) -> FaultShare:
+    name, separator, percent = text.partition(":")
     found = next((fault for fault in FAULTS if fault.name == name), None)
-    if found is None and name:
-        raise OtaError(f"--fault {name}: choose one of {', '.join(fault.name for fault in FAULTS)}.")
-    return found
+    if found is None:
+        raise OtaError(f"--fault {text}: choose one of {', '.join(fault.name for fault in FAULTS)}.")
+    if not separator:
+        return FaultShare(found)
+    if not PERCENT.fullmatch(percent) or not 0 < float(percent[:-1]) <= MOST_PERCENT:
+        raise OtaError(f"--fault {text}: write the share of the devices as a percentage, such as {name}:5%.")
+    return FaultShare(found, float(percent[:-1]))
 
 
 def corrupt(path: Path) -> None:

@@ -14,7 +14,6 @@ Source: MCUboot's design (two slots, test, confirm, revert); versions in FreeRTO
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -25,8 +24,10 @@ from enum import Enum
 from pathlib import Path
 from typing import IO
 
+from ota import locks
 from ota.device.messages import BLOCK_BYTES, Block
 from ota.errors import DeviceFailed
+from ota.folders import make_private_folder
 from ota.messages import shell
 from ota.profiles import MODEL_FILE_NAME
 
@@ -97,14 +98,7 @@ class FlashState:
 
 def is_in_use(folder_path: Path) -> bool:
     """Whether a device runs in this folder at the moment, in any process."""
-    try:
-        with (folder_path / LOCK_FILE).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return locks.is_locked(folder_path / LOCK_FILE)
 
 
 class Download:
@@ -164,7 +158,7 @@ class Flash:
 
     def __init__(self, folder_path: Path) -> None:
         self.folder_path = folder_path
-        self._lock: IO[str] | None = None
+        self._lock = locks.Lock()
 
     def __enter__(self) -> Flash:
         """Lock the folder.
@@ -173,14 +167,14 @@ class Flash:
             DeviceFailed: another process has locked it, or it cannot be written.
         """
         try:
-            self.folder_path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder_path / LOCK_FILE).open("a")
+            make_private_folder(self.folder_path.parent)
+            self.folder_path.mkdir(exist_ok=True)
+            (self.folder_path / LOCK_FILE).touch()
         except OSError as error:
             raise DeviceFailed(f"The device's folder {self.folder_path} cannot be used: {error.strerror}.") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
+            self._lock = locks.take_lock_file(self.folder_path / LOCK_FILE, _never_wait, timeout_s=0)
+        except locks.StillHeld:
             raise DeviceFailed(
                 f"Another virtual device runs in {self.folder_path}: end that one first, because the cloud lets only "
                 "one device connect with this name."
@@ -188,8 +182,7 @@ class Flash:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.release()
 
     @property
     def state(self) -> FlashState:
@@ -332,6 +325,10 @@ def _replace_file(path: Path, content: bytes, *, is_synced: bool = False) -> Non
             file.flush()
             os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def _never_wait(_: locks.Holder) -> None:
+    """Another device in the same folder is an error at once."""
 
 
 def _other(slot: str) -> str:

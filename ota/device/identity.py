@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ota import keys
-from ota.certificate_files import CertificateFiles, find_certificate_file
+from ota.certificates import keys
+from ota.certificates.files import CertificateFiles, find_certificate_file
 from ota.errors import CertificateError, DeviceFailed, FirmwareError
-from ota.firmware import headers
+from ota.firmware import header_templates, headers
+from ota.firmware.tree import check_tree, find_header_path, tree_problem
 from ota.messages import Command, command
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class CloudEndpoint:
         host: the host that TCP connects to.
         port: the port that TCP connects to.
         ca_path: the certificate authority to trust, PEM; None for those that this machine trusts.
-        sandbox_url: the sandbox's HTTP address; None for AWS.
+        sandbox: the sandbox that it is an endpoint of; None for AWS.
     """
 
     name: str
     host: str
     port: int = MQTT_PORT
     ca_path: Path | None = None
-    sandbox_url: str | None = None
+    sandbox: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,14 @@ def find_endpoint(scope: Scope, report: Report, open_cloud: Callable[[], Cloud],
         FirmwareError: the header names another endpoint or thing than this device's, or none yet.
         DeviceFailed: the running sandbox has no MQTT broker.
     """
-    application = settings.target_application
-    header_format = settings.profile.header_format
-    header = headers.find_header(settings.firmware_root, application, header_format) if application else None
+    header = _find_header(settings)
     if header is not None:
         name = header.endpoint
         _check_header(header, settings.thing_name)
     else:
         name = open_cloud().data_endpoint
-        report.note(f"note: there is no firmware's header to read; the account's endpoint is {name}")
+        if not _is_made(settings, name):
+            report.note(f"note: there is no firmware's header to read; the account's endpoint is {name}")
     if not scope.is_sandbox:
         return CloudEndpoint(name, name)
     known = open_cloud().data_endpoint
@@ -124,13 +124,40 @@ def find_endpoint(scope: Scope, report: Report, open_cloud: Callable[[], Cloud],
     return _sandbox_endpoint(name, scope.address)
 
 
+def _find_header(settings: Settings) -> headers.Header | None:
+    """The firmware's header; None where there is no tree, no header is named, or it is made from a template."""
+    path = find_header_path(settings)
+    if path is None or settings.header_template or tree_problem(settings):
+        return None
+    return headers.read_header(check_tree(settings) or path, settings.header_format)
+
+
+def _is_made(settings: Settings, endpoint: str) -> bool:
+    """Whether the header is one that is made from a template, with this endpoint and the device's name.
+
+    Raises:
+        FirmwareError: it is made from a template, and it is not what that gives.
+    """
+    if not settings.header_template:
+        return False
+    wanted = header_templates.wanted_header(settings, endpoint)
+    if header_templates.find_data(wanted.path) != wanted.data:
+        raise FirmwareError(
+            f"{wanted.path} is not what header_template gives for {settings.thing_name} at {endpoint}: ",
+            THING,
+            " writes it.",
+            remedy=THING,
+        )
+    return True
+
+
 def _sandbox_endpoint(name: str, address: Address) -> CloudEndpoint:
     if address.mqtt_host is None or address.mqtt_port is None:
         stop = command("sandbox.stop")
         raise DeviceFailed(
             "The running sandbox has no MQTT broker. Stop it with ", stop, "; the next one has a broker.", remedy=stop
         )
-    return CloudEndpoint(name, address.mqtt_host, address.mqtt_port, Path(address.ca_path), address.endpoint_url)
+    return CloudEndpoint(name, address.mqtt_host, address.mqtt_port, Path(address.ca_path), address)
 
 
 def _check_header(header: headers.Header, thing_name: str) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ota.device.faults import Fault, read_fault
+from ota.device.faults import MOST_PERCENT, Fault, FaultShare, read_fault_shares
 from ota.device.messages import BLOCK_BYTES, Encoding
 from ota.errors import OtaError
 from ota.settings.readers import read_seconds
 
-MOST_DEVICES = 100
+MOST_DEVICES = 10_000
 DEFAULT_TIMEOUT_S = 900.0
 
 
@@ -21,11 +21,12 @@ class DeviceOptions:
 
     Attributes:
         encoding: encoding of stream messages.
-        fault: the fault to inject; None for none.
+        fault: the fault that the device injects; None for none.
+        shares: of many devices, which part injects which fault.
         is_faithful: apply the limits of Arm's firmware.
         is_forever: stay connected and take later updates too.
         is_fresh: reset the device to its factory state first.
-        count: number of devices that run at once; 1 is the thing of the settings itself.
+        count: number of devices; 1 is the thing of the settings itself, more are registered ones.
         timeout_s: limit of the whole run; None for no limit.
         as_json: print one JSON document on stdout.
     """
@@ -38,6 +39,12 @@ class DeviceOptions:
     count: int = 1
     timeout_s: float | None = None
     as_json: bool = False
+    shares: tuple[FaultShare, ...] = ()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """Every fault that some device injects."""
+        return tuple(share.fault for share in self.shares)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,15 @@ class Timing:
 
 
 def read_options(
-    *, encoding: str, fault: str, faithful: bool, forever: bool, fresh: bool, count: int, timeout: str, as_json: bool
+    *,
+    encoding: str,
+    faults: Sequence[str],
+    faithful: bool,
+    forever: bool,
+    fresh: bool,
+    count: int,
+    timeout: str,
+    as_json: bool,
 ) -> DeviceOptions:
     """The options that the flags set.
 
@@ -91,12 +106,16 @@ def read_options(
     if faithful and encoding != Encoding.JSON.value:
         raise OtaError("--faithful is Arm's firmware, which requests blocks in JSON only: leave --encoding out.")
     if not 1 <= count <= MOST_DEVICES:
-        raise OtaError(f"--count {count}: from 1 to {MOST_DEVICES} devices run at once.")
-    if forever and (fault or count > 1):
+        raise OtaError(f"--count {count}: from 1 to {MOST_DEVICES:,} devices can be played.")
+    shares = read_fault_shares(faults)
+    if count == 1 and any(share.percent < MOST_PERCENT for share in shares):
+        raise OtaError("--fault NAME:5% is a share of many devices: add --count, or leave the share out.")
+    if forever and (shares or count > 1):
         raise OtaError("--forever is for one device without a fault: leave --fault and --count out.")
     default_s = None if forever else DEFAULT_TIMEOUT_S
     timeout_s = read_timeout(timeout) if timeout else default_s
-    return DeviceOptions(Encoding(encoding), read_fault(fault), faithful, forever, fresh, count, timeout_s, as_json)
+    fault = shares[0].fault if count == 1 and shares else None
+    return DeviceOptions(Encoding(encoding), fault, faithful, forever, fresh, count, timeout_s, as_json, shares)
 
 
 def read_timeout(text: str) -> float:

@@ -10,19 +10,17 @@ API". That a refused publish ends the connection and a refused subscription is a
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
 
 from ota.errors import DeviceFailed
 from ota.firmware.codes import Table, TableName, read_table
 from ota.messages import AnyCommand, Command, Message, Text, command, joined, message
+from ota.sandbox import process
+from ota.sandbox.process import Address
 
-TIMEOUT_S = 5.0
 CLOCK_TOLERANCE_S = 2.0
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "REJECTED", "REMOVED", "CANCELED")
 POLICY, THING = command("policy"), command("thing")
@@ -147,25 +145,17 @@ def explain(refused: Refused, refusals: Iterable[Mapping[str, Any]]) -> Message:
 
 
 def list_sandbox_refusals(
-    endpoint_url: str, *, thing_name: str, certificate_id: str, since_s: float
+    address: Address, *, thing_name: str, certificate_id: str, since_s: float
 ) -> list[dict[str, Any]]:
     """What the sandbox has refused this device, oldest first; empty where the sandbox does not answer.
 
     Args:
-        endpoint_url: the sandbox's HTTP address.
+        address: of the sandbox.
         thing_name: the device's client id.
         certificate_id: 64 hex digits; a refusal before CONNECT has no client id.
         since_s: epoch seconds of the oldest refusal wanted.
     """
-    where = urlsplit(endpoint_url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", "/_sandbox/refusals")
-        told = json.loads(connection.getresponse().read())["refusals"]
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
-        return []
-    finally:
-        connection.close()
+    told = (process.ask(address, "GET", "refusals") or {}).get("refusals", [])
     ours = {(thing_name, certificate_id), ("", certificate_id), ("", "")}
     oldest_s = since_s - CLOCK_TOLERANCE_S
     return [one for one in told if (one["client_id"], one["certificate_id"]) in ours and one["at"] >= oldest_s]

@@ -1,4 +1,4 @@
-"""Run virtual devices for the command line: one, one that stays connected, or many at once.
+"""Runs one virtual device for the command line, to the end of its update or until it is stopped.
 
 Exit status 0 means that every device runs the update, or that no job was offered, which the output says. Everything
 else is exit status 1, and the error says what the cloud shows.
@@ -13,34 +13,30 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from multiprocessing.pool import ThreadPool
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ota.desired_state import certificate_files
-from ota.device import faults, rehearsals
+from ota.device import faults
 from ota.device.device import FAILED, SUCCEEDED, Device, DeviceResult
 from ota.device.firmware import Firmware
 from ota.device.flash import Flash
 from ota.device.identity import THING, CloudEndpoint, DeviceIdentity, find_endpoint, find_identity
 from ota.device.options import DeviceOptions, Timing
 from ota.device.refusals import Refused, explain, list_sandbox_refusals
-from ota.device.rehearsals import thing_names
 from ota.errors import DeviceFailed, OtaError, WaitTimeout
 from ota.firmware import signatures
 from ota.firmware.image_versions import version_words
 from ota.firmware.tree import has_model
-from ota.messages import Text, command, joined, message
+from ota.messages import Command, Text, command, message
 from ota.outcomes import Outcome, Verb
 from ota.profiles import VersionRule
-from ota.set_up import SetUp
 
 if TYPE_CHECKING:
+    from ota.certificates.files import CertificateFiles
     from ota.cloud import Cloud
     from ota.report import Report
-    from ota.run import Run
     from ota.scope import Scope
     from ota.settings.settings import Settings
 
@@ -55,58 +51,51 @@ class RunContext:
         report: prints the lines.
         scope: settings and cloud of the command line.
         open_cloud: opens the cloud; called only where it is needed.
-        prepare: makes the things of a rehearsal, by their names, and an update for them; in the sandbox only.
         timing: the devices' clock and limits.
     """
 
     report: Report
     scope: Scope
     open_cloud: Callable[[], Cloud]
-    prepare: Callable[[Sequence[str]], None]
     timing: Timing = field(default_factory=Timing)
 
 
-def play(command_line: Run, options: DeviceOptions) -> None:
-    """Run the devices for a command line, which may make the things of a rehearsal first."""
-    command_line.end_turn()
-    prepare = partial(_rehearse, command_line)
-    run(RunContext(command_line.report, command_line.scope, lambda: command_line.cloud, prepare), options)
-
-
-def _rehearse(run: Run, names: Sequence[str]) -> None:
-    """Make things of these names, and an update for all of them."""
-    set_up = SetUp(run)
-    set_up.policy()
-    rehearsals.prepare(run.cloud, run.settings, run.report, set_up.update(), names, set_up.patience())
-    run.end_turn()
-
-
 def run(context: RunContext, options: DeviceOptions) -> None:
-    """Run the devices to their end, and print how each of them ended.
+    """Run the device of the settings to its end, and print how it ended.
 
     Raises:
-        DeviceFailed: a device does not run the update.
-        OtaError: the devices cannot start.
+        DeviceFailed: it does not run the update.
+        OtaError: it cannot start.
+    """
+    settings = context.scope.settings
+    world = open_world(context, options)
+    device = DeviceRun(context, options, world, settings.thing_name, certificate_files(settings))
+    result = device.run(device.identify(THING))
+    _report_end(context, options, result)
+
+
+@dataclass(frozen=True)
+class World:
+    """What all devices of a run have in common: the cloud that they connect to, and their firmware."""
+
+    endpoint: CloudEndpoint
+    firmware: Firmware
+
+
+def open_world(context: RunContext, options: DeviceOptions) -> World:
+    """The world of a run.
+
+    Raises:
+        DeviceFailed: there is no key to verify an update with.
+        OtaError: the firmware's header leads elsewhere; a fault that the firmware does not know.
     """
     if options.as_json:
         context.report.keep_stdout_clear()
     settings = context.scope.settings
-    _check_fault(settings, options)
-    names = [settings.thing_name] if options.count == 1 else thing_names(settings.thing_name, options.count)
-    if options.count > 1 and context.scope.is_sandbox:
-        context.prepare(names)
-        options = replace(options, is_fresh=True)  # a rehearsal's update is new, so no device may have a part of one
-    firmware = _firmware(settings, options)
-    endpoint = find_endpoint(context.scope, context.report, context.open_cloud, settings)
-    runs = [
-        _DeviceRun(context, options, endpoint, firmware, settings.with_values({"thing_name": name})) for name in names
-    ]
-    _report_results(context, options, _run_all(runs))
-
-
-def _check_fault(settings: Settings, options: DeviceOptions) -> None:
-    if options.fault is faults.SAME_VERSION and settings.profile.version_rule is VersionRule.NONE:
+    if faults.SAME_VERSION in options.faults and settings.profile.version_rule is VersionRule.NONE:
         raise OtaError(f"--fault same-version: {settings.profile.firmware} compares no versions by itself.")
+    firmware = _firmware(settings, options)
+    return World(find_endpoint(context.scope, context.report, context.open_cloud, settings), firmware)
 
 
 def _firmware(settings: Settings, options: DeviceOptions) -> Firmware:
@@ -132,36 +121,36 @@ def _firmware(settings: Settings, options: DeviceOptions) -> Firmware:
     )
 
 
-class _DeviceRun:
-    """The run of one device."""
+class DeviceRun:
+    """The run of one device.
+
+    Attributes:
+        thing_name: the device's thing.
+    """
 
     def __init__(
-        self,
-        context: RunContext,
-        options: DeviceOptions,
-        endpoint: CloudEndpoint,
-        firmware: Firmware,
-        settings: Settings,
+        self, context: RunContext, options: DeviceOptions, world: World, thing_name: str, files: CertificateFiles
     ) -> None:
-        self._context, self._options, self._endpoint, self._firmware = context, options, endpoint, firmware
-        self._thing_name = settings.thing_name
-        self._files = certificate_files(settings)
+        self._context, self._options, self._world = context, options, world
+        self.thing_name = thing_name
+        self._files = files
         self._begun_s = time.time()
 
-    def identify(self) -> DeviceIdentity:
-        """The device's identity; raises CertificateError where its files are missing."""
-        remedy = THING.with_settings(thing_name=self._thing_name) if self._options.count > 1 else THING
-        return find_identity(self._thing_name, self._files, remedy=remedy)
+    def identify(self, remedy: Command) -> DeviceIdentity:
+        """The device's identity; raises CertificateError where its files are missing: ``remedy`` makes them."""
+        return find_identity(self.thing_name, self._files, remedy=remedy)
 
     def run(self, identity: DeviceIdentity) -> DeviceResult:
         """Let the device take its update. An error becomes a result, so that other devices continue."""
         context, options = self._context, self._options
-        screen = DeviceLines(context.report, self._thing_name, is_alone=options.count == 1)
+        screen = DeviceLines(context.report, self.thing_name, is_alone=options.count == 1)
         try:
-            with Flash(context.scope.device_path / self._thing_name) as flash:
+            with Flash(context.scope.device_path / self.thing_name) as flash:
                 if flash.assign_certificate(identity.certificate_id, is_fresh=options.is_fresh):
                     screen.say("flashed anew: runs the factory image")
-                device = Device(self._endpoint, identity, self._firmware, flash, options, context.timing, screen)
+                device = Device(
+                    self._world.endpoint, identity, self._world.firmware, flash, options, context.timing, screen
+                )
                 with contextlib.closing(device):
                     return self._stay(device, identity) if options.is_forever else device.take_update()
         except OtaError as error:
@@ -169,7 +158,7 @@ class _DeviceRun:
 
     def _stay(self, device: Device, identity: DeviceIdentity) -> DeviceResult:
         """Take updates until the time limit; the result is the last failure, or the last update where none failed."""
-        last = DeviceResult(self._thing_name)
+        last = DeviceResult(self.thing_name)
         while True:
             result = self._take_one(device, identity)
             if result.status == FAILED or last.status != FAILED:
@@ -187,34 +176,26 @@ class _DeviceRun:
             raise
         except OtaError as error:
             result = self._failure(error, identity)
-            self._context.report.note(message(f"{self._thing_name}: ", result.why))
+            self._context.report.note(message(f"{self.thing_name}: ", result.why))
         if result.status:
-            _report_result(self._context.report, result)
+            report_result(self._context.report, result)
         return result
 
     def _failure(self, error: OtaError, identity: DeviceIdentity) -> DeviceResult:
         why = self._explained(error, identity) if isinstance(error, Refused) else error.message
-        return DeviceResult(self._thing_name, FAILED, why=why)
+        kind = f"{type(error).__name__} {error.stage} {error.symptom}" if isinstance(error, Refused) else ""
+        return DeviceResult(self.thing_name, FAILED, why=why, kind=kind or type(error).__name__)
 
     def _explained(self, refused: Refused, identity: DeviceIdentity) -> Text:
-        if not self._endpoint.sandbox_url:
+        if not self._world.endpoint.sandbox:
             return explain(refused, [])
         refusals = list_sandbox_refusals(
-            self._endpoint.sandbox_url,
+            self._world.endpoint.sandbox,
             thing_name=identity.thing_name,
             certificate_id=identity.certificate_id,
             since_s=self._begun_s,
         )
         return explain(refused, refusals)
-
-
-def _run_all(runs: Sequence[_DeviceRun]) -> list[DeviceResult]:
-    """Every device's result, in order; no device starts where one cannot be identified."""
-    pairs = [(run, run.identify()) for run in runs]
-    if len(pairs) == 1:
-        return [run.run(identity) for run, identity in pairs]
-    with ThreadPool(len(pairs)) as pool:  # its threads end with an interrupted command line
-        return pool.starmap(_DeviceRun.run, pairs)
 
 
 class DeviceLines:
@@ -253,22 +234,17 @@ class DeviceLines:
         yield show_line
 
 
-def _report_results(context: RunContext, options: DeviceOptions, results: Sequence[DeviceResult]) -> None:
-    """Print the results; raises DeviceFailed where a device does not run the update."""
+def _report_end(context: RunContext, options: DeviceOptions, result: DeviceResult) -> None:
+    """Print the result; raises DeviceFailed where the device does not run the update."""
     if options.as_json:
-        context.report.document([result.as_json() for result in results])
+        context.report.document([result.as_json()])
     elif not options.is_forever:
-        for result in results:
-            _report_result(context.report, result)
-    failed = [result for result in results if result.status not in ("", SUCCEEDED)]
-    lines: list[Text] = [message(f"{result.thing_name}: ", _with_advice(result)) for result in failed]
-    if failed and len(results) > 1:
-        lines.insert(0, f"{len(failed)} of {len(results)} devices do not run the update.")
-    if failed:
-        raise DeviceFailed(joined("\n", lines))
+        report_result(context.report, result)
+    if result.status not in ("", SUCCEEDED):
+        raise DeviceFailed(message(f"{result.thing_name}: ", with_advice(result)))
 
 
-def _report_result(report: Report, result: DeviceResult) -> None:
+def report_result(report: Report, result: DeviceResult) -> None:
     """The device's line; none for a device that failed before it reported to the cloud, because the error has it."""
     if not result.status:
         detail = message("no job is offered to it (", command("all"), " offers one, or says why not); nothing changed")
@@ -284,7 +260,7 @@ def _report_result(report: Report, result: DeviceResult) -> None:
         report.outcome(Outcome("device", Verb.REUSED, result.thing_name, text))
 
 
-def _with_advice(result: DeviceResult) -> Text:
+def with_advice(result: DeviceResult) -> Text:
     """Why the device failed; for an image that was not kept also what to do: build it with a higher version."""
     if result.status != FAILED or not result.job_id or not result.now or result.size_bytes == 0:
         return result.why

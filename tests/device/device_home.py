@@ -68,7 +68,7 @@ class Home(Project):
         report = Report(clock, clock)
         scope = Scope(self.root_path, self.environ, report)
         timing = Timing(sleep=lambda _: None, clock=clock.read)
-        context = RunContext(report, scope, scope.open_cloud, lambda _: None, timing)
+        context = RunContext(report, scope, scope.open_cloud, timing)
         try:
             run(context, DeviceOptions(is_forever=True, is_fresh=is_fresh, timeout_s=50.0))
         except DeviceFailed as error:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding as KeyEncoding
 from cryptography.hazmat.primitives.serialization import NoEncryption, PrivateFormat, PublicFormat
 
-from ota.certificate_files import CertificateFiles
+from ota.certificates.files import CertificateFiles
 from ota.cloud import Cloud, open_sandbox
 from ota.device.device import Device
 from ota.device.faults import Fault
@@ -30,11 +30,13 @@ from ota.device.messages import Encoding
 from ota.device.options import DeviceOptions, Pace, Timing
 from ota.errors import Answered
 from ota.firmware.image_versions import MCUBOOT_MAGIC
-from ota.jobs import Execution, find_rollout
+from ota.jobs import Execution
 from ota.look import looks
+from ota.look.forms import Forms
 from ota.policy_documents import device_policy_document
 from ota.profiles import CORSTONE, Profile
 from ota.report import Report
+from ota.rollouts import find_rollout
 from ota.run import Run
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
@@ -196,7 +198,7 @@ class DeviceWorld:
             "host": "127.0.0.1",
             "port": self.address.mqtt_port,
             "ca_path": Path(self.address.ca_path),
-            "sandbox_url": self.address.endpoint_url,
+            "sandbox": self.address,
         }
         return CloudEndpoint(**{**values, **changes})
 
@@ -244,7 +246,7 @@ class DeviceWorld:
         status = 0
         try:
             options = {"timeout_s": 6.0, "silence_s": 3.0, "sleep": sleep, "clock": lambda: now[0]}
-            looks.watch(run, as_json=False, **options)
+            looks.watch(run, forms=Forms(), **options)
         except Answered as answer:
             status = answer.exit_code
         return Watched(status, out.getvalue().splitlines(), err.getvalue())

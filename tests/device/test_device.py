@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ota.device import device as devices
 from ota.device.firmware import BadDocument
 from ota.device.flash import FACTORY_VERSION, Phase, RunningImage
 from ota.device.messages import Encoding
@@ -28,6 +29,7 @@ from tests.mqtt_world import replace_policy
 from tests.sandbox_control import Control
 from tests.sandbox_world import THING, World
 
+STEP_S = 0.5
 JOBS = f"$aws/things/{THING}/jobs"
 
 
@@ -347,7 +349,8 @@ class TestOneThatStays:
             lamp.offer(make_image((0, 0, 30, 30)), "second")
             assert device.take_update().now == "0.0.30+30"
 
-    def test_stops_waiting_when_its_time_is_up(self, lamp: DeviceWorld) -> None:
+    def test_stops_waiting_when_its_time_is_up(self, lamp: DeviceWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "NOTIFY_POLL_S", STEP_S)  # so that each wait for a message is over at once
         now, step_s = [0.0], [0.0]
 
         def clock() -> float:
@@ -356,7 +359,7 @@ class TestOneThatStays:
 
         with lamp.device(is_forever=True, timeout_s=30, clock=clock) as device:
             device.take_update()
-            step_s[0] = 0.5
+            step_s[0] = STEP_S
             with pytest.raises(WaitTimeout, match="30 s"):
                 device.wait_for_job()
         assert 30 <= now[0] < 31

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ota.certificate_files import CertificateFiles
+from ota.certificates.files import CertificateFiles
 from ota.device.connection import Connection
 from ota.device.identity import CloudEndpoint, DeviceIdentity, find_identity, trust_this_machine
 from ota.device.options import Timing

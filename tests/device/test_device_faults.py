@@ -12,7 +12,7 @@ import pytest
 
 import tasks
 from ota.device import faults
-from ota.device.faults import Fault, FaultInjector, read_fault
+from ota.device.faults import Fault, FaultInjector, read_fault_shares
 from ota.device.options import Pace
 from ota.errors import DeviceFailed, OtaError, SignatureError
 from ota.look.watching import what_it_says
@@ -43,7 +43,7 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-ONGOING: dict[str, Any] = {"watched": 3, "says": "Not over after 6 seconds (1 IN_PROGRESS). Go on with invoke watch"}
+ONGOING: dict[str, Any] = {"watched": 3, "says": "Not over after 6 seconds (1 IN_PROGRESS). Go on with `invoke watch`"}
 SILENT = "Arm's firmware says nothing when the signature does not match, when a block was lost"
 CASES = {
     "bad-signature": Case(faults.BAD_SIGNATURE, "not one of", "IN_PROGRESS, 15 of 15 blocks", **ONGOING, hint=SILENT),
@@ -100,7 +100,7 @@ def test_a_fault_shows_in_the_cloud_and_to_whoever_watches(lamp: DeviceWorld, ca
 
 @pytest.mark.parametrize("case", [case for case in CASES.values() if not case.options], ids=lambda one: one.fault.name)
 def test_the_readme_s_table_says_the_same(case: Case) -> None:
-    table = readme_parts.part_of(readme_parts.README_PATH.read_text(encoding="utf-8"), "faults-table")
+    table = readme_parts.part_of(readme_parts.DEVICE_PAGE_PATH.read_text(encoding="utf-8"), "faults-table")
     (row,) = [line for line in table.splitlines() if line.startswith(f"| `{case.fault.name}` |")]
     assert row.split("|")[-2].strip().startswith(case.shows.partition(",")[0])
     assert case.fault.succeeds == (case.watched == 0)
@@ -174,10 +174,11 @@ def test_a_silent_device_times_out_after_a_minute(lamp: DeviceWorld) -> None:
 
 
 def test_every_fault_has_a_name_and_no_other_has() -> None:
-    assert [read_fault(fault.name) for fault in faults.FAULTS] == list(faults.FAULTS)
-    assert read_fault("") is None
+    found = [read_fault_shares([fault.name])[0] for fault in faults.FAULTS]
+    assert [(one.fault, one.percent) for one in found] == [(fault, 100) for fault in faults.FAULTS]
+    assert read_fault_shares([""]) == ()
     with pytest.raises(OtaError, match="bad-signature, lost-blocks, connection-lost"):
-        read_fault("bad")
+        read_fault_shares(["bad"])
 
 
 def test_a_block_is_lost_once_and_the_connection_is_cut_once() -> None:

@@ -11,7 +11,7 @@ from ota.errors import OtaError
 
 FLAGS = {
     "encoding": "json",
-    "fault": "",
+    "faults": (),
     "faithful": False,
     "forever": False,
     "fresh": False,
@@ -26,11 +26,12 @@ FLAGS = {
     [
         ({"encoding": "xml"}, "json or cbor"),
         ({"encoding": "cbor", "faithful": True}, "leave --encoding out"),
-        ({"fault": "fire"}, "choose one of bad-signature"),
-        ({"count": 0}, f"from 1 to {MOST_DEVICES}"),
-        ({"count": 101}, f"from 1 to {MOST_DEVICES}"),
+        ({"faults": ["fire"]}, "choose one of bad-signature"),
+        ({"count": 0}, f"from 1 to {MOST_DEVICES:,}"),
+        ({"count": MOST_DEVICES + 1}, f"from 1 to {MOST_DEVICES:,}"),
+        ({"faults": ["rejects:5%"]}, "add --count"),
         ({"forever": True, "count": 2}, "for one device"),
-        ({"forever": True, "fault": "rejects"}, "without a fault"),
+        ({"forever": True, "faults": ["rejects"]}, "without a fault"),
         ({"timeout": "soon"}, "write a number of seconds, 0 or more"),
         ({"timeout": "-1"}, "write a number of seconds, 0 or more"),
         ({"timeout": "nan"}, "write a number of seconds, 0 or more"),

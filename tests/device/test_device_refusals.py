@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def meet(lamp: DeviceWorld, row: RefusalCause, break_it: Callable[[], None]) -> 
 
 def words_for(lamp: DeviceWorld, refused: Refused) -> str:
     said = list_sandbox_refusals(
-        lamp.address.endpoint_url, thing_name=THING, certificate_id=lamp.cloud_device.certificate_id, since_s=0
+        lamp.address, thing_name=THING, certificate_id=lamp.cloud_device.certificate_id, since_s=0
     )
     return str(explain(refused, said))
 
@@ -118,8 +119,8 @@ def test_each_statement_of_the_policy_is_needed_as_the_readme_says(lamp: DeviceW
 
 
 def readme_rows() -> list[list[str]]:
-    """What is missing, where the device is, what it notices: the table of the README, without its marks."""
-    table = readme_parts.part_of(readme_parts.README_PATH.read_text(encoding="utf-8"), "refusals-table")
+    """What is missing, where the device is, what it notices: the table of its page, without its marks."""
+    table = readme_parts.part_of(readme_parts.DEVICE_PAGE_PATH.read_text(encoding="utf-8"), "refusals-table")
     return [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
 
 
@@ -183,17 +184,17 @@ def test_what_the_table_does_not_know_is_still_said() -> None:
 
 
 def test_a_sandbox_that_cannot_be_asked_has_said_nothing(clean_sandbox: Address) -> None:
-    assert clean_sandbox.endpoint_url
-    assert list_sandbox_refusals("http://127.0.0.1:9", thing_name=THING, certificate_id="", since_s=0) == []
+    nowhere = replace(clean_sandbox, endpoint_url="http://127.0.0.1:9")
+    assert list_sandbox_refusals(nowhere, thing_name=THING, certificate_id="", since_s=0) == []
 
 
 def test_refusals_of_others_and_of_earlier_are_not_ours(lamp: DeviceWorld) -> None:
     refused = meet(lamp, OTHERS[0], lambda: _detach_policy(lamp))
     assert "no policy is attached" in words_for(lamp, refused)
-    url, ours = lamp.address.endpoint_url, lamp.cloud_device.certificate_id
-    assert list_sandbox_refusals(url, thing_name="other", certificate_id=ours, since_s=0) == []
-    assert list_sandbox_refusals(url, thing_name=THING, certificate_id="0" * 64, since_s=0) == []
-    assert list_sandbox_refusals(url, thing_name=THING, certificate_id=ours, since_s=4e9) == []
+    where, ours = lamp.address, lamp.cloud_device.certificate_id
+    assert list_sandbox_refusals(where, thing_name="other", certificate_id=ours, since_s=0) == []
+    assert list_sandbox_refusals(where, thing_name=THING, certificate_id="0" * 64, since_s=0) == []
+    assert list_sandbox_refusals(where, thing_name=THING, certificate_id=ours, since_s=4e9) == []
 
 
 @pytest.mark.parametrize(

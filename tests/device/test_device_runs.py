@@ -80,7 +80,7 @@ def test_on_a_terminal_progress_is_a_bar(offered: Home) -> None:
 @pytest.mark.parametrize(
     ("fault", "watched", "words"),
     [
-        ("power-cut", 3, "Go on with invoke sandbox watch"),
+        ("power-cut", 3, "Go on with `invoke sandbox watch`"),
         ("same-version", 4, "Not every device runs the update (1 FAILED)."),
     ],
 )
@@ -126,6 +126,7 @@ class TestOneThatStays:
             running.communicate()
 
     def test_ends_when_its_time_is_up(self, home: Home) -> None:
+        home.run_here("device").done()  # whatever is offered is taken
         result = home.run_here("device", "--forever", "--timeout", "3").done()
         assert ("device", "changed") not in result.verbs
 

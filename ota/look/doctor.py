@@ -19,21 +19,23 @@ from functools import partial
 from ota.cloud import Cloud
 from ota.errors import OtaError, Problem, SettingsError, attempt, from_boto
 from ota.jobs import Job
-from ota.look import doctor_cloud, doctor_local
+from ota.look import doctor_build, doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
 from ota.messages import AnyCommand, Remedy, command, message
+from ota.nouns import NOUNS, UPDATE
 from ota.outcomes import Action, Change, Finding, fatal, ok, skipped, warning
 from ota.plan import Plan, make_plan
 from ota.run import Run
 from ota.settings.settings import Settings
 from ota.threads import side_by_side
-from ota.updates import FoundUpdate
+from ota.updates.updates import FoundUpdate
 
 # The command for an update that a failed run left, by the update's status.
 STALE_COMMANDS = {"CREATE_FAILED": command("update"), "DELETE_FAILED": command("role").then("update")}
 # Other checks look at these nouns more closely than the plan.
 CHECKED_ELSEWHERE = frozenset({"image", "signature"})
-DRIFTING_NOUNS = frozenset({"policy", "role", "bucket", "thing"})
+# What can be changed by hand, and the task that puts it right; an update is replaced.
+TASK_OF_DRIFTING = {noun.name: noun.task for noun in NOUNS if noun.setting and noun.task and noun is not UPDATE}
 Check = Callable[[], Iterable[Finding]]
 
 
@@ -72,8 +74,9 @@ def examine_locally(settings: Settings, around: Surroundings) -> tuple[Finding, 
 
 def _local_checks(settings: Settings, around: Surroundings) -> dict[str, Check]:
     return {
+        "system": doctor_local.check_platform,
         "certificate": partial(doctor_local.check_certificate_files, settings, around.now),
-        "build": partial(doctor_local.check_build, settings, around.environ),
+        "build": partial(doctor_build.check_build, settings, around.environ),
         "image": partial(doctor_local.check_image, settings, around.now),
     }
 
@@ -124,8 +127,8 @@ def _from_change(change: Change) -> Iterable[Finding]:
         yield warning(noun, text, STALE_COMMANDS[found.update.status])
     elif isinstance(found, FoundUpdate) and not found.update and isinstance(found.job, Job):
         yield warning(noun, f"a job of a run that was cut off is left: {name}", command("update"))
-    elif change.action is Action.CHANGE and noun in DRIFTING_NOUNS:
-        yield warning(noun, message(f"{name} is not as it must be: ", change.detail), command(noun))
+    elif change.action is Action.CHANGE and noun in TASK_OF_DRIFTING:
+        yield warning(noun, message(f"{name} is not as it must be: ", change.detail), command(TASK_OF_DRIFTING[noun]))
     elif change.action is Action.REUSE and change.brief:
         yield warning(noun, message(f"{name}: ", change.brief), change.command)
     elif change.action is Action.ASK:

@@ -13,11 +13,14 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from ota import desired_state, role_policies, roles
+from ota import desired_state
+from ota.aws_calls import pages
 from ota.messages import Command, Shell, aws_command, command, shell
 from ota.outcomes import Finding, fatal, ok, skipped, warning
 from ota.policy_documents import granting_document, missing_needs, needs_of
-from ota.role_policies import OTA_SERVICE, managed_document
+from ota.roles import permissions as role_policies
+from ota.roles import roles
+from ota.roles.permissions import OTA_SERVICE, managed_document
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -137,8 +140,7 @@ def check_quotas(run: Run) -> Iterator[Finding]:
     used, quota = summary.get("Roles", 0), summary.get("RolesQuota", 0)
     name = settings.iam_role_name
     yield _room("roles", used, quota, name, lambda: roles.find_role(iam, name) is not None)
-    pages = s3.get_paginator("list_buckets").paginate()
-    buckets = {bucket["Name"] for page in pages for bucket in page.get("Buckets", [])}
+    buckets = {bucket["Name"] for bucket in pages(s3, "list_buckets", "Buckets")}
     yield _room("buckets", len(buckets), BUCKET_QUOTA, settings.bucket_name, lambda: settings.bucket_name in buckets)
 
 
@@ -162,11 +164,9 @@ def principal_of(caller_arn: str) -> str:
 
 def find_policy_by_name(cloud: Cloud, name: str) -> str | None:
     """The ARN of the account's own IAM policy with this name; None where there is none."""
-    for page in cloud.iam.get_paginator("list_policies").paginate(Scope="Local"):
-        for policy in page["Policies"]:
-            if policy["PolicyName"].lower() == name.lower():
-                return policy["Arn"]
-    return None
+    iam = cloud.iam
+    found = pages(iam, "list_policies", "Policies", Scope="Local")
+    return next((str(one["Arn"]) for one in found if one["PolicyName"].lower() == name.lower()), None)
 
 
 def _room(subject: str, used: int, quota: int, name: str, is_there: Callable[[], bool]) -> Finding:

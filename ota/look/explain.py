@@ -3,7 +3,7 @@
 The text may be a reason from a job execution's status details, the details themselves as JSON, a line of a device's
 log, what the AWS CLI printed, or only a name.
 
-Source: named in each table of ``ota/firmware/codes/``; for errorInfo ``ota/update_requests.py``.
+Source: named in each table of ``ota/firmware/codes/``; for errorInfo ``ota/updates/requests.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ota.errors import OtaError
 from ota.firmware.codes import Code, Table, TableName, read_table, read_tables
 from ota.messages import Message, Text, message
-from ota.update_requests import FAILURE_SOURCE, FAILURES
+from ota.updates.requests import FAILURE_SOURCE, FAILURES
 
 if TYPE_CHECKING:
     from ota.report import Report

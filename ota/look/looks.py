@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.cloud import Cloud
-from ota.device import rehearsals
 from ota.errors import (
     Answered,
     CredentialsError,
@@ -27,17 +27,23 @@ from ota.errors import (
     attempt,
 )
 from ota.firmware.verify import verify
-from ota.jobs import find_rollout, job_id_of
-from ota.look import screens
+from ota.fleet.cleaning import NOUN as DEVICES
+from ota.fleet.cleaning import Cleaning
+from ota.jobs import job_id_of
+from ota.look import rollout_screens, screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
-from ota.look.statuses import Verdict, find_status
+from ota.look.forms import Forms, device_rows, list_devices
+from ota.look.rollout_pages import rollout_page
+from ota.look.rollout_reports import gather_report, write_report
+from ota.look.statuses import Verdict, count_things, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
-from ota.messages import Shell, command, shell
+from ota.messages import AnyCommand, Remedy, Shell, command, shell
 from ota.nouns import in_teardown_order
 from ota.outcomes import Finding, Severity, of_severity, ok
 from ota.plan import Plan, make_plan
+from ota.rollouts import Rollout, find_rollout
 from ota.teardown.teardown import Teardown
-from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
 
 if TYPE_CHECKING:
     from ota.run import Run
@@ -48,12 +54,15 @@ WOULD_FAIL = 1
 EDIT_ENVIRONMENT = "${EDITOR:-vi} .env"  # the shell expands it, so it is not quoted
 
 
-def show_plan(run: Run, *, as_json: bool) -> None:
+def show_plan(run: Run, *, as_json: bool, as_markdown: bool = False) -> None:
     """What ``all`` would do; exit status 1 where it would fail."""
-    _begin(run, as_json=as_json)
+    _begin(run, as_json=as_json or as_markdown)
     with run.report.live_line("looking"):
         plan = make_plan(run)
-    screens.show_plan(run.report, plan, command("all"), as_json=as_json)
+    if as_markdown and not as_json:
+        screens.show_plan_as_markdown(run.report, plan, command("all"))
+    else:
+        screens.show_plan(run.report, plan, command("all"), as_json=as_json)
     if plan.blocked:
         raise Answered(WOULD_FAIL)
 
@@ -64,22 +73,27 @@ def show_teardown_plan(run: Run, *, force: bool, local: bool, as_json: bool) -> 
     cloud, settings = run.cloud, run.settings
     teardown = Teardown(cloud, settings, is_forced=force, local=local, header_notes_paths=run.header_notes_paths)
     with run.report.live_line("looking"):
-        group = rehearsals.find_group(cloud.iot, settings.thing_name) if cloud.is_sandbox else None
-        rehearsed = [rehearsals.decide_things_deletion(group, settings.thing_name)] if group else []
-        names = rehearsals.thing_names(settings.thing_name, group.count) if group else []
-        plan = Plan(tuple(in_teardown_order([*rehearsed, *teardown.plan(names)])))
+        fleet = Cleaning(cloud, settings, run.report, is_forced=force, local=local)
+        going = fleet.plan() if fleet.has_traces() else []
+        has_fleet = any(change.noun == DEVICES for change in going)
+        plan = Plan(tuple(in_teardown_order([*going, *teardown.plan(has_fleet=has_fleet)])))
     flags = ["--force"] * force + ["--local"] * local
     screens.show_plan(run.report, plan, command("clean", *flags), as_json=as_json)
     if plan.blocked:
         raise Answered(WOULD_FAIL)
 
 
-def show_status(run: Run, *, as_json: bool) -> None:
+def show_status(run: Run, forms: Forms) -> None:
     """The state of the thing and its update; the exit status is the verdict's."""
-    _begin(run, as_json=as_json)
+    _begin(run, as_json=forms.takes_stdout)
     with run.report.live_line("looking"):
         status = find_status(run)
-    screens.show_status(run.report, status, datetime.now(timezone.utc), as_json=as_json)
+        if isinstance(status.rollout, Rollout):
+            status = replace(status, rollout=_in_full(run, status.rollout, forms))
+    if not forms.as_csv:
+        screens.show_status(run.report, status, datetime.now(timezone.utc), as_json=forms.as_json)
+    if isinstance(status.rollout, Rollout):
+        _show_devices(run, status.rollout, forms)
     if status.verdict is not Verdict.DONE:
         raise Answered(status.verdict.value)
 
@@ -88,7 +102,7 @@ def watch(
     run: Run,
     *,
     timeout_s: float,
-    as_json: bool,
+    forms: Forms,
     silence_s: float = SILENCE_S,
     poll_s: float = POLL_S,
     sleep: Callable[[float], None] = time.sleep,
@@ -101,7 +115,8 @@ def watch(
         NotMadeYet: the time is up, and AWS is still making or deleting it.
         Answered: not every device succeeded: 4, the time is up: 3, or AWS did not return the job's state: 5.
     """
-    _begin(run, as_json=as_json)
+    _begin(run, as_json=forms.takes_stdout)
+    forms.check_report_path()
     job_id, begun = job_id_of(run.settings.update_name), clock()
     found = await_update(run, run.report.note, sleep=sleep, clock=clock, timeout_s=timeout_s, poll_s=poll_s)
     waited_s = clock() - begun
@@ -109,18 +124,50 @@ def watch(
         moments: Iterable[Moment] = [Moment(None, (), 0.0, waited_s, is_last=True, unknown=found)]
     else:
         _check_watchable(run.settings.update_name, found, waited_s)
-        look = partial(find_rollout, run.cloud.iot, job_id)
+        look = partial(find_rollout, run.cloud.iot, job_id, count_things=partial(count_things, run.cloud.iot))
         moments = follow(look, sleep=sleep, clock=clock, timeout_s=timeout_s - waited_s, poll_s=poll_s)
+    moment = None
     is_hinted = False
-    with screens.watching(run.report, job_id, as_json=as_json) as screen:
-        for moment in moments:
-            screen.show(moment)
-            if moment.quiet_s >= silence_s and not (is_hinted or moment.is_last or moment.unknown):
-                screen.hint(run, moment)
-                is_hinted = True
-    screen.end(moment)
+    try:
+        with screens.watching(run.report, job_id, as_json=forms.as_json, is_drawn=not forms.takes_stdout) as screen:
+            for moment in moments:
+                screen.show(moment)
+                if moment.quiet_s >= silence_s and not (is_hinted or moment.is_last or moment.unknown):
+                    screen.hint(run, moment)
+                    is_hinted = True
+    finally:  # also where Ctrl-C ends it
+        _write_report(run, found, moment, forms)
+    if moment is None:
+        return
+    if moment.rollout:
+        moment = replace(moment, rollout=_in_full(run, moment.rollout, forms))
+    screen.end(moment, is_quiet=forms.as_csv)
+    if moment.rollout:
+        _show_devices(run, moment.rollout, forms)
     if moment.verdict is not Verdict.DONE:
         raise Answered(moment.verdict.value)
+
+
+def _in_full(run: Run, rollout: Rollout, forms: Forms) -> Rollout:
+    """The rollout with all its failed devices where the JSON document is to have them."""
+    if not (forms.as_json and forms.all_failed and rollout.is_large):
+        return rollout
+    return replace(rollout, executions=tuple(list_devices(run.cloud.iot, rollout, only_failed=True)))
+
+
+def _show_devices(run: Run, rollout: Rollout, forms: Forms) -> None:
+    """The devices one by one where that is asked for: as CSV, or those that failed."""
+    if forms.as_csv:
+        run.report.csv(device_rows(list_devices(run.cloud.iot, rollout, only_failed=forms.all_failed)))
+    elif forms.all_failed and not forms.as_json:
+        rollout_screens.show_failed(run.report, list_devices(run.cloud.iot, rollout, only_failed=True))
+
+
+def _write_report(run: Run, update: Update | OtaError | None, moment: Moment | None, forms: Forms) -> None:
+    """Write the report where one is asked for, also of a rollout that is not over."""
+    if forms.report_path and moment and moment.rollout and isinstance(update, Update):
+        write_report(forms.report_path, rollout_page(gather_report(run, update, moment.rollout)))
+        run.report.note(f"The report is in {run.report.short(str(forms.report_path))}.")
 
 
 def show_checkup(run: Run, *, as_json: bool) -> None:
@@ -171,6 +218,7 @@ def find_all(run: Run, around: Surroundings) -> tuple[Finding, ...]:
         about.append(finding_of("credentials", cloud, _credentials_command(scope)))
     if settings is None:
         return tuple(about)
+    scope.copy_firmware(settings)
     if known is None:
         return (*about, *examine_locally(settings, around))
     return (*about, *examine(run.about(settings, known), around))
@@ -191,13 +239,13 @@ def _connect(scope: Scope) -> Cloud | OtaError:
         return error
 
 
-def _credentials_command(scope: Scope) -> Shell:
-    """Sign in again; where the keys are in ``.env``, edit that file."""
+def _credentials_command(scope: Scope) -> AnyCommand | Remedy:
+    """Sign in again; where the keys are in ``.env``, edit that file, made from its example where it is missing."""
     profile = scope.environ.get("AWS_PROFILE")
     if profile:
         return shell("aws", "sso", "login", "--profile", profile)
     if not (scope.root_path / ".env").exists() and "AWS_ACCESS_KEY_ID" not in scope.environ:
-        return Shell(f"cp env.example .env && {EDIT_ENVIRONMENT}")
+        return command("init"), Shell(EDIT_ENVIRONMENT)
     return Shell(EDIT_ENVIRONMENT)
 
 

@@ -26,31 +26,29 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ota.errors import permission_for
+from ota.desired_state import registration_prefix
 from ota.jobs import job_id_of
-from ota.nouns import NOUNS
+from ota.nouns import DEVICES, NOUNS
 from ota.policy_documents import POLICY_VERSION
 from ota.records import Grant
-from ota.role_policies import OTA_SERVICE, role_arn, role_permissions_document
+from ota.roles.permissions import (
+    OTA_SERVICE,
+    registration_permissions_document,
+    role_arn,
+    role_permissions_document,
+)
 from ota.settings.formatter import format_text
 from ota.settings.table import SETTINGS
+from ota.updates.retries import retry_prefix
 
 BOUNDARY_NAME = "ota-tasks-boundary"
 THING_NAME = "thing_name"
 NAMED_SETTINGS = tuple(noun.setting for noun in NOUNS if noun.setting not in ("", THING_NAME))
 WILDCARDS = "*?"
+# In the resources that only those need who have a thing group, and only those who have many devices.
+GROUP_NAMES = ("{thing_group_name}", "{retry_group}")
+FLEET_NAMES = (*GROUP_NAMES, "{registration_role_name}", "{devices}")
 MAKES_CERTIFICATE = "iot:CreateCertificateFromCsr"
-NEEDS_NO_PERMISSION = frozenset({("sts", "GetCallerIdentity")})
-# What AWS asks for besides the action of the call's own name. For listing principals AWS's API pages name the action
-# without V2 and its authorization reference names the one with it; both are granted, since either may be asked for.
-ALSO_NEEDED = {
-    ("iot", "CreatePolicy"): ("iot:TagResource",),
-    ("iot", "CreateOTAUpdate"): ("iot:TagResource", "iam:PassRole"),
-    ("iot", "ListThingPrincipalsV2"): ("iot:ListThingPrincipalsV2",),
-    ("iot", "ListPrincipalThingsV2"): ("iot:ListPrincipalThingsV2",),
-    ("s3", "CreateBucket"): ("s3:TagResource",),
-    ("iam", "CreateRole"): ("iam:TagRole",),
-}
 
 
 def _uses_of_task() -> dict[str, tuple[str, ...]]:
@@ -62,7 +60,9 @@ def _uses_of_task() -> dict[str, tuple[str, ...]]:
 
     set_up = {task: tuple(dict.fromkeys(with_needs(task))) for task in needs}
     looking = dict.fromkeys(("plan", "status", "watch", "doctor", "device"), ("look",))
-    return {**set_up, "all": tuple(needs), "clean": ("clean",), **looking, "list": ("list",), "delete": ("delete",)}
+    everything = tuple(noun.task for noun in NOUNS if noun.task and noun.set_up)
+    by_itself = {task: (task,) for task in ("clean", "cancel", "retry", "list", "delete")}
+    return {**set_up, "all": everything, **looking, **by_itself}
 
 
 def _grants() -> Iterator[Grant]:
@@ -141,6 +141,7 @@ class PolicyScope:
         names: setting to name, for some of ``NAMED_SETTINGS``; patterns too. The others get their default names.
         boundary_arn: the permissions boundary of every role; None for the one of the default name.
         certificate_arn: the only certificate that is used; None where this tool makes it.
+        devices: a pattern of the names of registered devices; empty for those that begin with the thing's name.
     """
 
     partition: str
@@ -150,6 +151,7 @@ class PolicyScope:
     names: Mapping[str, str] = field(default_factory=dict)
     boundary_arn: str | None = None
     certificate_arn: str | None = None
+    devices: str = ""
 
     @property
     def all_names(self) -> dict[str, str]:
@@ -176,36 +178,44 @@ def operator_policy_document(
 ) -> dict[str, Any]:
     """What these tasks need, or all tasks; each statement's Sid says what it is about.
 
+    What registered devices need is in it where the scope has a thing group, or ``register`` is named.
+
     Args:
         scope: account, region and names.
         tasks: names of tasks; none for all of them.
         also: names of extras, which AWS cannot bound.
     """
+    has_group = bool(scope.all_names["thing_group_name"])
+    has_fleet = has_group or DEVICES.task in tasks
     extras = [extra for extra in EXTRAS if extra.name in also]
     replaced = {extra.replaces for extra in extras}
     grants = [grant for grant in GRANTS if grant.sid not in replaced] + [extra.grant for extra in extras]
-    uses, values, conditions = uses_of(tasks), _arn_values(scope), _conditions(scope)
+    uses = uses_of(tasks) - (set() if has_fleet else {DEVICES.task})
     unneeded = {MAKES_CERTIFICATE} if scope.certificate_arn else set()
+    unneeded |= set() if has_fleet else set(DEVICES.everywhere)
+    narrowed = (_without(grant, () if has_group else GROUP_NAMES if has_fleet else FLEET_NAMES) for grant in grants)
+    values, conditions = _arn_values(scope), _conditions(scope)
     statements = []
-    for grant in grants:
+    for grant in narrowed:
         actions = [action for action in grant.actions_for(uses) if action not in unneeded]
-        if actions:
+        if actions and grant.resources:
             statements.append(_statement(grant, actions, values, conditions))
     return {"Version": POLICY_VERSION, "Statement": statements}
 
 
 def boundary_document(scope: PolicyScope) -> dict[str, Any]:
-    """What a role may do at most: what the updates of these things need."""
-    names = scope.all_names
-    role = role_arn(scope.partition, scope.account_id, names["iam_role_name"])
-    return role_permissions_document(scope.partition, scope.region, scope.account_id, names["bucket_name"], role)
-
-
-def permissions_of(service: str, operation: str) -> tuple[str, ...]:
-    """The IAM actions that one call needs: ``("s3", "CreateBucket")`` gives s3:CreateBucket and s3:TagResource."""
-    if (service, operation) in NEEDS_NO_PERMISSION:
-        return ()
-    return permission_for(service, operation), *ALSO_NEEDED.get((service, operation), ())
+    """What a role may do at most: what the updates and the registration of these things need."""
+    names, partition = scope.all_names, scope.partition
+    role = role_arn(partition, scope.account_id, names["iam_role_name"])
+    updating = role_permissions_document(partition, scope.region, scope.account_id, names["bucket_name"], role)
+    registering = registration_permissions_document(
+        f"arn:{partition}:iot:{scope.region}",
+        scope.account_id,
+        input_arn=f"arn:{partition}:s3:::{names['bucket_name']}/{registration_prefix(scope.thing_name)}*",
+        policy_name=names["policy_name"],
+        group_name=names["thing_group_name"] or "*",  # an account's boundary is seldom changed for a new group
+    )
+    return {**updating, "Statement": [*updating["Statement"], *registering["Statement"]]}
 
 
 def uses_of(tasks: Collection[str]) -> set[str]:
@@ -223,6 +233,12 @@ def actions_of(document: Mapping[str, Any]) -> list[str]:
     return [action for statement in document["Statement"] for action in statement["Action"]]
 
 
+def _without(grant: Grant, names: Collection[str]) -> Grant:
+    """The grant without the resources that have one of these names; without any where that is the first one."""
+    kept = tuple(one for one in grant.resources if not any(name in one for name in names))
+    return grant._replace(resources=kept if grant.resources[0] in kept else ())
+
+
 def _statement(
     grant: Grant, actions: list[str], values: Mapping[str, str], conditions: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -235,10 +251,15 @@ def _arn_values(scope: PolicyScope) -> dict[str, str]:
     """What the braces in a grant's resources stand for."""
     names, partition = scope.all_names, scope.partition
     iot = f"arn:{partition}:iot:{scope.region}:{scope.account_id}"
+    retries = f"{retry_prefix(names['update_name'])}*"
     return {
         **names,
         THING_NAME: scope.thing_name,
+        "devices": _devices(scope),
         "job_id": job_id_of(names["update_name"]),
+        "retries": retries,
+        "retry_group": retries,
+        "retry_jobs": job_id_of(retries),
         "certificate": scope.certificate_arn or f"{iot}:cert/*",
         "own_user": "${aws:username}",
         "partition": partition,
@@ -249,12 +270,17 @@ def _arn_values(scope: PolicyScope) -> dict[str, str]:
 
 
 def _conditions(scope: PolicyScope) -> dict[str, Any]:
-    thing_arn = f"arn:{scope.partition}:iot:{scope.region}:{scope.account_id}:thing/{scope.thing_name}"
+    things = f"arn:{scope.partition}:iot:{scope.region}:{scope.account_id}:thing/"
     return {
-        "thing": {"ArnLikeIfExists": {"iot:thingArn": thing_arn}},
+        "thing": {"ArnLikeIfExists": {"iot:thingArn": f"{things}{scope.thing_name}"}},
+        "device": {"ArnLikeIfExists": {"iot:thingArn": f"{things}{_devices(scope)}"}},
         "boundary": {"StringEquals": {"iam:PermissionsBoundary": scope.boundary}},
         "service": {"StringEquals": {"iam:PassedToService": OTA_SERVICE}},
     }
+
+
+def _devices(scope: PolicyScope) -> str:
+    return scope.devices or f"{scope.thing_name.removesuffix('*')}*"
 
 
 def _default_name(setting: str, values: Mapping[str, str]) -> str:

@@ -57,6 +57,7 @@ class Flags:
         account: twelve digits; empty to ask AWS.
         region: empty for the environment's, or to ask AWS.
         things: a pattern of thing names; empty for the setting ``thing_name``.
+        devices: a pattern of the names of registered devices; empty for those that begin with the thing's name.
         boundary: whether the boundary's document is wanted instead.
     """
 
@@ -65,10 +66,11 @@ class Flags:
     account: str = ""
     region: str = ""
     things: str = ""
+    devices: str = ""
     boundary: bool = False
 
 
-def read_flags(*, tasks: str, also: str, account: str, region: str, things: str, boundary: bool) -> Flags:
+def read_flags(*, tasks: str, also: str, account: str, region: str, things: str, devices: str, boundary: bool) -> Flags:
     """The flags, checked; ``tasks`` and ``also`` are separated by commas.
 
     Raises:
@@ -80,14 +82,16 @@ def read_flags(*, tasks: str, also: str, account: str, region: str, things: str,
         account=account,
         region=region,
         things=things,
+        devices=devices,
         boundary=boundary,
     )
     _check_known("--for", flags.tasks, USES_OF_TASK)
     _check_known("--also", flags.also, EXTRA_BY_NAME)
     if account and not ACCOUNT.fullmatch(account):
         raise OtaError(f"--account {account}: an AWS account is twelve digits, such as ", EXAMPLE, ".", remedy=EXAMPLE)
-    if things and not THING_PATTERN.fullmatch(things):
-        raise OtaError(f"--things {things}: thing names have a-z A-Z 0-9 : _ - and, as a pattern, * and ?.")
+    for flag, pattern in (("--things", things), ("--devices", devices)):
+        if pattern and not THING_PATTERN.fullmatch(pattern):
+            raise OtaError(f"{flag} {pattern}: thing names have a-z A-Z 0-9 : _ - and, as a pattern, * and ?.")
     return flags
 
 
@@ -116,6 +120,7 @@ def _scope(run: Run, flags: Flags) -> tuple[PolicyScope, Settings]:
         names=_pattern_names(settings, flags.things, account) if flags.things else _own_names(settings),
         boundary_arn=run.boundary_in(settings),
         certificate_arn=settings.existing_certificate_arn,
+        devices=flags.devices,
     )
     return scope, settings
 

@@ -15,14 +15,19 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError
-from ota.jobs import Execution, Rollout
+from ota.jobs import Execution
+from ota.look import rollout_screens
+from ota.look.failures import rollout_json
+from ota.look.rollout_screens import in_order
 from ota.look.statuses import ObjectState, State, Status, Verdict
 from ota.look.watching import RETRIED, Moment, silence_causes, what_it_says, why_it_failed
-from ota.messages import AnyCommand, command, joined, message
-from ota.outcomes import Action, Finding, Severity, of_severity
+from ota.messages import AnyCommand, Text, command, joined, message
+from ota.outcomes import QUIET, Action, Change, Finding, Severity, of_severity
 from ota.plan import Plan, make_plan
+from ota.progress import TICK_S
 from ota.report import printable
-from ota.update_requests import Update
+from ota.rollouts import Rollout
+from ota.updates.requests import Update
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,7 +66,7 @@ VERDICT_STYLES = {
 }
 JOB_WORDS = {"COMPLETED": "over", "CANCELED": "ended", "DELETION_IN_PROGRESS": "leaving"}
 BAR_WIDTH = 30
-MOST_BARS = 10
+MOST_HISTORY = 500
 
 
 def show_plan(report: Report, plan: Plan, carry_out: AnyCommand, *, as_json: bool) -> None:
@@ -78,13 +83,33 @@ def show_plan(report: Report, plan: Plan, carry_out: AnyCommand, *, as_json: boo
         report.block(report.command(step.command), "bold")
     report.say("")
     if plan.blocked:
-        nouns = ", ".join(dict.fromkeys(step.noun for step in plan.blocked))
-        report.styled(f"It would fail: {nouns}. The command under each mends it.", "bold red")
+        report.styled(f"It would fail: {_nouns(plan.blocked)}. The command under each mends it.", "bold red")
     elif plan.changes:
-        told = f"{_told(plan.counts())}. Nothing is done yet: {report.command(carry_out)}"
+        told = message(f"{_told(plan.counts())}. Nothing is done yet: ", carry_out)
         report.styled(told, "bold green")
     else:
         report.styled("Nothing to do: everything is as it must be.", "bold green")
+
+
+def show_plan_as_markdown(report: Report, plan: Plan, carry_out: AnyCommand) -> None:
+    """The plan as a table in Markdown, the result before it and the differences after it."""
+    if plan.blocked:
+        result = f"**It would fail**: {_nouns(plan.blocked)}."
+    elif plan.changes:
+        result = f"**{_told(plan.counts())}.** Nothing is done yet: `{report.command(carry_out)}`"
+    else:
+        result = "**Nothing to do**: everything is as it must be."
+    report.markdown(result, "", "| object | change | name | detail |", "| --- | --- | --- | --- |")
+    for step in plan.steps:
+        action = step.action.value if step.action in QUIET else f"**{step.action.value}**"
+        mended = f" `{report.command(step.command)}`" if step.command else ""
+        detail = f"{report.short(report.text(step.brief or step.detail))}{mended}".replace("|", "\\|").replace(
+            "\n", " "
+        )
+        report.markdown(f"| {step.noun} | {action} | `{step.name}` | {detail} |")
+    for step in plan.steps:
+        if step.difference:
+            report.markdown("", f"{step.noun} `{step.name}`:", "", "```diff", step.difference, "```")
 
 
 def show_status(report: Report, status: Status, now: datetime, *, as_json: bool) -> None:
@@ -97,11 +122,14 @@ def show_status(report: Report, status: Status, now: datetime, *, as_json: bool)
         detail = "" if one.state is State.MISSING or step.action is Action.BUILD else step.brief or step.detail
         report.entry(step.noun, one.state.value, STATE_STYLES[one.state], step.name, detail)
     _show_job(report, status)
-    for execution in status.rollout.executions if isinstance(status.rollout, Rollout) else ():
-        _show_execution(report, execution, now)
+    if isinstance(status.rollout, Rollout) and status.rollout.is_large:
+        rollout_screens.show_rollout(report, status.rollout, rollout_screens.average_rate(status.rollout, now))
+    else:
+        for execution in status.rollout.executions if isinstance(status.rollout, Rollout) else ():
+            _show_execution(report, execution, now)
     report.say("")
-    next_ = f"Next: {report.command(status.command)}" if status.command else ""
-    report.styled(" ".join(filter(None, [_sentence(status), next_])), VERDICT_STYLES[status.verdict])
+    next_ = (" Next: ", status.command) if status.command else ()
+    report.styled(message(_sentence(status), *next_), VERDICT_STYLES[status.verdict])
 
 
 def show_findings(report: Report, findings: tuple[Finding, ...], *, as_json: bool) -> None:
@@ -133,11 +161,15 @@ class WatchScreen:
     draw: Any
     history: list[dict[str, Any]] = field(default_factory=list)
     is_unanswered: bool = False
+    told_s: float = -TICK_S
 
     def show(self, moment: Moment) -> None:
         """Show one look: drawn in place on a terminal, elsewhere a line for each change."""
-        if moment.rollout:
-            self.draw(_picture(moment.rollout))
+        rollout = moment.rollout
+        if rollout:
+            self.draw(_picture(rollout, moment.rate, is_last=moment.is_last))
+        if rollout and rollout.is_large:
+            self._show_counts(rollout, moment)
         if moment.unknown and not (self.is_unanswered or moment.is_last):
             self.report.note(f"AWS does not say how the job {self.job_id} is: {RETRIED}.")
         self.is_unanswered = moment.unknown is not None
@@ -145,6 +177,18 @@ class WatchScreen:
             self.history.append({"after_s": round(moment.waited_s, 1), **execution.as_json()})
             if not self.report.is_terminal:
                 self.report.say(f"{moment.waited_s:6.0f} s  {execution.thing_name}  {what_it_says(execution)}")
+
+    def _show_counts(self, rollout: Rollout, moment: Moment) -> None:
+        """Keep the counts, and without a terminal print them every few seconds."""
+        counts = dict(rollout.counts())
+        if not self.history or self.history[-1]["counts"] != counts:
+            self.history.append({"after_s": round(moment.waited_s, 1), "counts": counts})
+            if len(self.history) > MOST_HISTORY:
+                del self.history[1:-1:2]
+        is_due = moment.is_last or moment.waited_s - self.told_s >= TICK_S
+        if is_due and not self.report.is_terminal:
+            self.told_s = moment.waited_s
+            self.report.say(f"{moment.waited_s:6.0f} s  {rollout_screens.line_of(rollout, moment.rate)}")
 
     def hint(self, run: Run, moment: Moment) -> None:
         """Show the likely causes when nothing changes."""
@@ -154,11 +198,12 @@ class WatchScreen:
         for cause in silence_causes(run.settings, make_plan(run), moment.rollout):
             self.report.note(message("  - ", cause))
 
-    def end(self, moment: Moment) -> None:
-        """Show the result."""
+    def end(self, moment: Moment, *, is_quiet: bool = False) -> None:
+        """Show the result; ``is_quiet`` where stdout is for something else."""
         rollout = moment.rollout
         if self.as_json:
             self.report.document(self._as_json(moment))
+        if self.as_json or is_quiet:
             return
         if moment.unknown:
             text = message(f"It is not known how the job {self.job_id} stands. ", moment.unknown.message)
@@ -167,24 +212,28 @@ class WatchScreen:
         if rollout is None:
             self.report.styled(f"The job {self.job_id} is gone: somebody deleted it.", "bold red")
             return
-        for execution in rollout.failed:
-            self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
-            self.report.prose(why_it_failed(execution))
+        if rollout.is_large:
+            rollout_screens.show_failures(self.report, rollout)
+        else:
+            for execution in rollout.failed:
+                self.report.entry("device", "failed", "bold red", execution.thing_name, what_it_says(execution))
+                self.report.prose(why_it_failed(execution))
         self.report.styled(*self._ending(rollout, moment))
 
-    def _ending(self, rollout: Rollout, moment: Moment) -> tuple[str, str]:
+    def _ending(self, rollout: Rollout, moment: Moment) -> tuple[Text, str]:
         """The last line and its style."""
-        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items()) or "no device"
+        told = ", ".join(f"{count:,} {name}" for name, count in in_order(rollout.counts())) or "no device"
         if rollout.has_succeeded:
             return f"Done: every device runs the update ({told}).", "bold green"
         if rollout.is_over:
             return f"Not every device runs the update ({told}).", "bold red"
-        again = self.report.command(command("watch"))
-        return f"Not over after {moment.waited_s:.0f} seconds ({told}). Go on with {again}", "bold yellow"
+        after = f"Not over after {moment.waited_s:.0f} seconds ({told}). Go on with "
+        return message(after, command("watch")), "bold yellow"
 
     def _as_json(self, moment: Moment) -> dict[str, Any]:
         status = "unknown" if moment.unknown else "gone"
-        told = moment.rollout.as_json() if moment.rollout else {"job": self.job_id, "status": status, "executions": []}
+        rollout = moment.rollout
+        told = rollout_json(rollout or Rollout(self.job_id, status, ()))
         return {
             **told,
             "verdict": moment.verdict.word,
@@ -196,10 +245,10 @@ class WatchScreen:
 
 
 @contextmanager
-def watching(report: Report, job_id: str, *, as_json: bool) -> Iterator[WatchScreen]:
-    """The screen of a watched job."""
+def watching(report: Report, job_id: str, *, as_json: bool, is_drawn: bool = True) -> Iterator[WatchScreen]:
+    """The screen of a watched job; nothing is drawn where stdout is for a document."""
     with report.live() as draw:
-        yield WatchScreen(report, job_id, as_json, (lambda _: None) if as_json else draw)
+        yield WatchScreen(report, job_id, as_json, draw if is_drawn else (lambda _: None))
 
 
 def age(then: datetime | None, now: datetime) -> str:
@@ -231,14 +280,14 @@ def _show_job(report: Report, status: Status) -> None:
     if isinstance(rollout, OtaError):
         report.entry("job", State.UNKNOWN.value, style, "", rollout.message)
     elif rollout is not None and update is not None:
-        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
+        told = ", ".join(f"{count:,} {name}" for name, count in in_order(rollout.counts()))
         report.entry("job", JOB_WORDS.get(rollout.status, "at work"), "blue", rollout.job_id, told)
     elif isinstance(update, Update):
         report.entry("job", "gone", "blue", "", f"the update is {update.status}")
 
 
 def _sentence(status: Status) -> str:
-    name = status.thing_name
+    name = f"T{status.target[1:]}" if status.target.startswith("the ") else status.target
     if status.verdict is Verdict.UNKNOWN:
         return f"It is not known how {name} stands: AWS did not say how these are: {', '.join(status.unknown)}."
     if status.verdict is Verdict.DONE:
@@ -248,7 +297,11 @@ def _sentence(status: Status) -> str:
     if status.verdict is Verdict.FAILED:
         failed = status.update.error_message if isinstance(status.update, Update) else ""
         return f"{name} did not take the update{f': {failed}' if failed else ''}."
-    return f"{name} is not set up as the settings say: {_counted(status.not_as_wanted)}."
+    return f"{status.thing_name} is not set up as the settings say: {_counted(status.not_as_wanted)}."
+
+
+def _nouns(steps: Iterable[Change]) -> str:
+    return ", ".join(dict.fromkeys(step.noun for step in steps))
 
 
 def _counted(objects: Iterable[ObjectState]) -> str:
@@ -264,19 +317,15 @@ def _told(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} to {action}" for action, count in counts.items() if action not in quiet)
 
 
-def _picture(rollout: Rollout) -> RenderableType:
-    """A bar for each device, or one for all where there are many."""
+def _picture(rollout: Rollout, rate: float | None, *, is_last: bool) -> RenderableType:
+    """A bar for each device, or one for all where there are many; their failures are printed below the last one."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text as RichText
 
+    if rollout.is_large:
+        return rollout_screens.Picture(rollout, rate, has_failures=not is_last)
     grid = Table.grid(padding=(0, 2, 0, 0))
-    if len(rollout.executions) > MOST_BARS:
-        over = sum(one.is_over for one in rollout.executions)
-        told = ", ".join(f"{count} {name}" for name, count in rollout.counts().items())
-        total = len(rollout.executions)
-        grid.add_row(RichText(rollout.job_id, "bold"), ProgressBar(total=total, completed=over, width=BAR_WIDTH), told)
-        return grid
     for one in rollout.executions:
         done, total = one.received or (int(one.is_over), 1)
         bar = ProgressBar(total=total, completed=done, width=BAR_WIDTH)

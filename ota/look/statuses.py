@@ -8,20 +8,28 @@ Source: ``ota/plan.py``; AWS IoT OTAUpdateStatus, JobExecutionStatus.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError, attempt
-from ota.jobs import Rollout, find_rollout, job_id_of
+from ota.groups import list_members
+from ota.jobs import job_id_of
+from ota.look.failures import rollout_json
 from ota.messages import Command, Text, command
 from ota.outcomes import Action, Change
 from ota.plan import Plan, make_plan
+from ota.rollouts import Rollout, find_rollout
 from ota.run import Run
+from ota.targets import target_name
 from ota.threads import side_by_side
-from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
-from ota.updates import find_update
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.updates import find_update
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
 
 FAILED_UPDATE = frozenset({"CREATE_FAILED", "DELETE_FAILED"})
 # Parts of the update, which has its own line.
@@ -90,6 +98,7 @@ class Status:
 
     Attributes:
         thing_name: the thing's name.
+        target: who gets the update, in words: ``lamp``, ``the group lamps``.
         objects: in the order of the plan.
         update: the OTA update; None where there is none; an error where AWS did not return it.
         rollout: its job with the job executions; None where there is none; an error where AWS did not return it.
@@ -98,6 +107,7 @@ class Status:
     """
 
     thing_name: str
+    target: str
     objects: tuple[ObjectState, ...]
     update: Update | OtaError | None
     rollout: Rollout | OtaError | None
@@ -121,6 +131,7 @@ class Status:
         update = self.update if isinstance(self.update, Update) else None
         return {
             "thing": self.thing_name,
+            "target": self.target,
             "verdict": self.verdict.word,
             "exit_status": self.verdict.value,
             "command": self.command or "",
@@ -128,7 +139,7 @@ class Status:
             "update": {"name": update.update_id, "status": update.status, "error": update.error_message}
             if update
             else None,
-            "job": self.rollout.as_json() if isinstance(self.rollout, Rollout) else None,
+            "job": rollout_json(self.rollout) if isinstance(self.rollout, Rollout) else None,
             "unknown": self.unknown,
         }
 
@@ -139,11 +150,24 @@ def find_status(run: Run) -> Status:
     plan, update, rollout = side_by_side(
         partial(make_plan, run),
         partial(attempt, partial(find_update, iot, name)),
-        partial(attempt, partial(find_rollout, iot, job_id_of(name))),
+        partial(attempt, partial(find_rollout, iot, job_id_of(name), count_things=partial(count_things, iot))),
     )
     objects = states_of(plan, has_image=run.settings.image_path.is_file())
     verdict = judge(objects, update, rollout)
-    return Status(run.settings.thing_name, objects, update, rollout, verdict, _next_command(verdict, objects))
+    target = target_name(run.cloud, run.settings)
+    return Status(run.settings.thing_name, target, objects, update, rollout, verdict, _next_command(verdict, objects))
+
+
+def count_things(iot: IoTClient, targets: Iterable[str]) -> int:
+    """How many things the targets of a job are; 0 where AWS does not tell the members of a group."""
+    names: set[str] = set()
+    for target in targets:
+        kind, _, name = target.rpartition(":")[2].partition("/")
+        found = attempt(partial(_members, iot, name)) if kind == "thinggroup" else {name}
+        if isinstance(found, OtaError):
+            return 0
+        names |= found
+    return len(names)
 
 
 def states_of(plan: Plan, *, has_image: bool) -> tuple[ObjectState, ...]:
@@ -180,11 +204,15 @@ def judge_rollout(rollout: Rollout | OtaError | None) -> Verdict:
     """The result of a job; one that does not exist any more has failed."""
     if isinstance(rollout, OtaError):
         return Verdict.UNKNOWN
-    if rollout is None or rollout.failed:
+    if rollout is None or rollout.failed_count:
         return Verdict.FAILED
     if not rollout.is_over:
         return Verdict.IN_PROGRESS
     return Verdict.DONE if rollout.has_succeeded else Verdict.FAILED
+
+
+def _members(iot: IoTClient, group_name: str) -> set[str]:
+    return set(list_members(iot, group_name, is_recursive=True))
 
 
 def _state(step: Change, *, has_image: bool) -> State:

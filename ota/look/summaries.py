@@ -15,14 +15,15 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ota.device.flash import is_in_use
 from ota.errors import OtaError
-from ota.jobs import IN_PROGRESS, Execution, find_rollout, job_id_of
+from ota.jobs import IN_PROGRESS, Execution, Job, job_id_of
 from ota.look import screens
 from ota.look.watching import follow, what_it_says, why_it_failed
 from ota.messages import Message, Text, command, message
+from ota.rollouts import find_rollout
 
 if TYPE_CHECKING:
     from ota.run import Run
@@ -31,6 +32,17 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 QUIET_S = 10.0
 SEND_AGAIN = command("delete.update").then("update")
+NEXT_OF_MANY = message(
+    "Next: ",
+    command("watch"),
+    " follows it, ",
+    command("cancel"),
+    " stops it, ",
+    command("retry"),
+    " sends it again to those that fail; ",
+    command("clean"),
+    " takes everything down again.",
+)
 NEXT = message(
     "Next: start the device and it takes the update, or prove it first with a virtual one: ",
     command("device"),
@@ -41,23 +53,48 @@ NEXT = message(
 
 
 def show_update(run: Run, offer: UpdateOffer) -> None:
-    """How the device ended with an update that was there before; once in a command line, and only where it ended."""
-    if offer.is_over and isinstance(offer.execution, Execution):
+    """How the devices ended with an update that was there before; once in a command line, and only where they did."""
+    if not offer.is_over:
+        return
+    if isinstance(offer.job, Job):
+        run.steps.do("end of the update", partial(run.report.say, end_of_many(offer.job)))
+    elif isinstance(offer.execution, Execution):
         text = end_text(offer.execution, datetime.now(timezone.utc))
         run.steps.do("end of the update", partial(run.report.say, text))
 
 
-def show_summary(run: Run, ready: Ready) -> None:
+def show_summary(run: Run, ready: Ready, *, as_json: bool) -> None:
     """What is set up, and what comes next; where a virtual device runs, how it takes the update."""
     show_update(run, ready.offer)
     run.end_turn()
+    if as_json:
+        run.report.success(**_ready_as_json(ready))
+        return
     if ready.offer.is_over:
         done = message(f"All is set up for {ready.thing_name}; ", command("clean"), " takes everything down again.")
         run.report.say(done)
         return
     run.report.say(ready_text(ready))
-    if not follow_device(run, run.scope.device_path / ready.thing_name):
+    if ready.is_for_many:
+        run.report.say(NEXT_OF_MANY)
+    elif not follow_device(run, run.scope.device_path / ready.thing_name):
         run.report.say(NEXT)
+
+
+def _ready_as_json(ready: Ready) -> dict[str, Any]:
+    """The image and its update as plain values; ``execution`` is None where AWS has none, or did not say."""
+    update, execution = ready.offer.update, ready.offer.execution
+    return {
+        "thing": ready.thing_name,
+        "image": {
+            "path": str(ready.image.path),
+            "bytes": ready.image.size_bytes,
+            "sha256": ready.image.sha256,
+        },
+        "update": update.update_id,
+        "job": job_id_of(update.update_id),
+        "execution": execution.as_json() if isinstance(execution, Execution) else None,
+    }
 
 
 def end_text(execution: Execution, now: datetime) -> Message:
@@ -77,11 +114,24 @@ def end_text(execution: Execution, now: datetime) -> Message:
     )
 
 
+def end_of_many(job: Job) -> Message:
+    """How a rollout ended, and the commands that send it again."""
+    told = ", ".join(f"{count:,} {status}" for status, count in job.counts.items()) or "no device"
+    return message(
+        f"The rollout {job.job_id} is {job.status} ({told}), so nothing more is sent. Again to those that did not take "
+        "it: ",
+        command("retry"),
+        "; to all: ",
+        SEND_AGAIN,
+        ".",
+    )
+
+
 def ready_text(ready: Ready) -> Text:
-    """What is offered to the device, as far as it is known."""
-    name, image, offer = ready.thing_name, ready.image, ready.offer
+    """What is offered to the devices, as far as it is known."""
+    name, image, offer = ready.target, ready.image, ready.offer
     what = f"{image.path.name} ({image.size_bytes:,} bytes) as update {offer.update.update_id}"
-    if offer.is_new:
+    if offer.is_new or ready.is_for_many:
         return f"Ready: {name} is offered {what}."
     found = offer.execution
     if isinstance(found, OtaError):

@@ -9,35 +9,36 @@ its job only after a start; sends nothing when a download or a signature fails).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from ota.errors import OtaError, PermissionDenied, attempt
 from ota.firmware import builds
-from ota.jobs import QUEUED, Execution, Rollout
-from ota.look.explain import explain
+from ota.jobs import QUEUED, Execution
+from ota.look.failures import explain_failure
 from ota.look.statuses import Verdict, judge_rollout
 from ota.messages import Message, Text, command, message
 from ota.outcomes import Action
 from ota.plan import Plan
+from ota.rollouts import Rollout
 from ota.run import Run
 from ota.settings.settings import Settings
 from ota.things import Thing, find_thing
-from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
-from ota.updates import find_update
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.updates import find_update
 
 TIMEOUT_S = 3600.0
 POLL_S = 2.0
 SILENCE_S = 90.0
+PACE_WINDOW_S = 120.0  # the rate of a rollout is that of its last two minutes
 RETRIED = "its call rate is used up, or it cannot be reached; this asks again until the time is up"
 QUIET = (Action.REUSE, Action.SKIP)
 NOT_MADE = (
     "There is no OTA update {update} yet. In case another run is about to make it, this waits for it, for {limit_s:g} "
     "seconds at most."
 )
-SAID_ANYWAY = ("receive", "updatedBy")  # reported however the update ends, so not a reason
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Moment:
         waited_s: since the first look.
         is_last: no other look follows: the job is over or gone, the look is not allowed, or the time is up.
         unknown: why AWS did not return the job; None where it did.
+        rate: how many devices finish in a minute; None where none has while this looked.
     """
 
     rollout: Rollout | None
@@ -59,6 +61,7 @@ class Moment:
     waited_s: float
     is_last: bool
     unknown: OtaError | None = None
+    rate: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -120,24 +123,47 @@ def follow(
     """
     begun = moved = clock()
     before: Rollout | None = None
+    pace = Pace()
     while True:
         found = attempt(partial(look, before))
         now = clock()
         unknown = found if isinstance(found, OtaError) else None
         rollout = before if isinstance(found, OtaError) else found
         changed = changes(before, rollout)
-        if changed:
+        if changed or _counts(before) != _counts(rollout):
             moved = now
+        pace.take(now, rollout.finished_count if rollout else 0)
         is_last = _is_end(found) or now - begun >= timeout_s
-        yield Moment(rollout, changed, now - moved, now - begun, is_last, unknown)
+        yield Moment(rollout, changed, now - moved, now - begun, is_last, unknown, pace.rate)
         if is_last:
             return
         before = rollout
         sleep(min(poll_s, timeout_s - (now - begun)))
 
 
+class Pace:
+    """How many devices finish in a minute, over the last two minutes of looks."""
+
+    def __init__(self) -> None:
+        self._looks: deque[tuple[float, int]] = deque()
+
+    def take(self, now_s: float, finished: int) -> None:
+        """Note how many devices have finished by now."""
+        self._looks.append((now_s, finished))
+        while len(self._looks) > 2 and now_s - self._looks[1][0] >= PACE_WINDOW_S:
+            self._looks.popleft()
+
+    @property
+    def rate(self) -> float | None:
+        """Devices a minute; None where none has finished meanwhile."""
+        (begun, before), (now, finished) = self._looks[0], self._looks[-1]
+        return 60 * (finished - before) / (now - begun) if now > begun and finished > before else None
+
+
 def changes(before: Rollout | None, now: Rollout | None) -> tuple[Execution, ...]:
-    """The executions whose status or details have changed."""
+    """The executions whose status or details have changed; of many devices none, because the counts tell."""
+    if now is not None and now.is_large:
+        return ()
     known = {one.thing_name: (one.status, one.details) for one in before.executions} if before else {}
     return tuple(
         one for one in (now.executions if now else ()) if known.get(one.thing_name) != (one.status, one.details)
@@ -152,12 +178,7 @@ def what_it_says(execution: Execution) -> str:
 
 def why_it_failed(execution: Execution) -> str:
     """Cause and remedy of a failure, from the details that the device reported, else from the status; may be empty."""
-    told = {key: value for key, value in execution.details.items() if key not in SAID_ANYWAY}
-    for text in (json.dumps(told) if told else "", execution.status):
-        found = explain(text) if text else ()
-        if found:
-            return "\n".join(str(one.in_one_line()) for one in found)
-    return ""
+    return "\n".join(str(one.in_one_line()) for one in explain_failure(execution))
 
 
 def silence_causes(settings: Settings, plan: Plan, rollout: Rollout) -> list[Text]:
@@ -168,10 +189,11 @@ def silence_causes(settings: Settings, plan: Plan, rollout: Rollout) -> list[Tex
         plan: what differs from the settings now.
         rollout: the job, which has not changed for a while.
     """
-    name, algorithm = settings.thing_name, settings.signature_algorithm
+    algorithm = settings.signature_algorithm
+    name = "Some device" if rollout.is_large else settings.thing_name
     amiss = {step.noun for step in plan.steps if step.action not in QUIET}
-    seen: list[Text] = [cause for noun, cause in _visible_causes(name).items() if noun in amiss]
-    if any(one.status == QUEUED for one in rollout.executions):
+    seen: list[Text] = [cause for noun, cause in _visible_causes(settings.thing_name).items() if noun in amiss]
+    if rollout.counts().get(QUEUED):
         return [*seen, *_causes_before_start(name)]
     doubt = settings.profile.doubts.get(algorithm)
     if doubt:
@@ -232,7 +254,7 @@ def _awaited(run: Run, found: Update | OtaError | None) -> str:
         return f"AWS is making the OTA update {name}; this waits for its job."
     if found is not None and found.status == BEING_DELETED:
         return f"AWS is deleting the OTA update {name}; this waits for one in its place."
-    if found is None and builds.is_building(settings.build_script_path):
+    if found is None and builds.is_building(settings.build_lock_path):
         return f"Another run builds in {settings.firmware_root}; this waits for the OTA update {name}."
     return ""
 
@@ -240,6 +262,10 @@ def _awaited(run: Run, found: Update | OtaError | None) -> str:
 def _has_thing(run: Run) -> bool:
     """Whether a run has begun to set up, because the thing is the first object that it makes; no where unknown."""
     return isinstance(attempt(partial(find_thing, run.cloud.iot, run.settings.thing_name)), Thing)
+
+
+def _counts(rollout: Rollout | None) -> Mapping[str, int]:
+    return rollout.counts() if rollout else {}
 
 
 def _is_end(found: Rollout | OtaError | None) -> bool:

@@ -17,6 +17,7 @@ import botocore.session
 import pytest
 
 from ota.ownership import mark_tags, marks
+from ota.updates.requests import ROLE_NAME_KEY
 from tests.conftest import ACCOUNT, REGION
 from tests.hand_made import Hands
 from tests.project import THING, Project, Result, aws_project, built_tree
@@ -95,7 +96,7 @@ class Desk:
                     },
                 }
             ],
-            additionalParameters=marks(THING) if is_ours else {},
+            additionalParameters={**marks(THING), ROLE_NAME_KEY: ROLE} if is_ours else {},
             tags=mark_tags(THING) if is_ours else [],
         )
 

@@ -18,7 +18,7 @@ from botocore.stub import Stubber
 
 from ota.cloud import open_cloud
 from ota.errors import OtaError, Problem, SettingsError
-from ota.look import doctor_cloud, doctor_local
+from ota.look import doctor_build, doctor_cloud, doctor_local
 from ota.look.doctor import corrected_value, mended_settings, run_checks, settings_findings
 from ota.messages import PLAIN, command, shell
 from ota.outcomes import Finding, Severity, ok
@@ -320,16 +320,16 @@ MISTAKES: dict[str, Mistake] = {
         is_fatal=False,
     ),
     "key that is lost": Mistake(
-        lose_key, "certificate", "and its private key", "aws iot detach-thing-principal", is_set_up=True
+        lose_key, "certificate", "and its private key", "--existing-device true", is_set_up=True
     ),
     "key and certificate lost": Mistake(
-        lose_files, "certificate", "private key is not at", "aws iot detach-thing-principal", is_set_up=True
+        lose_files, "certificate", "private key is not at", "--existing-device true", is_set_up=True
     ),
     "key of another certificate": Mistake(
-        other_key, "certificate", "does not belong to the certificate", "mv ", is_set_up=True
+        other_key, "certificate", "does not belong to the certificate", "--existing-device true", is_set_up=True
     ),
     "files of another device": Mistake(
-        other_files, "certificate", "do not belong to the thing", "aws iot detach-thing-principal", is_set_up=True
+        other_files, "certificate", "do not belong to the thing", "--existing-device true", is_set_up=True
     ),
     "files of another thing": Mistake(
         another_thing_s_files, "certificate", "belongs to other", "--credentials-path certificates-lamp"
@@ -454,7 +454,7 @@ def test_without_credentials_what_is_on_this_machine_is_looked_at_all_the_same(d
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del desk.project.environ[name]
     found = {one["subject"]: one for one in desk.look("doctor", status=1)["findings"]}
-    assert found["credentials"]["command"] == "cp env.example .env && ${EDITOR:-vi} .env"
+    assert found["credentials"]["command"] == "invoke init && ${EDITOR:-vi} .env"
     assert found["plan"]["severity"] == "skipped"
     assert found["image"]["severity"] == "ok"
 
@@ -682,19 +682,19 @@ SCRIPTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize(("text", "tools"), SCRIPTS.values(), ids=SCRIPTS)
 def test_the_tools_that_a_script_calls(text: str, tools: tuple[str, ...]) -> None:
-    assert doctor_local.tools_of(text) == tools
+    assert doctor_build.tools_of(text) == tools
 
 
 def test_homebrew_installs_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "brew").touch(mode=0o755)
-    assert doctor_local.install_command("cmake", {"PATH": str(tmp_path)}) == shell("brew", "install", "cmake")
-    with_apt = doctor_local.install_command("ninja", {"PATH": os.devnull})
+    assert doctor_build.install_command("cmake", {"PATH": str(tmp_path)}) == shell("brew", "install", "cmake")
+    with_apt = doctor_build.install_command("ninja", {"PATH": os.devnull})
     assert PLAIN.render(with_apt) == "sudo apt-get install -y ninja-build"
 
 
 def test_no_firmware_tree_is_cloned(desk: Desk) -> None:
     settings = settings_of(desk, firmware_root="nowhere", skip_build="false")
-    (found,) = doctor_local.check_build(settings, desk.project.environ)
+    (found,) = doctor_build.check_build(settings, desk.project.environ)
     assert found.severity is Severity.FATAL
     assert PLAIN.remedy(found.command).startswith("git clone --recursive https://github.com/FreeRTOS/")
 
@@ -704,22 +704,22 @@ def test_a_firmware_tree_is_cloned_beside_a_folder_that_holds_something_else(des
     (root / "something").mkdir(parents=True)
     beside = root.parent / "iot-reference-arm-corstone3xx"
     settings = settings_of(desk, firmware_root="full", skip_build="false")
-    (found,) = doctor_local.check_build(settings, desk.project.environ)
+    (found,) = doctor_build.check_build(settings, desk.project.environ)
     take = f"invoke with --firmware-root {beside} doctor"
-    assert PLAIN.remedy(found.command) == f"git clone --recursive {doctor_local.FIRMWARE_URL} {beside} && {take}"
+    assert PLAIN.remedy(found.command) == f"git clone --recursive {doctor_build.FIRMWARE_URL} {beside} && {take}"
     beside.mkdir()
-    (found,) = doctor_local.check_build(settings, desk.project.environ)
+    (found,) = doctor_build.check_build(settings, desk.project.environ)
     assert PLAIN.remedy(found.command) == take
 
 
 def test_a_script_that_is_nowhere_is_brought_back_from_git(desk: Desk) -> None:
     (desk.project.firmware_path / "tools/scripts/build.sh").unlink()
-    (found,) = doctor_local.check_build(settings_of(desk, skip_build="false"), desk.project.environ)
+    (found,) = doctor_build.check_build(settings_of(desk, skip_build="false"), desk.project.environ)
     assert PLAIN.remedy(found.command).endswith("checkout -- tools/scripts/build.sh")
 
 
 def test_a_build_with_all_its_tools_is_well(desk: Desk) -> None:
-    (found,) = doctor_local.check_build(settings_of(desk, skip_build="false"), desk.project.environ)
+    (found,) = doctor_build.check_build(settings_of(desk, skip_build="false"), desk.project.environ)
     assert found.severity is Severity.OK
 
 

@@ -15,7 +15,7 @@ from ota.firmware.codes import Table, TableName, read_table, read_tables
 from ota.look.explain import Explanation, explain, nearest, show
 from ota.messages import command, message
 from ota.report import Report
-from ota.update_requests import FAILURES
+from ota.updates.requests import FAILURES
 
 PASS_ROLE = (
     "User: arn:aws:sts::123456789012:assumed-role/r/1234 is not authorized to perform: iam:PassRole on resource: "

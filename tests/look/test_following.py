@@ -74,7 +74,7 @@ def test_one_that_goes_is_looked_at_once_more(desk: Desk, tmp_path: Path) -> Non
         leave = lambda: (desk.take_job(), store.__exit__(None))  # noqa: E731
         _, lines, waited_s = follow(desk, tmp_path, lambda: None, leave)
     assert lines[-2].endswith("IN_PROGRESS")
-    assert "Go on with invoke watch" in lines[-1]
+    assert "Go on with `invoke watch`" in lines[-1]
     assert waited_s < QUIET_S / 2
 
 

@@ -84,7 +84,8 @@ class TestNames:
         stranger.set(bucket_name="my-images", role_prefix="team")
         document = printed(stranger.run_here("with", "--update-name", "u1", "permissions", *PLACE))
         assert resources(document, "Image") == ["arn:aws:s3:::my-images/*"]
-        assert resources(document, "Job") == [f"arn:aws:iot:{REGION}:{ACCOUNT}:job/AFR_OTA-u1"]
+        jobs = f"arn:aws:iot:{REGION}:{ACCOUNT}:job/AFR_OTA-u1"
+        assert resources(document, "Job") == [jobs, f"{jobs}-retry-*"]
         assert resources(document, "Role") == [f"arn:aws:iam::{ACCOUNT}:role/team-lamp_role"]
 
     def test_a_pattern_stands_in_for_the_thing(self, stranger: Project) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ota.errors import CloudError, OtaError
-from ota.jobs import Execution, Rollout, find_rollout
+from ota.jobs import Execution
 from ota.look.screens import age
 from ota.look.statuses import ObjectState, State, Verdict, judge
+from ota.nouns import NOUNS
 from ota.outcomes import Action, Change
-from ota.update_requests import Update
+from ota.rollouts import Rollout, find_rollout
+from ota.updates.requests import Update
 from tests.look.look_desk import JOB, POLICY, ROLE, UPDATE, Desk, built, desk
 from tests.project import THING
 
@@ -74,14 +76,8 @@ def test_every_verdict_has_an_exit_status_of_its_own_and_none_is_that_of_an_erro
 def test_before_anything_everything_is_missing(desk: Desk) -> None:
     told = desk.look("status", status=2)
     states = {one["noun"]: one["state"] for one in told["objects"]}
-    assert {noun for noun, state in states.items() if state == "missing"} == {
-        "certificate",
-        "thing",
-        "policy",
-        "bucket",
-        "role",
-        "update",
-    }
+    on_aws = {noun.name for noun in NOUNS if noun.listed and noun.set_up and noun.teardown}
+    assert {noun for noun, state in states.items() if state == "missing"} == on_aws
     assert (told["verdict"], told["command"], told["job"]) == ("not set up", "invoke all", None)
 
 

@@ -9,7 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -440,27 +440,43 @@ class InSandbox(Project):
         return self.root_path / ".sandbox/firmware"
 
 
+@pytest.fixture(scope="module")
+def sandbox_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder whose sandbox goes on running, for starting one takes a second."""
+    path = tmp_path_factory.mktemp("verify") / "my project"
+    yield path
+    process.stop(path / ".sandbox")
+
+
+@pytest.fixture
+def in_sandbox(sandbox_home: Path, built: Path) -> InSandbox:
+    """A project in the sandbox whose image is built already, and would be built again."""
+    own_path = sandbox_home / ".sandbox"
+    if process.read_address(own_path):
+        process.reset(own_path)
+    for name in ("firmware", "certificates"):
+        shutil.rmtree(own_path / name, ignore_errors=True)
+    project = InSandbox(sandbox_home, {"OTA_SANDBOX": "1"})
+    project.put_image(built)
+    project.set(skip_build="")
+    return project
+
+
 @pytest.mark.parametrize(
     "make",
     [no_public_key, no_key_at_all, bare_key_where_a_certificate_is_opened, ecdsa_for_corstone, no_signature],
     ids=lambda make: make.__name__.replace("_", " "),
 )
 def test_what_a_finding_in_the_sandbox_offers_mends_it_there(
-    tmp_path: Path, built: Path, make: Callable[[Project], None]
+    in_sandbox: InSandbox, make: Callable[[Project], None]
 ) -> None:
-    project = InSandbox(tmp_path / "my project", {"OTA_SANDBOX": "1"})
-    project.put_image(built)
-    project.set(skip_build="")
-    make(project)
-    bad = [one for one in findings(project)[1] if one["severity"] != "ok" and one["subject"] != "profile"]
-    try:
-        for finding in bad:
-            assert finding["command"], finding
-            assert finding["text"] not in project.paste(finding["command"]).done().out
-        if not finding["command"].endswith(" verify"):
-            assert [one for one in findings(project)[1] if one["severity"] != "ok"] == []
-    finally:
-        process.stop(project.root_path / ".sandbox")
+    make(in_sandbox)
+    bad = [one for one in findings(in_sandbox)[1] if one["severity"] != "ok" and one["subject"] != "profile"]
+    for finding in bad:
+        assert finding["command"], finding
+        assert finding["text"] not in in_sandbox.paste(finding["command"]).done().out
+    if not finding["command"].endswith(" verify"):
+        assert [one for one in findings(in_sandbox)[1] if one["severity"] != "ok"] == []
 
 
 def test_a_thing_name_too_long_for_the_firmware_is_named_and_shortened(project: Project) -> None:

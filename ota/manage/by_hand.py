@@ -22,11 +22,12 @@ from ota.manage.selections import (
     counted,
     default_name,
     delete_command,
+    list_command,
     select,
     shortened,
     split_names,
 )
-from ota.messages import Message, command, joined
+from ota.messages import Message, joined
 from ota.nouns import NOUN_BY_NAME
 from ota.outcomes import Outcome, Verb
 from ota.records import Deleted, Noun
@@ -168,7 +169,7 @@ def _default_names(settings: Settings, report: Report, noun: Noun) -> list[str]:
             f"Which {noun.name}? Say ",
             delete_command(noun.name, ["NAME"]),
             " (",
-            command(f"list.{noun.plural}"),
+            list_command(noun),
             " shows what there is), or set thing_name in config.json.",
         )
     return split_names([name])

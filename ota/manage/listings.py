@@ -97,7 +97,7 @@ def show_lists(cloud: Cloud, report: Report, noun: str, query: Query, *, as_json
         found = make_listings(cloud, nouns, query)
     listings = [one for one in found if isinstance(one, Listing)]
     if as_json:
-        report.document({one.noun.plural: as_document(one) for one in listings})
+        report.document({one.noun.key: as_document(one) for one in listings})
     else:
         _print(report, listings, query)
     for note in (note for listing in listings for note in notes(listing)):

@@ -20,16 +20,23 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ota import bucket_contents, buckets, certificates, jobs, policies, role_policies, roles, things, updates
+from ota import groups, jobs, policies, things
+from ota.buckets import buckets
+from ota.buckets import contents as bucket_contents
+from ota.certificates import certificates
 from ota.errors import InTheWay, UpdateFailed
 from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, find_job, job_id_of
 from ota.manage.selections import delete_command, delete_words
 from ota.messages import Command, Text, command, message
 from ota.outcomes import Outcome, Verb
+from ota.roles import permissions as role_policies
+from ota.roles import roles
 from ota.shared_use import RoleNeeds
 from ota.threads import side_by_side
-from ota.update_requests import BEING_CREATED, BEING_DELETED, Update
-from ota.updates import find_update
+from ota.updates import updates
+from ota.updates.refusals import deletion_problem
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.updates import find_update
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -203,12 +210,14 @@ def remove_update(deletion: Deletion, name: str) -> Removed:
     """Delete an OTA update with its job and stream.
 
     Raises:
-        InTheWay: devices may still take it, and nobody forces it.
+        InTheWay: devices may still take it, or a job of somebody else would go with it, and nobody forces it.
         UpdateFailed: AWS cannot, because its role is gone; the message says how to go on.
     """
     iot = deletion.cloud.iot
     found, job = side_by_side(partial(find_update, iot, name), partial(find_job, iot, job_id_of(name)))
     if not deletion.is_forced:
+        if found and (problem := deletion_problem(found, job)):
+            raise problem
         _check_finished(name, found, job.status if job else "")
     delete = partial(updates.delete_update, iot, name, known=found)
     try:
@@ -236,6 +245,26 @@ def remove_job(deletion: Deletion, job_id: str) -> Removed:
     if outcome.verb is Verb.DELETED and update_id != job_id and find_update(iot, update_id):
         outcome = replace(outcome, detail=message("its update stays: ", delete_command("update", [update_id])))
     return _removed(outcome)
+
+
+def remove_group(deletion: Deletion, name: str) -> Removed:
+    """Delete a thing group; its things stay.
+
+    Raises:
+        InTheWay: it has child groups, or an update or another job for it runs and nobody forces it.
+        NotOurs: it chooses its members by a query.
+    """
+    iot = deletion.cloud.iot
+    if groups.find_group(iot, name) is None:  # AWS answers the deletion of an absent group as that of any other
+        return _removed(Outcome(groups.NOUN, Verb.ABSENT, name))
+    running = [] if deletion.is_forced else jobs.list_jobs_of_group(iot, name)
+    if running:
+        raise _stays(
+            f"The job {', '.join(running)} for the thing group {name} has not finished, and things that join would not "
+            "get it any more. Let it finish. To delete the group anyway: ",
+            delete_command("group", [name], "--force"),
+        )
+    return _removed(groups.delete_group(iot, name))
 
 
 def prune_thing(cloud: Cloud, name: str) -> Outcome[None]:

@@ -16,13 +16,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ota import bucket_access, buckets, certificates, ownership, policies, roles, things, updates
+from ota import groups, ownership, policies, things
 from ota.aws_calls import code_of
+from ota.buckets import access as bucket_access
+from ota.buckets import buckets
+from ota.certificates import certificates
 from ota.errors import DENIED_CODES, InTheWay
 from ota.jobs import JOB_ID_PREFIX, find_job, list_jobs
 from ota.records import Row
+from ota.roles import roles
 from ota.threads import side_by_side_map
-from ota.updates import find_update
+from ota.updates import updates
+from ota.updates.updates import find_update
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 
 def thing_rows(cloud: Cloud) -> Iterator[Row]:
     """Every thing, marked."""
-    return (Row(one.name, is_ours=one.is_ours) for one in things.list_things(cloud.iot))
+    return (Row(one.name, is_ours=one.is_ours or one.is_registered) for one in things.list_things(cloud.iot))
 
 
 def fill_thing(cloud: Cloud, row: Row) -> Row:
@@ -62,7 +67,7 @@ def certificate_rows(cloud: Cloud) -> Iterator[Row]:
 
 def mark_certificates(cloud: Cloud, rows: Sequence[Row]) -> list[Row]:
     """The certificates, marked by the things that they are attached to."""
-    our_things = {one.name for one in things.list_things(cloud.iot, only_ours=True) if one.is_ours}
+    our_things = {one.name for one in things.list_things(cloud.iot, only_ours=True) if one.is_ours or one.is_registered}
     if len(our_things) < len(rows):
         try:
             ours = _certificates_of(cloud, our_things)
@@ -184,6 +189,25 @@ def fill_job(cloud: Cloud, row: Row) -> Row:
     """The job with its targets."""
     job = find_job(cloud.iot, row.name)
     return row.with_facts(targets=_names_of(job.targets)) if job else row
+
+
+def group_rows(cloud: Cloud) -> Iterator[Row]:
+    """Every thing group."""
+    return (Row(one.name, arn=one.arn) for one in groups.list_groups(cloud.iot))
+
+
+def mark_group(cloud: Cloud, row: Row) -> Row:
+    """The group, marked by its attributes, with the query of a dynamic one."""
+    found = groups.find_group(cloud.iot, row.name)
+    if found is None:
+        return row.marked(is_ours=False)
+    return row.marked(is_ours=ownership.is_ours(found.attributes)).with_facts(query=found.query)
+
+
+def fill_group(cloud: Cloud, row: Row) -> Row:
+    """The group with the count of its members, as far as two calls tell it."""
+    count, is_all = groups.count_members(cloud.iot, [row.name])
+    return row.with_facts(members=count if is_all else f"{count} or more")
 
 
 def _names_of(arns: Iterable[str]) -> list[str]:

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ota import certificates
-from ota.certificate_files import find_certificate_file
+from ota.certificates import certificates
+from ota.certificates.files import find_certificate_file
 from ota.errors import InTheWay, NotOurs, OtaError
 from ota.jobs import job_id_of
 from ota.manage.listings import find_rows, mark_rows
 from ota.messages import Command, command
+from ota.nouns import NOUN_BY_NAME
 from ota.records import Noun
 
 if TYPE_CHECKING:
@@ -124,7 +125,12 @@ def delete_words(names: Sequence[str], *flags: str) -> tuple[str, ...]:
 
 def delete_command(noun: str, names: Sequence[str], *flags: str) -> Command:
     """The command that deletes these."""
-    return command(f"delete.{noun}", *delete_words(names, *flags))
+    return command(f"delete.{NOUN_BY_NAME[noun].delete_task}", *delete_words(names, *flags))
+
+
+def list_command(noun: Noun) -> Command:
+    """The command that shows what there is."""
+    return command(f"list.{noun.list_task}")
 
 
 def _match(cloud: Cloud, noun: Noun, pattern: str, *, is_forced: bool) -> tuple[list[str], list[str]]:
@@ -138,7 +144,7 @@ def _match(cloud: Cloud, noun: Noun, pattern: str, *, is_forced: bool) -> tuple[
 
 def _check_name(noun: Noun, name: str) -> None:
     if noun.name != "certificate" and not NAME.fullmatch(name):
-        look = command(f"list.{noun.plural}")
+        look = list_command(noun)
         raise OtaError(f"{name!r} cannot be the name of a {noun.name}. ", look, " shows what there is.", remedy=look)
 
 

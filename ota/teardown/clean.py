@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ota import certificate_files
+from ota.certificates import files as certificate_files
 from ota.errors import InTheWay, OtaError
 from ota.messages import Text, joined
 from ota.outcomes import Outcome, Verb
@@ -25,35 +25,76 @@ if TYPE_CHECKING:
     from ota.run import Run
     from ota.settings.settings import Settings
 
-TakeDown = Callable[["Cloud", "Settings", Callable[[Outcome[Any]], None]], list[Text]]
+
+class Fleet(Protocol):
+    """The registered devices of some settings, which a higher room deletes."""
+
+    def has_traces(self) -> bool:
+        """Whether there may be some, as far as can be told without a call."""
+
+    def has_devices(self) -> bool:
+        """Whether there are some; one call."""
+
+    def run(self) -> list[Text]:
+        """Delete them, and what was made with them; why something remains."""
 
 
-def clean(run: Run, *, force: bool, local: bool, all_certificates: bool, take_down_rehearsals: TakeDown) -> None:
+class MakeFleet(Protocol):
+    """Makes the :class:`Fleet` of some settings; arguments as those of ``ota.fleet.cleaning.Cleaning``."""
+
+    def __call__(self, cloud: Cloud, settings: Settings, report: Report, *, is_forced: bool, local: bool) -> Fleet:
+        """The fleet; calls nothing."""
+
+
+def clean(
+    run: Run,
+    *,
+    force: bool,
+    local: bool,
+    all_certificates: bool,
+    make_fleet: MakeFleet,
+) -> None:
     """Delete everything that this tool made for the thing, or for every thing with a certificate here.
 
-    ``take_down_rehearsals`` deletes the things of rehearsals, which only the sandbox has; it returns what remains.
+    ``make_fleet`` gives the registered devices of some settings.
 
     Raises:
         InTheWay: something remains; the message says what and why.
     """
     run.take_turn()
     run.steps.forget()  # later tasks of this command line make it again
-    clean_one = partial(_clean_one, run, force=force, local=local, take_down_rehearsals=take_down_rehearsals)
+    clean_one = partial(_clean_one, run, force=force, local=local, make_fleet=make_fleet)
     if all_certificates:
         clean_every(run.loose_settings, run.report, clean_one)
     else:
         clean_one(run.settings)
 
 
-def _clean_one(run: Run, settings: Settings, *, force: bool, local: bool, take_down_rehearsals: TakeDown) -> None:
+def _clean_one(
+    run: Run,
+    settings: Settings,
+    *,
+    force: bool,
+    local: bool,
+    make_fleet: MakeFleet,
+) -> None:
     cloud, show = run.cloud, run.report.outcome
+    fleet = make_fleet(cloud, settings, run.report, is_forced=force, local=local)
     teardown = Teardown(cloud, settings, is_forced=force, local=local, header_notes_paths=run.header_notes_paths)
     with run.report.live_line("deleting"):
-        rehearsed = take_down_rehearsals(cloud, settings, show) if cloud.is_sandbox else []
-        remains = teardown.run(show, rehearsed)
+        remains = _tear_down(teardown, show, fleet)
     if remains:
         raise InTheWay("Not everything is gone.\n", joined("\n", remains))
+    run.forget_group(settings)
     run.report.say(f"Proven: nothing that this tool made for {settings.thing_name} is left.")
+
+
+def _tear_down(teardown: Teardown, show: Callable[[Outcome[Any]], None], fleet: Fleet) -> list[Text]:
+    """Why something remains. Devices without a trace here are looked for only where something does."""
+    if fleet.has_traces():
+        return teardown.run(show, fleet.run)
+    remains = teardown.run(show)
+    return teardown.run(show, fleet.run) if remains and fleet.has_devices() else remains
 
 
 def clean_every(settings: Settings, report: Report, clean: Callable[[Settings], None]) -> None:

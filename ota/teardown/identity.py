@@ -9,14 +9,15 @@ is attached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import certificates, desired_state, policies, things
-from ota.certificate_decisions import decide_certificate_deletion
-from ota.certificates import other_things
+from ota import desired_state, policies, things
+from ota.certificates import certificates
+from ota.certificates.certificates import other_things
+from ota.certificates.decisions import decide_certificate_deletion
 from ota.errors import CertificateError, InTheWay
 from ota.messages import Text
 from ota.outcomes import Action, Change, Outcome, Verb, blocked
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ota.settings.settings import Settings
 
+IN_FIELD = "of a device in the field (existing_device), stays"
 VERBS = {Action.KEEP: Verb.SKIPPED, Action.BLOCKED: Verb.SKIPPED, Action.ABSENT: Verb.ABSENT}
 
 
@@ -110,7 +112,12 @@ class Identity:
     use: policies.PolicyUse | None = None
 
     def look(self) -> Identity:
-        """The same with the certificates; no call where the thing has just the one that this tool attached."""
+        """The same with the certificates; no call where the thing has just the one that this tool attached.
+
+        Of a device in the field nothing is deleted, so nothing is looked for.
+        """
+        if self.settings.existing_device:
+            return self
         attached = [one for one in self._principals if ":cert/" in one.arn]
         known = replace(self, found=tuple(side_by_side_map(self._look_at, attached)))
         try:
@@ -127,11 +134,10 @@ class Identity:
         unattached = [ThingCertificate(one.arn, is_attached=False) for one in orphans]
         return replace(known, found=(*known.found, *unattached))
 
-    def look_at_policy(self, rehearsed: Collection[str] = ()) -> Identity:
+    def look_at_policy(self) -> Identity:
         """The same with what else the policy is attached to.
 
         ``clean`` does this only after AWS refused to delete the policy, because the look takes a call more.
-        ``rehearsed`` are things that are deleted together with this one.
         """
         if not self._may_delete_policy or self.owner is None:
             return self
@@ -139,7 +145,6 @@ class Identity:
         targets = [arn for arn in self._policy_targets() if arn not in handled]
         users = dict(zip(targets, side_by_side_map(self._things_with, targets), strict=True))
         needing = {arn: names for arn, names in users.items() if names is not None}
-        needing = {arn: names for arn, names in needing.items() if not names or set(names) - set(rehearsed)}
         thing_names = sorted({name for names in needing.values() for name in names})
         found = side_by_side_map(partial(things.find_thing, self.iot), thing_names)
         is_ours = all(thing is None or thing.is_ours for thing in found)
@@ -152,7 +157,7 @@ class Identity:
         if self.problem:
             unfound = ". Without it, a certificate that is attached to no thing cannot be found."
             changes.append(blocked("certificate", "unattached", CertificateError(self.problem.message, unfound)))
-        if not self.found:
+        if not self.found and not self.settings.existing_device:
             changes.append(Change("certificate", Action.ABSENT, f"of {settings.thing_name}"))
         return [*changes, self._decide_policy(), self._decide_thing()]
 
@@ -227,9 +232,13 @@ class Identity:
 
     def _decide_policy(self) -> Change:
         name = self.settings.policy_name
+        if self.settings.existing_device:
+            return Change(policies.NOUN, Action.KEEP, name, IN_FIELD)
         return policies.decide_policy_deletion(self.iot, self.policy_tags, name, self.owner, self.use)
 
     def _decide_thing(self) -> Change:
+        if self.settings.existing_device:
+            return Change(things.NOUN, Action.KEEP, self.settings.thing_name, IN_FIELD)
         return things.decide_thing_deletion(self.thing, self.settings.thing_name, self.owner)
 
     def _may_detach_policy(self, certificate: ThingCertificate) -> bool:

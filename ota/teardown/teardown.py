@@ -15,38 +15,34 @@ The names come from the settings. Local files only help to find a certificate th
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ota import (
-    bucket_contents,
-    buckets,
-    certificate_files,
-    certificates,
-    desired_state,
-    images,
-    policies,
-    roles,
-    things,
-)
-from ota.bucket_contents import Others
+from ota import desired_state, images, policies, things
+from ota.buckets import buckets
+from ota.buckets import contents as bucket_contents
+from ota.buckets.contents import Others
+from ota.certificates import certificates
+from ota.certificates import files as certificate_files
 from ota.cloud import Cloud
 from ota.errors import NotOurs
 from ota.firmware import headers
 from ota.jobs import Job, Patience, find_job, job_id_of
 from ota.messages import Text, command, message
-from ota.nouns import NOUNS
+from ota.nouns import NOUNS, THING, UPDATE, in_teardown_order
 from ota.outcomes import Action, Change, Outcome, Verb
-from ota.role_policies import OTA_SERVICE, list_foreign, trust_shortcomings
+from ota.roles import roles
+from ota.roles.permissions import OTA_SERVICE, list_foreign, trust_shortcomings
 from ota.shared_use import Register, find_bucket_need, find_role_need, may_share_role
 from ota.teardown.identity import Chain, Identity
 from ota.threads import side_by_side, side_by_side_map
-from ota.update_requests import Update
-from ota.updates import decide_update_deletion, delete_update, find_update
+from ota.updates.requests import WITHOUT_JOB, Update
+from ota.updates.updates import decide_update_deletion, delete_update, find_update
 
 if TYPE_CHECKING:
     from ota.records import Noun
@@ -54,6 +50,7 @@ if TYPE_CHECKING:
 
 GONE = {Verb.DELETED, Verb.ABSENT}
 CERTIFICATE_ID = re.compile("[0-9a-f]{64}")
+Show = Callable[[Outcome[Any]], None]
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,8 @@ class Teardown:
         owner: the thing that the objects must be made for; None where the deletion is forced.
         local: whether the key and certificate files here are deleted too.
         header_notes_paths: the notes of what was written into firmware headers.
-        independent: the records of the nouns that need nothing of another one; their records say how they are deleted.
+        independent: the records of the nouns that need nothing of another one, in the order in which they are deleted;
+            their records say how.
     """
 
     def __init__(
@@ -123,25 +121,35 @@ class Teardown:
         self.owner = None if is_forced else settings.thing_name
         self.local = local
         self.header_notes_paths = header_notes_paths
-        self.independent = [noun for noun in nouns if noun.decide_deletion]
+        independent = (noun for noun in nouns if noun.decide_deletion)
+        self.independent = sorted(independent, key=lambda noun: noun.teardown or 0)
 
-    def plan(self, rehearsed: Sequence[str] = ()) -> list[Change]:
+    def plan(self, *, has_fleet: bool = False) -> list[Change]:
         """What :meth:`run` would do, in the order of its lines; only looks.
 
-        ``rehearsed`` are the things of a rehearsal, which are deleted before these objects.
+        ``has_fleet`` says that there are registered devices, which are deleted before these objects; the look at what
+        has their policy would take a call for each.
         """
-        changes = self.decide(self._look_closer(self._look(closely=True), rehearsed))
-        changes += side_by_side_map(self._decide_independent, self.independent)
+        found, *independent = side_by_side(
+            lambda: self._look_closer(self._look(closely=True), has_fleet=has_fleet),
+            *(partial(self._decide_independent, noun) for noun in self.independent),
+        )
+        changes = [*self.decide(found), *independent]
         if any(change.action is Action.BLOCKED for change in changes):
             return changes
         return [*changes, *self._decide_headers(), *self._decide_files(changes)]
 
-    def run(self, show: Callable[[Outcome[Any]], None], remains: Iterable[Text] = ()) -> list[Text]:
+    def run(
+        self,
+        show: Show,
+        delete_fleet: Callable[[], list[Text]] | None = None,
+    ) -> list[Text]:
         """Delete and prove.
 
         Args:
             show: gets a line for each object.
-            remains: why something remains that was deleted before this.
+            delete_fleet: deletes the registered devices, after the updates that they may be working on and before the
+                policy that they have; returns why something of them remains.
 
         Returns:
             why something of ours remains.
@@ -150,12 +158,19 @@ class Teardown:
             UpdateFailed: AWS cannot delete an update; everything that it needs stays.
         """
         found = self._look()
+        first, beside, last = self._independent_by_turn()
+        before, after = Chain(), Chain()
+        with _shown(show, before):
+            self._delete_independent(before, first)
         found = self._delete_updates(found, show)
+        reasons = delete_fleet() if delete_fleet else []
         found = replace(found, identity=found.identity.look())
         changes = self.decide(found)
-        chains = self._delete_rest(found, changes, show)
+        chains = (before, *self._delete_rest(found, changes, beside, show), after)
+        with _shown(show, after):
+            self._delete_independent(after, last)
         gone = {(one.noun, one.name) for chain in chains for one in chain.outcomes if one.verb in GONE}
-        reasons = [*remains, *(reason for chain in chains for reason in chain.remains), *self._still_there(gone)]
+        reasons += [*(reason for chain in chains for reason in chain.remains), *self._still_there(gone)]
         if not reasons:
             self._finish(changes, show)
         return reasons
@@ -187,21 +202,28 @@ class Teardown:
         identity = Identity(cloud.iot, settings, self.owner, thing, policy_tags)
         return Found(update, job, tuple(others), role, tuple(foreign), bucket, identity)
 
-    def _look_closer(self, found: Found, rehearsed: Sequence[str]) -> Found:
+    def _look_closer(self, found: Found, *, has_fleet: bool) -> Found:
         """The same with what is in the bucket, the certificates, and what else the policy is attached to."""
         bucket, identity = side_by_side(
             lambda: self._look_into(found.bucket) if found.bucket.tags is not None else found.bucket,
-            lambda: found.identity.look().look_at_policy(rehearsed),
+            lambda: found.identity.look() if has_fleet else found.identity.look().look_at_policy(),
         )
         return replace(found, bucket=bucket, identity=identity)
 
     def _find_update(self, closely: bool) -> tuple[Update | None, Job | None]:
         iot, name = self.cloud.iot, self.settings.update_name
         if closely:
-            update, job = side_by_side(partial(find_update, iot, name), partial(find_job, iot, job_id_of(name)))
+            update, job = side_by_side(partial(find_update, iot, name), partial(self._find_job, name))
             return update, job
         update = find_update(iot, name)
-        return update, None if update else find_job(iot, job_id_of(name))
+        return update, self._find_job(name) if update is None else self._find_job_beside(update)
+
+    def _find_job(self, update_id: str) -> Job | None:
+        return find_job(self.cloud.iot, job_id_of(update_id))
+
+    def _find_job_beside(self, update: Update) -> Job | None:
+        """A job with the id that an update's own would have; looked for only where the update may have none."""
+        return self._find_job(update.update_id) if update.status in WITHOUT_JOB else None
 
     def _find_others(self, register: Register) -> list[Update]:
         settings = self.settings
@@ -231,10 +253,11 @@ class Teardown:
         settings = self.settings
         lost_role = "" if self._is_role_usable(found.role) else settings.iam_role_name
         decide = partial(decide_update_deletion, lost_role=lost_role)
+        targets = desired_state.target_arns(self.cloud, settings)
         ours = [one for one in found.others if one.is_ours(settings.thing_name)]
         return [
-            decide(found.update, found.job, settings.update_name, self.owner),
-            *(decide(one, None, one.update_id, settings.thing_name) for one in ours),
+            decide(found.update, found.job, settings.update_name, self.owner, targets=targets),
+            *(decide(one, self._find_job_beside(one), one.update_id, settings.thing_name) for one in ours),
         ]
 
     def _is_role_usable(self, role: roles.Role | None) -> bool:
@@ -269,7 +292,7 @@ class Teardown:
         need, name = find_role_need(staying, self.settings), self.settings.iam_role_name
         return roles.decide_role_deletion(found.role, name, self.owner, need=need, foreign=found.foreign)
 
-    def _delete_updates(self, found: Found, show: Callable[[Outcome[Any]], None]) -> Found:
+    def _delete_updates(self, found: Found, show: Show) -> Found:
         """Delete the updates; the same as was found, with the account's other updates.
 
         The list that proves the first update gone also names the others, so they are looked at only now.
@@ -290,21 +313,32 @@ class Teardown:
         verb = Verb.ABSENT if change.action is Action.ABSENT else Verb.SKIPPED
         return Outcome(change.noun, verb, change.name, change.detail)
 
+    def _independent_by_turn(self) -> tuple[list[Noun], list[Noun], list[Noun]]:
+        """The independent nouns that go before the updates, beside bucket, role and thing, and after the thing."""
+        places = [(noun, noun.teardown or 0) for noun in self.independent]
+        first, last = UPDATE.teardown or 0, THING.teardown or 0
+        return (
+            [noun for noun, place in places if place < first],
+            [noun for noun, place in places if first <= place <= last],
+            [noun for noun, place in places if place > last],
+        )
+
     def _delete_rest(
-        self, found: Found, changes: Sequence[Change], show: Callable[[Outcome[Any]], None]
+        self,
+        found: Found,
+        changes: Sequence[Change],
+        beside: Sequence[Noun],
+        show: Show,
     ) -> tuple[Chain, ...]:
         by_noun = {change.noun: change for change in changes}
         bucket, role, identity, independent = chains = Chain(), Chain(), Chain(), Chain()
-        try:
+        with _shown(show, *chains):
             side_by_side(
                 partial(self._delete_bucket, bucket, found, by_noun["bucket"]),
                 partial(self._delete_role, role, found, by_noun["role"]),
                 partial(found.identity.delete, identity),
-                partial(self._delete_independent, independent),
+                partial(self._delete_independent, independent, beside),
             )
-        finally:
-            for outcome in (outcome for chain in chains for outcome in chain.outcomes):
-                show(outcome)
         return chains
 
     def _decide_independent(self, noun: Noun) -> Change:
@@ -313,10 +347,8 @@ class Teardown:
         change: Change = noun.decide_deletion(noun.find(self.cloud, self.settings), self.settings, self.owner)
         return change
 
-    def _delete_independent(self, chain: Chain) -> None:
-        for noun, change in zip(
-            self.independent, side_by_side_map(self._decide_independent, self.independent), strict=True
-        ):
+    def _delete_independent(self, chain: Chain, nouns: Sequence[Noun]) -> None:
+        for noun, change in zip(nouns, side_by_side_map(self._decide_independent, nouns), strict=True):
             assert noun.delete  # noqa: S101
             chain.take(change, partial(noun.delete.load(), self.cloud, change))
 
@@ -378,7 +410,7 @@ class Teardown:
             if answer is not None
         ]
 
-    def _finish(self, changes: Sequence[Change], show: Callable[[Outcome[Any]], None]) -> None:
+    def _finish(self, changes: Sequence[Change], show: Show) -> None:
         """Put the headers' original values back, and delete the files here where that is asked for."""
         for path in self.header_notes_paths:
             for outcome in headers.put_back(path, self.settings.thing_name, self.cloud.account_name):
@@ -396,3 +428,13 @@ class Teardown:
         is_needed = any(one.noun == "certificate" and one.action is Action.KEEP for one in changes)
         is_needed = is_needed or bool(self.settings.existing_certificate_arn)
         return [certificate_files.decide_files_deletion(files, is_needed=is_needed)] if self.local else []
+
+
+@contextlib.contextmanager
+def _shown(show: Show, *chains: Chain) -> Iterator[None]:
+    """Show what the chains come to, even where one of them fails."""
+    try:
+        yield
+    finally:
+        for outcome in in_teardown_order(outcome for chain in chains for outcome in chain.outcomes):
+            show(outcome)

@@ -15,8 +15,9 @@ from ota.errors import InTheWay, OtaError
 from ota.jobs import Patience
 from ota.manage import by_hand
 from ota.manage.removals import Deletion
-from ota.nouns import NOUN_BY_NAME
-from ota.report import Report
+from ota.nouns import CERTIFICATE, NOUN_BY_NAME, NOUNS, POLICY, THING
+from ota.records import Noun
+from ota.report import NAME_WIDTH, Report
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
 from tests.conftest import ACCOUNT
@@ -24,7 +25,8 @@ from tests.hand_made import Hands, id_of
 from tests.project import Project, aws_project
 from tests.sandbox_control import Control
 
-NOUNS = ["thing", "policy", "certificate", "role", "bucket", "update", "job"]
+DELETED = [noun for noun in NOUNS if noun.deleted]
+PRUNING = (THING, POLICY, CERTIFICATE)
 LAMP_NAMES = {
     "thing": "lamp",
     "policy": "lamp_policy",
@@ -118,11 +120,13 @@ def test_the_certificate_that_the_settings_name_comes_first(hands: Hands, projec
     assert hands.names()["certificates"] == set()
 
 
-@pytest.mark.parametrize("noun", NOUNS)
-def test_with_no_name_at_all_it_says_how_to_give_one(nameless: Project, noun: str) -> None:
-    plural = {"policy": "policies"}.get(noun, f"{noun}s")
-    nameless.run_here(f"delete.{noun}").failed(
-        f"Which {noun}?", f"`invoke delete.{noun} --name NAME`", f"`invoke list.{plural}`", "thing_name in config.json"
+@pytest.mark.parametrize("noun", DELETED, ids=[noun.name for noun in DELETED])
+def test_with_no_name_at_all_it_says_how_to_give_one(nameless: Project, noun: Noun) -> None:
+    nameless.run_here(f"delete.{noun.delete_task}").failed(
+        f"Which {noun.name}?",
+        f"`invoke delete.{noun.delete_task} --name NAME`",
+        f"`invoke list.{noun.list_task}`",
+        "thing_name in config.json",
     )
 
 
@@ -248,7 +252,7 @@ def test_a_refusal_says_what_is_in_the_way_and_what_would_do_it(
     hands.whole("lamp", ours=True)
     before = hands.names()
     failed = project.run_here(f"delete.{noun}").failed(*words)
-    assert failed.outcomes == [(noun, "skipped", f"{LAMP_NAMES[noun]:<30}  stays")]
+    assert failed.outcomes == [(noun, "skipped", f"{LAMP_NAMES[noun]:<{NAME_WIDTH}}  stays")]
     assert hands.names() == before
     # The command that it names does it.
     command = next(found for found in re.findall(r"`invoke (delete\.\S+ --name [^`]*--force)`", failed.err))
@@ -294,12 +298,15 @@ def test_the_way_out_that_a_forced_deletion_names_works(hands: Hands, project: P
 
 def test_delete_alone_says_what_there_is_to_say(project: Project) -> None:
     failed = project.run_here("delete").failed("Say what to delete", "`invoke --help delete.thing`", "`invoke clean`")
-    assert all(f"`invoke delete.{noun}`" in failed.err for noun in NOUNS)
+    assert all(f"`invoke delete.{noun.delete_task}`" in failed.err for noun in DELETED)
 
 
-@pytest.mark.parametrize("noun", [noun for noun in NOUNS if noun != "certificate"])
+@pytest.mark.parametrize("noun", [noun.name for noun in DELETED if noun is not CERTIFICATE])
 def test_a_name_that_cannot_be_is_refused(project: Project, noun: str) -> None:
-    project.run_here(f"delete.{noun}", "--name", "a/b").failed(f"'a/b' cannot be the name of a {noun}", "`invoke list.")
+    found = NOUN_BY_NAME[noun]
+    project.run_here(f"delete.{found.delete_task}", "--name", "a/b").failed(
+        f"'a/b' cannot be the name of a {noun}", f"`invoke list.{found.list_task}`"
+    )
 
 
 def test_what_cannot_name_a_certificate_is_refused(project: Project) -> None:
@@ -319,14 +326,8 @@ def test_what_follows_sees_that_it_is_gone(project: Project) -> None:
     assert f"lamp-ota-{ACCOUNT}" not in {line.split()[0] for line in done.out.splitlines() if line}
 
 
-@pytest.mark.parametrize(
-    ("noun", "flags"),
-    [
-        *((noun, {"--force", "--name", "--yes", "--prune"}) for noun in ("thing", "policy", "certificate")),
-        *((noun, {"--force", "--name", "--yes"}) for noun in ("role", "bucket", "update", "job")),
-    ],
-)
-def test_each_explains_its_flags(project: Project, noun: str, flags: set[str]) -> None:
-    shown = project.run_here("--help", f"delete.{noun}").done().out
-    assert set(re.findall(r"--[a-z]+(?=\s)", shown.partition("Options:")[2])) >= flags
-    assert ("--prune" in shown.partition("Options:")[2]) is ("--prune" in flags)
+@pytest.mark.parametrize("noun", DELETED, ids=[noun.name for noun in DELETED])
+def test_each_explains_its_flags(project: Project, noun: Noun) -> None:
+    shown = project.run_here("--help", f"delete.{noun.delete_task}").done().out
+    flags = {"--force", "--name", "--yes"} | ({"--prune"} if noun in PRUNING else set())
+    assert set(re.findall(r"--(?!help)[a-z]+(?=\s)", shown.partition("Options:")[2])) == flags

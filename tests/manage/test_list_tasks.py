@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ota.nouns import LISTED
+from ota.records import Noun
 from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands
@@ -16,7 +18,8 @@ from tests.project import Project, Result, aws_project
 from tests.sandbox_control import Control
 
 pytestmark = pytest.mark.alone  # the lists are compared whole
-PLURALS = ["things", "policies", "certificates", "buckets", "roles", "updates", "jobs"]
+PLURALS = [noun.plural for noun in LISTED]
+KEYS = [noun.key for noun in LISTED]
 FIRST_LINE = re.compile(rf"AWS account {ACCOUNT} in eu-west-1 .*")
 
 
@@ -64,21 +67,24 @@ def test_an_empty_account_is_shown_as_such(project: Project) -> None:
     assert done.out.splitlines() == [f"no {plural}" for plural in PLURALS]
 
 
-@pytest.mark.parametrize("plural", PLURALS)
-def test_each_noun_has_a_list_of_its_own(hands: Hands, project: Project, plural: str) -> None:
+@pytest.mark.parametrize("noun", LISTED, ids=KEYS)
+def test_each_noun_has_a_list_of_its_own(hands: Hands, project: Project, noun: Noun) -> None:
     hands.whole("lamp", ours=False)
-    done = project.run_here(f"list.{plural}").done()
-    assert list(tables(done)) == [plural]
-    assert tables(done)[plural][0][-1] == "no"
+    done = project.run_here(f"list.{noun.list_task}").done()
+    assert list(tables(done)) == [noun.plural]
+    assert [row[-1] for row in tables(done)[noun.plural]] == ["no"] * len(hands.names().get(noun.plural, ()))
 
 
 def test_json_is_one_document_and_nothing_else(hands: Hands, project: Project) -> None:
     hands.whole("lamp", ours=True)
     done = project.run_here("list", "--json").done()
     found = json.loads(done.out)
-    assert list(found) == PLURALS
-    assert all(one["total"] == len(one["rows"]) == 1 for one in found.values())
-    assert {plural: one["rows"][0]["ours"] for plural, one in found.items()} == dict.fromkeys(PLURALS, True)
+    assert list(found) == KEYS
+    there = {noun.key: len(hands.names().get(noun.plural, ())) for noun in LISTED}
+    assert {key: one["total"] for key, one in found.items()} == there
+    assert {key: [row["ours"] for row in one["rows"]] for key, one in found.items()} == {
+        key: [True] * count for key, count in there.items()
+    }
     certificate = found["certificates"]["rows"][0]
     assert {certificate["id"]} == hands.names()["certificates"], "the whole id"
     assert re.fullmatch(r"2\d{3}-\d\d-\d\dT.*\+00:00", certificate["created"])

@@ -19,7 +19,7 @@ from ota.jobs import Patience
 from ota.manage.by_hand import remove as remove_names
 from ota.manage.removals import Deletion
 from ota.manage.selections import select, split_names
-from ota.nouns import NOUN_BY_NAME
+from ota.nouns import NOUN_BY_NAME, NOUNS
 from ota.outcomes import Outcome
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
@@ -102,7 +102,7 @@ def remove(account: Cloud, settings_with: Callable[..., Settings]) -> Callable[.
 Remove = Callable[..., Said]
 
 
-@pytest.mark.parametrize("noun", ["thing", "policy", "certificate", "role", "bucket", "update", "job"])
+@pytest.mark.parametrize("noun", [noun.name for noun in NOUNS if noun.deleted])
 @pytest.mark.usefixtures("clean_sandbox")
 def test_what_is_not_there_is_absent(remove: Remove, noun: str) -> None:
     name = "0" * 64 if noun == "certificate" else "nothing-like-it"

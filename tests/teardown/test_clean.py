@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ota.certificate_files import find_certificate_files
+from ota.certificates.files import find_certificate_files
 from ota.sandbox.process import Address
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands
@@ -30,7 +30,7 @@ def set_up(project: Project, *things: str) -> None:
 
 
 def files(project: Project) -> set[str]:
-    return {path.name for path in (project.root_path / "certificates").glob("*")}
+    return {path.name for path in (project.root_path / "certificates").glob("[!.]*")}
 
 
 def test_certificates_are_known_by_their_names(tmp_path: Path) -> None:

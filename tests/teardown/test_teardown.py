@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from ota.sandbox.process import Address
 from ota.shared_use import MOST_ASKED
+from tests import fault_project
 from tests.account import BUCKET, EVERYTHING, JOB, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
 from tests.conftest import ACCOUNT, REGION
-from tests.project import THING, Project, aws_project, built_tree
+from tests.project import THING, Project
 from tests.sandbox_control import Control
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
@@ -24,22 +24,13 @@ POLICY_DOCUMENT = json.dumps(
 HERE = {"LocationConstraint": REGION}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built_tree(tmp_path_factory.getbasetemp())
+built = fault_project.built
+project = fault_project.project
 
 
 @pytest.fixture
 def account(clean_sandbox: Address) -> Account:
     return account_at(clean_sandbox)
-
-
-@pytest.fixture
-def project(clean_sandbox: Address, tmp_path: Path, built: Path) -> Project:
-    """A project whose image is built already."""
-    project = aws_project(tmp_path / "project", clean_sandbox)
-    project.put_image(built)
-    return project
 
 
 @pytest.fixture

@@ -3,134 +3,104 @@
 ``invoke all`` sets up everything that an over-the-air update needs, and ``invoke clean`` deletes it again. After
 ``sandbox`` the rest of the command line works on this machine. A task body is one call into a room of ``ota/`` with the
 run of this command line; ``docs/architecture.md`` describes the rooms.
+
+An installed package has this file as ``ota.tasks``, with ``env.example`` beside it: for the program ``ota``, and for
+task files of others, which add ``namespace`` to their own.
 """
 
 from __future__ import annotations
 
-import copy
+import gc
 import inspect
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
-from invoke.exceptions import Exit
-from invoke.tasks import Call, Task, task
+from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
-    from invoke.config import Config
     from invoke.context import Context
-    from invoke.parser import ParseResult
 
-    from ota.errors import OtaError
-    from ota.run import Run
     from ota.set_up import SetUp
 
 # Invoke turns this off to leave no cache beside a task file, but compiling ota/ again takes a quarter of each run.
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+# A command imports much and leaves hardly any garbage; looking for it as often as by default takes a tenth of a run.
+gc.set_threshold(20_000, 20, 20)
 
-# Imported after that line, so that their compiled code is kept between runs.
-from ota.nouns import LISTED, NOUN_BY_NAME, NOUNS  # noqa: E402
-from ota.records import Deleted  # noqa: E402
+# Imported after these lines, so that their compiled code is kept between runs.
+from ota.nouns import LISTED, NOUNS, UPDATE  # noqa: E402
+from ota.records import Deleted, Noun  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
+from ota.task_class import MessageTask, WholeLine, begin, entry_of, run_of  # noqa: E402
 
-ROOT_PATH = Path(__file__).resolve().parent
-RUN = "ota_run"  # the key in invoke's configuration; `run` is invoke's own
+ENVIRONMENT_EXAMPLE_PATH = Path(__file__).resolve().with_name("env.example")
 JSON_HELP = "One JSON document on stdout instead of a table."
+CSV_HELP = "A row for each device on stdout: name, status, times, cause."
+FAILED_HELP = "Every device that failed, by its name; with --csv, these alone."
 
 
-class OtaTask(Task):  # type: ignore[type-arg]
-    """A task that prints an error that a user can cause as a message, and a bug as a traceback.
-
-    Before the first task runs, the order of the tasks on the command line is checked.
-    """
+class OtaTask(MessageTask):
+    """A task of this tool: before the first one runs, the whole command line is read."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.body is not read_line:
-            self.pre: list[Any] = [ORDER_CHECK, *self.pre]
-
-    def __deepcopy__(self, _memo: object) -> OtaTask:
-        """A copy with its own help texts, which invoke empties; a full copy takes most of the time of ``--list``."""
-        clone = copy.copy(self)
-        clone.help = dict(self.help)
-        return clone
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the body, and turn our errors and AWS's into a message and an exit status; no other code does that."""
-        context = args[0]
-        try:
-            return super().__call__(*args, **kwargs)
-        except _our_error() as error:
-            failure = error
-        except _aws_errors() as error:
-            from ota.errors import from_boto
-
-            failure = from_boto(error)
-        except OSError as error:
-            from ota.errors import from_system
-
-            known = from_system(error)
-            if known is None:
-                raise
-            failure = known
-        except KeyboardInterrupt:
-            raise Exit("Interrupted. Nothing is lost: run the same command again, it carries on.", code=130) from None
-        if RUN not in context.config:  # making the run has failed
-            raise Exit(str(failure), code=failure.exit_code)
-        run = _run(context)
-        run.steps.wind_up()
-        raise Exit(run.report.text(failure.message), code=failure.exit_code)
-
-
-def _our_error() -> type[OtaError]:
-    """The base of our errors, imported only when something was raised, so that listing the tasks is quick."""
-    from ota.errors import OtaError
-
-    return OtaError
-
-
-def _aws_errors() -> tuple[type[Exception], ...]:
-    """The exceptions of botocore, imported only when something was raised, so that listing the tasks is quick."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    return BotoCoreError, ClientError
-
-
-def _run(context: Context) -> Run:
-    """The run of this command line, made on first use and kept in invoke's configuration for the next tasks."""
-    if RUN not in context.config:
-        from ota.run import Run
-
-        context.config.update({RUN: Run(ROOT_PATH)})
-    return cast("Run", context.config[RUN])
+        self.pre: list[Any] = [READ_LINE, *self.pre]
 
 
 def _set_up(context: Context) -> SetUp:
     """The set-up of this command line; it keeps its results in the run."""
     from ota.set_up import SetUp
 
-    return SetUp(_run(context))
-
-
-class WholeLine(Call):
-    """The call of a task that gets the result of invoke's core parser as ``context.core``."""
-
-    def make_context(self, config: Config, core_parse_result: ParseResult) -> Context:
-        """The usual context with the core parser's result in it."""
-        context = super().make_context(config, core_parse_result)
-        context._set(core=core_parse_result)
-        return context
+    return SetUp(run_of(context))
 
 
 def read_line(c: Context) -> None:
-    """Refuse `sandbox` and `with` after a task that would run without them."""
-    from ota.task_order import check_order
+    """Refuse `sandbox` and `with` after a task that would run without them; keep stdout for JSON where it is asked for.
 
-    check_order(namespace, c.core, is_sandbox=_run(c).scope.is_sandbox)
+    The whole line is read, because the tasks that a task needs first run, and print, before it sees its own flags.
+    """
+    from ota.task_order import asks_for_json, check_order
+
+    entry = begin(c, namespace)
+    if asks_for_json(c.core):
+        run_of(c).report.expect_document()
+    check_order(entry.collection, c.core, namespace=entry.line.namespace, is_sandbox=run_of(c).scope.is_sandbox)
 
 
-ORDER_CHECK = WholeLine(OtaTask(read_line))
+READ_LINE = WholeLine(MessageTask(read_line))
+
+
+@task(klass=OtaTask, name="help", default=True)
+def show_tasks(c: Context) -> None:
+    """Show the tasks, as a command line without a task does."""
+    from ota.messages import help_command, message
+
+    report, typed = run_of(c).report, entry_of(c).line.namespace
+    rows = [(f"{typed}{(*short, name)[0]}", _sentence(namespace[name])) for name, short in namespace.task_names.items()]
+    report.table(("task", "does"), rows)
+    report.say(message(help_command("all"), " explains one."))
+
+
+def _sentence(one: Task[Any]) -> str:
+    return (one.__doc__ or "").splitlines()[0]
+
+
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    help={
+        "thing_name": "The setting thing_name.",
+        "firmware_root": "The setting firmware_root: where the firmware tree is from here.",
+    },
+)
+def init(c: Context, thing_name: str = "", firmware_root: str = "") -> None:
+    """Write config.json and .env to start with; asks on a terminal, and what is there stays as it is."""
+    from ota.project_files import start_project
+
+    given = {"thing_name": thing_name, "firmware_root": firmware_root}
+    start_project(run_of(c).report, ENVIRONMENT_EXAMPLE_PATH, entry_of(c).new_project_path, given)
 
 
 @task(klass=OtaTask)
@@ -145,10 +115,18 @@ def policy(c: Context) -> None:
     _set_up(c).policy()
 
 
-@task(klass=OtaTask)
-def bucket(c: Context) -> None:
-    """Create the versioned, private S3 bucket for firmware images."""
-    _set_up(c).independent("bucket")
+def _make_task(noun: Noun) -> OtaTask:
+    """The task that makes the object of a noun that needs nothing of another one."""
+
+    def body(c: Context) -> None:
+        _set_up(c).independent(noun.name)
+
+    body.__doc__ = noun.made
+    return OtaTask(body, name=noun.task)
+
+
+MAKE_TASKS = {noun.task: _make_task(noun) for noun in NOUNS if noun.make}
+MADE_FOR_UPDATE = [MAKE_TASKS[need] for need in UPDATE.needs if need in MAKE_TASKS]
 
 
 @task(klass=OtaTask)
@@ -169,20 +147,20 @@ def head_start(c: Context) -> None:
     _set_up(c).head_start()
 
 
-@task(klass=OtaTask, pre=[head_start, policy, bucket, role, build])
+@task(klass=OtaTask, pre=[head_start, policy, *MADE_FOR_UPDATE, role, build])
 def update(c: Context) -> None:
     """Prove the signature, upload the image, create the OTA update and wait until its job exists."""
     from ota.look.summaries import show_update
 
-    show_update(_run(c), _set_up(c).offer())
+    show_update(run_of(c), _set_up(c).offer())
 
 
-@task(klass=OtaTask, name="all", pre=[update])
-def all_(c: Context) -> None:
+@task(klass=OtaTask, name="all", pre=[update], help={"json": JSON_HELP})
+def all_(c: Context, json: bool = False) -> None:
     """Set up everything that an update needs, then sum it up."""
     from ota.look.summaries import show_summary
 
-    show_summary(_run(c), _set_up(c).everything())
+    show_summary(run_of(c), _set_up(c).everything(), as_json=json)
 
 
 @task(
@@ -192,7 +170,7 @@ def all_(c: Context) -> None:
         "local": "Delete the key and certificate files in credentials_path too.",
         "all_certificates": "Clean every thing that has a certificate in credentials_path.",
         "plan": "Only show what would be deleted; exit status 1 where something would stay that must not.",
-        "json": "With --plan: one JSON document on stdout instead of a table.",
+        "json": JSON_HELP,
     },
 )
 def clean(
@@ -207,38 +185,60 @@ def clean(
     if plan:
         from ota.look.looks import show_teardown_plan
 
-        show_teardown_plan(_run(c), force=force, local=local, as_json=json)
+        show_teardown_plan(run_of(c), force=force, local=local, as_json=json)
         return
-    from ota.device.rehearsals import take_down
+    from ota.fleet.cleaning import Cleaning
     from ota.teardown.clean import clean as tear_down
 
-    flags = {"force": force, "local": local, "all_certificates": all_certificates}
-    tear_down(_run(c), **flags, take_down_rehearsals=take_down)
+    tear_down(run_of(c), force=force, local=local, all_certificates=all_certificates, make_fleet=Cleaning)
+    if json:
+        run_of(c).report.success()
 
 
-@task(klass=OtaTask, help={"json": JSON_HELP})
-def plan(c: Context, json: bool = False) -> None:
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    help={"markdown": "A table in Markdown, for a comment on a pull request.", "json": JSON_HELP},
+)
+def plan(c: Context, markdown: bool = False, json: bool = False) -> None:
     """Show object by object what `all` would do, and change nothing; exit status 1 where `all` would fail."""
     from ota.look.looks import show_plan
 
-    show_plan(_run(c), as_json=json)
+    show_plan(run_of(c), as_json=json, as_markdown=markdown)
 
 
-@task(klass=OtaTask, help={"json": JSON_HELP})
-def status(c: Context, json: bool = False) -> None:
+@task(
+    klass=OtaTask,
+    help={"failed": FAILED_HELP, "csv": CSV_HELP, "json": JSON_HELP},
+)
+def status(c: Context, failed: bool = False, csv: bool = False, json: bool = False) -> None:
     """Show how the thing and its update stand; exit status 0 done, 2 not set up, 3 in progress, 4 failed, 5 unknown."""
+    from ota.look.forms import read_forms
     from ota.look.looks import show_status
 
-    show_status(_run(c), as_json=json)
+    show_status(run_of(c), read_forms(as_json=json, as_csv=csv, all_failed=failed))
 
 
-@task(klass=OtaTask, help={"timeout": "Seconds until it gives up: --timeout=600 (default: 3600).", "json": JSON_HELP})
-def watch(c: Context, timeout: str = "3600", json: bool = False) -> None:
+@task(
+    klass=OtaTask,
+    help={
+        "timeout": "Seconds until it gives up: --timeout=600 (default: 3600).",
+        "report": "Write a report of the rollout when it ends or is stopped: --report rollout.html.",
+        "failed": FAILED_HELP,
+        "csv": CSV_HELP,
+        "json": JSON_HELP,
+    },
+)
+def watch(
+    c: Context, timeout: str = "3600", report: str = "", failed: bool = False, csv: bool = False, json: bool = False
+) -> None:
     """Follow the update until every device is done; exit status 0 done, 2 no update, 3 time up, 4 failed, 5 unknown."""
     from ota.device.options import read_timeout
     from ota.look import looks
+    from ota.look.forms import read_forms
 
-    looks.watch(_run(c), timeout_s=read_timeout(timeout), as_json=json)
+    forms = read_forms(as_json=json, as_csv=csv, all_failed=failed, report=report)
+    looks.watch(run_of(c), timeout_s=read_timeout(timeout), forms=forms)
 
 
 @task(klass=OtaTask, help={"json": JSON_HELP})
@@ -246,37 +246,37 @@ def doctor(c: Context, json: bool = False) -> None:
     """Find what would make `all` fail, with the command that mends it; exit status 1 where there is something."""
     from ota.look.looks import show_checkup
 
-    show_checkup(_run(c), as_json=json)
+    show_checkup(run_of(c), as_json=json)
 
 
 @task(klass=OtaTask, name="start", default=True)
 def sandbox_start(c: Context) -> None:
     """Use the local stand-in for AWS for the rest of the command line; started when it is not running."""
-    _run(c).scope.use_sandbox()
+    run_of(c).scope.use_sandbox()
 
 
 @task(klass=OtaTask, name="stop")
 def sandbox_stop(c: Context) -> None:
     """Stop the local stand-in; what it holds is gone, the files in .sandbox/ stay."""
-    _run(c).stop_sandbox()
+    run_of(c).stop_sandbox()
 
 
 @task(klass=OtaTask, name="reset")
 def sandbox_reset(c: Context) -> None:
     """Empty the local stand-in and delete the files in .sandbox/ that the tasks made there."""
-    _run(c).reset_sandbox()
+    run_of(c).reset_sandbox()
 
 
 @task(klass=OtaTask, name="env")
 def sandbox_env(c: Context) -> None:
     """Print the export lines that point any other AWS tool at the local stand-in."""
-    _run(c).scope.show_sandbox_environment()
+    run_of(c).scope.show_sandbox_environment()
 
 
 def with_(c: Context, config_file: str | None = None, **values: str | None) -> None:
-    """Change settings for the rest of the command line: `invoke with --thing-name lamp-2 all`."""
+    """Change settings for the rest of the command line, each with its flag, such as --thing-name lamp-2."""
     given = {name: value for name, value in values.items() if value is not None}
-    _run(c).scope.override(given, config_file)
+    run_of(c).scope.override(given, config_file)
 
 
 def _settings_task() -> OtaTask:
@@ -293,7 +293,7 @@ def _settings_task() -> OtaTask:
 @task(klass=OtaTask, help={"json": JSON_HELP})
 def settings(c: Context, json: bool = False) -> None:
     """Show every setting, its value, and where that came from."""
-    _run(c).scope.show_settings(as_json=json)
+    run_of(c).scope.show_settings(as_json=json)
 
 
 LIST_HELP = {
@@ -311,7 +311,7 @@ def _list_task(noun: str, name: str, sentence: str) -> OtaTask:
     def body(c: Context, limit: str = "", filter_: str = "", mine: bool = False, json: bool = False) -> None:
         from ota.manage import listings
 
-        run = _run(c)
+        run = run_of(c)
         if json:
             run.report.keep_stdout_clear()
         rows = listings.read_limit(limit, run.scope.loose_settings.max_listed)
@@ -321,12 +321,12 @@ def _list_task(noun: str, name: str, sentence: str) -> OtaTask:
     return OtaTask(body, name=name, help=LIST_HELP, default=noun == "all")
 
 
-def _delete(c: Context, noun: str, names: list[str] | None, *, force: bool, prune: bool, yes: bool) -> None:
+def _delete(c: Context, noun: Noun, names: list[str] | None, *, force: bool, prune: bool, yes: bool) -> None:
     """Delete objects of one noun by their names."""
     from ota.manage.by_hand import delete_objects
     from ota.manage.removals import Deletion
 
-    with _run(c).deleting() as run:
+    with run_of(c).deleting() as run:
         settings = run.loose_settings
         deletion = Deletion(
             run.cloud,
@@ -337,10 +337,10 @@ def _delete(c: Context, noun: str, names: list[str] | None, *, force: bool, prun
             prunes=prune,
             is_confirmed=yes,
         )
-        delete_objects(deletion, run.report, NOUN_BY_NAME[noun], names or ())
+        delete_objects(deletion, run.report, noun, names or ())
 
 
-def _delete_task(noun: str, texts: Deleted) -> OtaTask:
+def _delete_task(noun: Noun, texts: Deleted) -> OtaTask:
     """The task that deletes objects of one noun by their names."""
 
     def body(
@@ -354,14 +354,16 @@ def _delete_task(noun: str, texts: Deleted) -> OtaTask:
     chosen = body if texts.prune_help else body_without_prune
     chosen.__doc__ = texts.help
     helps = {"name": texts.name_help, "force": texts.force_help, "prune": texts.prune_help, "yes": YES_HELP}
-    return OtaTask(chosen, name=noun, help={flag: text for flag, text in helps.items() if text}, iterable=["name"])
+    return OtaTask(
+        chosen, name=noun.delete_task, help={flag: text for flag, text in helps.items() if text}, iterable=["name"]
+    )
 
 
 LIST_TASKS = (
     _list_task("all", "all", f"List everything in the account: {', '.join(noun.plural for noun in LISTED)}."),
-    *(_list_task(noun.name, noun.plural, noun.listed.help) for noun in NOUNS if noun.listed),
+    *(_list_task(noun.name, noun.list_task, noun.listed.help) for noun in NOUNS if noun.listed),
 )
-DELETE_TASKS = tuple(_delete_task(noun.name, noun.deleted) for noun in NOUNS if noun.deleted)
+DELETE_TASKS = tuple(_delete_task(noun, noun.deleted) for noun in NOUNS if noun.deleted)
 
 
 @task(klass=OtaTask, name="help", default=True)
@@ -386,7 +388,7 @@ def verify(c: Context, running_version: str | None = None, json: bool = False) -
     """Prove offline that image, signature, key and settings belong together and fit the firmware."""
     from ota.look.looks import show_verification
 
-    show_verification(_run(c), running_version=running_version, as_json=json)
+    show_verification(run_of(c), running_version=running_version, as_json=json)
 
 
 @task(
@@ -395,10 +397,10 @@ def verify(c: Context, running_version: str | None = None, json: bool = False) -
     help={"text": "What a device, AWS or the AWS CLI said, in quotes.", "json": JSON_HELP},
 )
 def explain(c: Context, text: str, json: bool = False) -> None:
-    """Say what a failure code, a status or an errorInfo means: `invoke explain "0x000000e3: 0x00000000"`."""
+    """Say what a failure code, a status or an errorInfo means, such as "0x000000e3: 0x00000000"."""
     from ota.look.explain import show
 
-    show(_run(c).report, text, as_json=json)
+    show(run_of(c).report, text, as_json=json)
 
 
 @task(
@@ -408,19 +410,20 @@ def explain(c: Context, text: str, json: bool = False) -> None:
         "encoding": "How stream messages are written: json (as the firmware) or cbor.",
         "faithful": "Keep the firmware's limits: 2,048 bytes for the job, one block at a time, no second try.",
         "fault": "Play a device that goes wrong: bad-signature, lost-blocks, connection-lost, power-cut, "
-        "same-version, rejects or times-out.",
+        "same-version, rejects or times-out; with --count a share of them, as NAME:5%. Can be repeated.",
         "forever": "Stay, and take updates as they come, until Ctrl-C or --timeout.",
         "fresh": "Begin as from the factory, with version 0.0.10+0.",
-        "count": "So many devices at once, THING-1 and on; in the sandbox they and an update for them are made.",
+        "count": "So many registered devices; in the sandbox they and an update for them are made where none are.",
         "timeout": "Seconds that all may take (default: 900; with --forever no end).",
         "json": JSON_HELP,
     },
+    iterable=["fault"],
 )
 def device(
     c: Context,
     encoding: str = "json",
     faithful: bool = False,
-    fault: str = "",
+    fault: list[str] | None = None,
     forever: bool = False,
     fresh: bool = False,
     count: int = 1,
@@ -428,20 +431,77 @@ def device(
     json: bool = False,
 ) -> None:
     """Have a virtual device take the update as the firmware would: exit status 0 once it runs it, or has no job."""
-    from ota.device import runs
+    from ota.device.many_runs import play
     from ota.device.options import read_options
 
     options = read_options(
         encoding=encoding,
         faithful=faithful,
-        fault=fault,
+        faults=fault or (),
         forever=forever,
         fresh=fresh,
         count=count,
         timeout=timeout,
         as_json=json,
     )
-    runs.play(_run(c), options)
+    play(run_of(c), options)
+
+
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    help={
+        "file": "The list of devices: CSV with a header line, or JSON lines; thing_name, perhaps csr, and attributes.",
+        "count": "In the sandbox: make up a list of so many devices, THING-1 and on.",
+        "json": "One JSON document on stdout.",
+    },
+)
+def register(c: Context, file: str = "", count: int = 0, json: bool = False) -> None:
+    """Register many devices from a list, such as --file=devices.csv; each gets a thing and a certificate."""
+    from ota.fleet.register import register as register_devices
+
+    register_devices(run_of(c), file=file, count=count, as_json=json)
+
+
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    iterable=["add", "remove"],
+    help={
+        "add": "Things that join: a name, or a pattern such as 'lamp-*' of things that this tool made; repeatable.",
+        "remove": "Things that leave: a name, or a pattern of members; repeatable.",
+        "file": "A list of things that join, as `register` takes it.",
+        "json": JSON_HELP,
+    },
+)
+def group(
+    c: Context, add: list[str] | None = None, remove: list[str] | None = None, file: str = "", json: bool = False
+) -> None:
+    """Make the thing group of thing_group_name, and add things to it or take some out: `--add 'lamp-*'`."""
+    from ota.fleet.grouping import change_group
+
+    change_group(run_of(c), add=add or (), remove=remove or (), file=file, as_json=json)
+
+
+@task(
+    klass=OtaTask,
+    auto_shortflags=False,
+    help={"force": "Take the update away from devices that are at work on it, too.", "json": JSON_HELP},
+)
+def cancel(c: Context, force: bool = False, json: bool = False) -> None:
+    """Stop the rollout of the update: it is sent to no more devices, and what is done stays done."""
+    from ota.fleet import cancelling
+
+    cancelling.cancel(run_of(c), force=force, as_json=json)
+
+
+@task(klass=OtaTask, help={"json": JSON_HELP})
+def retry(c: Context, json: bool = False) -> None:
+    """Send the update again, as a new one, to just those devices that did not take it."""
+    from ota.fleet import retrying
+    from ota.look.rollout_screens import show_failures
+
+    retrying.retry(run_of(c), show_failures, as_json=json)
 
 
 @task(
@@ -452,6 +512,7 @@ def device(
         "boundary": "The permissions boundary of the role instead.",
         "also": "What AWS cannot bound and is left out: instance-profiles, unbounded-roles, any-identity.",
         "things": "A pattern of thing names, such as 'lamp-*', instead of the setting thing_name.",
+        "devices": "A pattern of the names of registered devices (default: those that begin with the thing's name).",
         "account": "The AWS account; with --region, no credentials are needed.",
         "region": "The AWS region.",
         "json": "The document is JSON in any case.",
@@ -463,27 +524,33 @@ def permissions(
     boundary: bool = False,
     also: str = "",
     things: str = "",
+    devices: str = "",
     account: str = "",
     region: str = "",
     json: bool = False,  # noqa: ARG001 - scripts say it to every task that reports
 ) -> None:
-    """Print the IAM policy that the operator needs: `invoke permissions --for update,clean`."""
+    """Print the IAM policy that the operator needs, for all tasks or those of --for=update,clean."""
     from ota.look import permissions as operator
 
-    flags = {"tasks": for_, "also": also, "account": account, "region": region, "things": things}
-    operator.show(_run(c), operator.read_flags(**flags, boundary=boundary))
+    flags = {"tasks": for_, "also": also, "account": account, "region": region, "things": things, "devices": devices}
+    operator.show(run_of(c), operator.read_flags(**flags, boundary=boundary))
 
 
 namespace = Collection(
+    init,
     thing,
     policy,
-    bucket,
+    *MAKE_TASKS.values(),
     role,
     build,
     update,
     all_,
     clean,
     device,
+    register,
+    group,
+    cancel,
+    retry,
     plan,
     status,
     watch,
@@ -493,9 +560,17 @@ namespace = Collection(
     settings,
     permissions,
     _settings_task(),
+    show_tasks,
 )
 namespace.add_collection(
     Collection("sandbox", sandbox_start, sandbox_stop, sandbox_reset, sandbox_env),
 )
 namespace.add_collection(Collection("list", *LIST_TASKS))
 namespace.add_collection(Collection("delete", delete_help, *DELETE_TASKS))
+
+
+def main() -> None:
+    """Run the program ``ota``."""
+    from ota.program import OtaProgram
+
+    OtaProgram(namespace).run()

@@ -5,10 +5,11 @@ which the same call succeeds a moment later, and :class:`Retries` retries them f
 
 - Another change to the same object is under way. Nothing was done.
 - The object does not exist yet where the call arrived, though its creation was answered. So a "not found" is retried
-  for an object that this process has created and not deleted. For all other objects it is the answer.
+  for an object that this process has created and not deleted. For all other objects it is the answer, also where the
+  call names a new object too and the refusal names the other.
 
 The answer to a HEAD has no body and so no reason: its 404 may mean the bucket or the object, and is never retried.
-CreateBucket and DeleteBucket wait much longer for S3 to let go of a name, in ``ota/buckets.py``.
+CreateBucket and DeleteBucket wait much longer for S3 to let go of a name, in ``ota/buckets/buckets.py``.
 
 Source: botocore (paginators, ``ClientError``, the event ``needs-retry``); S3 error responses (OperationAborted,
 ConditionalRequestConflict); IAM common errors (ConcurrentModification), "Changes that I make are not always immediately
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ota.errors import WaitTimeout
@@ -111,15 +112,9 @@ LONGEST_PAUSE_S = 4.0
 CONFLICT_CODES = frozenset({"OperationAborted", "ConditionalRequestConflict", "ConcurrentModification", "409"})
 NOT_FOUND_CODES = frozenset({"NoSuchBucket", "NoSuchEntity", "ResourceNotFoundException"})
 WAITED_FOR_ELSEWHERE = frozenset({"CreateBucket", "DeleteBucket"})
-# What names the new object: a parameter of the call or a member of its answer.
-CREATED_NAMES = {
-    "CreateThing": "thingName",
-    "CreatePolicy": "policyName",
-    "CreateCertificateFromCsr": "certificateId",
-    "CreateOTAUpdate": "otaUpdateId",
-    "CreateBucket": "Bucket",
-    "CreateRole": "RoleName",
-}
+# A call that creates an object names it in its first required parameter; of a certificate AWS's answer has the name.
+NAMES_IN_ANSWERS = {"CreateCertificateFromCsr": "certificateId"}
+CREATE_NO_OBJECT = frozenset({"CreatePolicyVersion", "CreateMultipartUpload"})
 
 
 class Retries:
@@ -148,10 +143,13 @@ class Retries:
     def _note_created(
         self, parsed: Mapping[str, Any], model: OperationModel, context: Mapping[str, Any], **_: object
     ) -> None:
-        name = {**parsed, **context["ota_parameters"]}.get(CREATED_NAMES.get(model.name, ""))
-        if name and "Error" not in parsed:
-            with self._lock:
-                self._created.add(name)
+        if "Error" in parsed or not model.name.startswith("Create") or model.name in CREATE_NO_OBJECT:
+            return
+        member = NAMES_IN_ANSWERS.get(model.name)
+        required = model.input_shape.required_members if model.input_shape else []
+        names = [parsed[member]] if member else _names(context["ota_parameters"], required[:1])
+        with self._lock:
+            self._created.update(names)
 
     def _pause(
         self, response: Any, operation: OperationModel, attempts: int, request_dict: Mapping[str, Any], **_: object
@@ -159,21 +157,24 @@ class Retries:
         """Whether botocore sends the call again: 0 for at once, since the pause is made here; None for no."""
         if response is None or attempts >= MAX_TRIES or operation.name in WAITED_FOR_ELSEWHERE:
             return None
-        code = response[1].get("Error", {}).get("Code")
-        is_too_early = code in NOT_FOUND_CODES and self._has_created_one_of(request_dict["context"]["ota_parameters"])
-        if code not in CONFLICT_CODES and not is_too_early:
+        error, params = response[1].get("Error", {}), request_dict["context"]["ota_parameters"]
+        is_too_early = error.get("Code") in NOT_FOUND_CODES and self._may_come(params, error.get("Message") or "")
+        if error.get("Code") not in CONFLICT_CODES and not is_too_early:
             return None
         self._sleep(min(FIRST_PAUSE_S * 2 ** (attempts - 1), LONGEST_PAUSE_S))
         return 0
 
-    def _has_created_one_of(self, params: Mapping[str, Any]) -> bool:
+    def _may_come(self, params: Mapping[str, Any], refusal: str) -> bool:
+        """Whether what was not found has just been created: what the refusal names, else anything in the call."""
+        names = set(_names(params))
+        missing = {name for name in names if name in refusal} or names
         with self._lock:
-            return not self._created.isdisjoint(_names(params))
+            return not self._created.isdisjoint(missing)
 
 
-def _names(params: Mapping[str, Any]) -> Iterator[str]:
-    """What a call names, by name or by ARN: its parameters that are a text or a list of texts."""
-    for value in params.values():
+def _names(params: Mapping[str, Any], members: Iterable[str] | None = None) -> Iterator[str]:
+    """What a call names, by name or by ARN, in these parameters or in all: texts and lists of texts."""
+    for value in (params[member] for member in (params if members is None else members)):
         for text in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(text, str):
                 yield text.rpartition("/")[2]

@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -88,8 +88,9 @@ def open_cloud(environ: Mapping[str, str]) -> Cloud:
         ) from error
     if credentials is None:
         raise CredentialsError(
-            "No AWS credentials found: copy env.example to .env and fill it in, set AWS_PROFILE, or put `sandbox` "
-            "first to use the local stand-in (",
+            "No AWS credentials found: write them into .env (",
+            command("init"),
+            " makes one), set AWS_PROFILE, or put `sandbox` first to use the local stand-in (",
             command("sandbox").then("all"),
             ").",
         )
@@ -209,6 +210,34 @@ class Cloud:
     def _data_endpoint(self) -> str:
         return self.iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"]
 
+    def read_lines(self, link: str) -> Iterator[bytes]:
+        """The lines behind a presigned link, as they arrive. No error has the link in it, because it is a secret.
+
+        Raises:
+            CloudError: it cannot be read, or ends early; by then some lines may have been yielded.
+        """
+        from botocore.awsrequest import AWSRequest
+        from botocore.exceptions import HTTPClientError
+        from botocore.httpsession import URLLib3Session
+        from botocore.utils import get_environ_proxies
+        from urllib3.exceptions import HTTPError
+
+        check_encrypted(link, "a link from AWS")
+        session = URLLib3Session(
+            verify=self._session._session.get_config_variable("ca_bundle") or True,
+            proxies={} if self.is_sandbox else get_environ_proxies(link),
+            timeout=READ_TIMEOUT_S,
+        )
+        try:
+            answer = session.send(AWSRequest("GET", link, stream_output=True).prepare())
+            if answer.status_code >= FIRST_ERROR:
+                raise _unreadable_link(f"status {answer.status_code}")
+            yield from answer.raw
+        except (HTTPClientError, HTTPError) as error:
+            raise _unreadable_link(type(error).__name__) from None
+        finally:
+            session.close()
+
     def _client(self, service: str) -> Any:
         with self._lock:
             if service not in self._clients:
@@ -242,6 +271,13 @@ class Cloud:
         self._retries.attach(client)
         client.meta.events.register("before-send", _refuse_unencrypted)
         return client
+
+
+def _unreadable_link(why: str) -> CloudError:
+    return CloudError(
+        f"What AWS has put behind a link cannot be read ({why}). Check the network, then run the same command again; "
+        "it carries on where it stopped."
+    )
 
 
 def _refuse_unencrypted(request: Any, **_: object) -> None:

@@ -2,29 +2,36 @@
 
 All of it is pure. ``plan`` compares with it and ``all`` makes it.
 
-Source: ``ota/policy_documents.py``, ``ota/role_policies.py``, ``ota/update_requests.py``, which build the documents.
+Source: ``policy_documents.py``, ``roles/permissions.py`` and ``updates/requests.py``, which build the documents.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ota import images, role_policies
-from ota.buckets import WantedBucket
-from ota.certificate_files import CertificateFiles
+from ota import images
+from ota.buckets.buckets import WantedBucket
+from ota.certificates.files import CertificateFiles
 from ota.firmware import builds
-from ota.firmware.tree import header_path
+from ota.firmware.tree import find_header_path
 from ota.policies import WantedPolicy
 from ota.policy_documents import device_policy_document
-from ota.roles import WantedRole
+from ota.roles import permissions as role_policies
+from ota.roles.roles import WantedRole
 from ota.settings.names import tidy_bucket_name
-from ota.settings.readers import CleanBuild
+from ota.settings.readers import CleanBuild, Target
 from ota.settings.table import default_text
-from ota.update_requests import UpdateRequest
+from ota.updates.requests import UpdateRequest
+from ota.updates.rollout_rules import RolloutRules
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings
+
+
+REGISTRATION_FOLDER = "registration"
+WITHOUT_GROUP = "without.group"  # no thing group can have this name
 
 
 class Place(Protocol):
@@ -81,6 +88,40 @@ def wanted_role(place: Place, settings: Settings, boundary_arn: str | None) -> W
     return WantedRole(settings.iam_role_name, trust, permissions, settings.thing_name, boundary_arn)
 
 
+def wanted_registration_role(place: Place, settings: Settings, boundary_arn: str | None) -> WantedRole:
+    """The role that registers devices; ``boundary_arn`` is its permissions boundary."""
+    return WantedRole(
+        settings.registration_role_name,
+        role_policies.role_trust_document(place.account_id, place.region, place.partition),
+        registration_permissions(place, settings),
+        settings.thing_name,
+        boundary_arn,
+        purpose="bulk registration",
+        setting="registration_role_name",
+        task="register",
+        description="Assumed by AWS IoT to register devices; made by ota-tasks",
+    )
+
+
+def registration_permissions(place: Place, settings: Settings) -> Mapping[str, Any]:
+    """What the role that registers devices may do."""
+    return role_policies.registration_permissions_document(
+        f"arn:{place.partition}:iot:{place.region}",
+        place.account_id,
+        input_arn=f"arn:{place.partition}:s3:::{settings.bucket_name}/{registration_prefix(settings.thing_name)}*",
+        policy_name=settings.policy_name,
+        group_name=settings.thing_group_name,
+    )
+
+
+def registration_prefix(thing_name: str) -> str:
+    """The beginning of the keys of all inputs of registrations.
+
+    It is in the folder of the thing's images, unless the name has a colon, which AWS does not take in an input's key.
+    """
+    return f"{images.image_prefix(thing_name.replace(':', '.'))}{REGISTRATION_FOLDER}/"
+
+
 def role_documents(place: Place, settings: Settings) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Who may assume the role, and what it may do."""
     trust = role_policies.role_trust_document(place.account_id, place.region, place.partition)
@@ -90,14 +131,37 @@ def role_documents(place: Place, settings: Settings) -> tuple[Mapping[str, Any],
     return trust, permissions
 
 
+def target_arns(place: Place, settings: Settings) -> tuple[str, ...]:
+    """The ARNs of who gets the update: ``update_targets``, else the thing group, else the thing."""
+    group, thing = settings.thing_group_name, settings.thing_name
+    targets = settings.update_targets or (Target(group, is_group=True) if group else Target(thing),)
+    return tuple(
+        dict.fromkeys(iot_arn(place, f"{'thinggroup' if one.is_group else 'thing'}/{one.name}") for one in targets)
+    )
+
+
+def rollout_rules(settings: Settings) -> RolloutRules:
+    """How the update is rolled out."""
+    return RolloutRules(
+        selection=settings.target_selection,
+        per_minute=settings.rollout_per_minute,
+        start_per_minute=settings.rollout_start_per_minute,
+        factor=settings.rollout_factor,
+        after_notified=settings.rollout_after_notified,
+        after_succeeded=settings.rollout_after_succeeded,
+        aborts=settings.abort_when,
+        in_progress_timeout_min=settings.in_progress_timeout_minutes,
+    )
+
+
 def update_request(
-    settings: Settings, image: builds.Image, signature: str, *, thing_arn: str, role_arn: str
+    place: Place, settings: Settings, image: builds.Image, signature: str, role_arn: str
 ) -> UpdateRequest:
-    """The update that brings this image to this thing; its version is known once it is uploaded."""
+    """The update that brings this image to its targets; the image's version is known once it is uploaded."""
     return UpdateRequest(
         update_id=settings.update_name,
         thing_name=settings.thing_name,
-        thing_arn=thing_arn,
+        targets=target_arns(place, settings),
         role_arn=role_arn,
         bucket=settings.bucket_name,
         key=image_key(settings, image),
@@ -108,6 +172,7 @@ def update_request(
         signature_algorithm=settings.signature_algorithm,
         certificate_name=settings.certificate_file_on_device,
         protocols=settings.protocols,
+        rules=rollout_rules(settings),
     )
 
 
@@ -130,8 +195,8 @@ def build_request(settings: Settings, stale: str | None) -> builds.BuildRequest:
     return builds.BuildRequest(
         firmware_root=settings.firmware_root,
         build_script_path=settings.build_script_path,
-        target_application=settings.require_application(),
-        header_format=settings.profile.header_format,
+        target_application=settings.require_application() if settings.needs_application else "",
+        header_format=settings.header_format,
         certificate_path=settings.certificate_path,
         private_key_path=settings.private_key_path,
         target_platform=settings.target_platform,
@@ -141,6 +206,10 @@ def build_request(settings: Settings, stale: str | None) -> builds.BuildRequest:
         clean=is_clean_build(settings.clean_build, stale),
         image_path=settings.image_path,
         signature_path=settings.signature_path,
+        own_command=settings.build_command,
+        clean_command=settings.clean_command if settings.has_own_build else (),
+        header_path=settings.header_path,
+        has_certificate=settings.has_certificate_in_image,
     )
 
 
@@ -150,14 +219,30 @@ def find_stale(settings: Settings) -> str | None:
     Raises:
         SettingsError: target_application is not set.
     """
-    application = settings.require_application()
-    header = header_path(settings.firmware_root, application, settings.profile.header_format)
-    return builds.needs_clean(header, settings.certificate_path, settings.image_path)
+    if settings.needs_application:
+        settings.require_application()
+    certificate_path = settings.certificate_path if settings.has_certificate_in_image else None
+    return builds.needs_clean(find_header_path(settings), certificate_path, settings.image_path)
 
 
 def is_clean_build(choice: CleanBuild, stale: str | None) -> bool:
     """Whether the build begins from clean."""
     return stale is not None if choice is CleanBuild.AUTO else choice is CleanBuild.ALWAYS
+
+
+def fleet_path(settings: Settings) -> Path:
+    """The folder of the registered devices: ``certificates/<group>``, with a folder for each device in it."""
+    return settings.credentials_path / (settings.thing_group_name or WITHOUT_GROUP)
+
+
+def registered_files(settings: Settings, thing_name: str) -> CertificateFiles:
+    """The paths of a registered device's key and certificate files: ``certificates/<group>/<thing>/…``."""
+    folder_path = fleet_path(settings) / thing_name
+    return CertificateFiles(
+        folder_path / f"thing_private_key_{thing_name}.pem.key",
+        folder_path / f"thing_public_key_{thing_name}.pem.key",
+        folder_path / f"thing_certificate_{thing_name}.pem.crt",
+    )
 
 
 def certificate_files(settings: Settings) -> CertificateFiles:

@@ -49,7 +49,7 @@ def load_environment(root_path: Path) -> frozenset[str]:
             raise SettingsError([Problem(f"{path}, line {line}: {hint}") for line in lines])
         load_dotenv(path, override=False)
     except ValueError as error:  # bytes that are not text, or a name or value that no environment can hold
-        said = f"{path} cannot be used ({error}): save it as UTF-8 text, as env.example is"
+        said = f"{path} cannot be used ({error}): save it as UTF-8 text"
         raise SettingsError([Problem(said)]) from error
     except OSError as error:
         said = f"{path} cannot be read ({error.strerror}): make it readable, or move it away"

@@ -49,6 +49,15 @@ class Answered(OtaError):
         self.exit_code = exit_code
 
 
+class Interrupted(OtaError):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("Interrupted. Nothing is lost: run the same command again, it carries on.")
+
+
 class Problem(NamedTuple):
     """One thing that is wrong with the settings.
 
@@ -140,8 +149,6 @@ PERMISSIONS = {
     ("s3", "CompleteMultipartUpload"): "s3:PutObject",
     ("s3", "PutPublicAccessBlock"): "s3:PutBucketPublicAccessBlock",
     ("s3", "GetPublicAccessBlock"): "s3:GetBucketPublicAccessBlock",
-    ("iot", "ListThingPrincipalsV2"): "iot:ListThingPrincipals",
-    ("iot", "ListPrincipalThingsV2"): "iot:ListPrincipalThings",
 }
 EXPIRED_CODES = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 REFUSED_KEY_CODES = {

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 AND = " && "
 SANDBOX_ENVIRONMENT_TASK = "sandbox.env"
+UNSCOPED_TASKS = frozenset({"help", "init"})  # of neither a cloud nor settings
 CLI_NAMES = {"s3": "s3api"}
 GLOBAL_SERVICES = frozenset({"iam"})
 
@@ -33,12 +34,14 @@ class Command:
         settings: name of a setting, or ``config_file``, to its value for this command.
         options: options of invoke itself, such as ``--help``; such a command needs neither sandbox nor settings.
         variables: environment variables that only this command gets, name to value.
+        foreign: names of tasks in it that are the user's own.
     """
 
     tasks: tuple[tuple[str, ...], ...]
     settings: tuple[tuple[str, str], ...] = ()
     options: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
+    foreign: frozenset[str] = frozenset()
 
     def then(self, task: str, *words: str) -> Command:
         """The same command with one more task behind it."""
@@ -99,11 +102,12 @@ class CommandLine:
     settings: Mapping[str, str] = field(default_factory=dict)
     config_file: str = ""
 
-    def text(self, message: Text) -> str:
-        """The message, each command in it rendered for this command line."""
+    def text(self, message: Text, *, space: str = " ") -> str:
+        """The message, each command in it rendered for this command line, with ``space`` between a command's words."""
         if isinstance(message, str):
             return message
-        return "".join(one if isinstance(one, str) else f"`{self.render(one)}`" for one in message.pieces)
+        pieces = message.pieces
+        return "".join(one if isinstance(one, str) else f"`{self.render(one)}`".replace(" ", space) for one in pieces)
 
     def remedy(self, steps: AnyCommand | Remedy) -> str:
         """One line for the shell that does all the steps; empty where there is none."""
@@ -124,8 +128,10 @@ class CommandLine:
         return replace(self, settings={**self.settings, **settings})
 
     def _words(self, command: Command) -> list[str]:
-        tasks = [word for task, *words in command.tasks for word in (f"{self.namespace}{task}", *words)]
-        if command.options:
+        tasks: list[str] = []
+        for task, *words in command.tasks:
+            tasks += [task if task in command.foreign else f"{self.namespace}{task}", *words]
+        if command.options or command.tasks[0][0] in UNSCOPED_TASKS:
             return [self.program, *command.options, *tasks]
         names_sandbox = command.tasks[0][0].partition(".")[0] == "sandbox"
         variables = [f"{name}={value}" for name, value in command.variables]

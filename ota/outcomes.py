@@ -139,6 +139,10 @@ class Outcome(Generic[T]):
     detail: Text = ""
     value: T | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as plain values, its message still to be rendered."""
+        return {"noun": self.noun, "verb": self.verb.value, "name": self.name, "detail": self.detail}
+
     def get(self) -> T:
         """The object, for the steps that cannot do without it."""
         if self.value is None:

@@ -19,25 +19,35 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import buckets, certificates, desired_state, images, policies, roles, things, updates
-from ota.certificate_decisions import chosen_arn, decide_certificate, writes_certificate_file
-from ota.certificate_files import find_certificate_file
+from ota import desired_state, images, policies, targets, things
+from ota.buckets import buckets
+from ota.certificates import certificates
+from ota.certificates import files as certificate_files
+from ota.certificates.decisions import (
+    chosen_arn,
+    decide_certificate,
+    look_at_field_certificate,
+    writes_certificate_file,
+)
 from ota.errors import OtaError, SignatureError, attempt
-from ota.firmware import builds, headers
+from ota.firmware import builds, header_templates, headers
 from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.signatures import signature_text
-from ota.firmware.tree import check_application, has_firmware_tree, missing_tree_text
+from ota.firmware.tree import check_tree, find_header_path, tree_problem
 from ota.firmware.verify import verify
 from ota.jobs import find_execution, find_job, job_id_of
 from ota.messages import Command, command
 from ota.nouns import NOUNS, in_set_up_order
 from ota.outcomes import QUIET, Action, Change, Severity, blocked, failure_text, of_severity
 from ota.records import Noun
+from ota.roles import roles
 from ota.run import Run
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
-from ota.update_requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
-from ota.updates import FoundUpdate
+from ota.updates import updates
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
+from ota.updates.rollout_rules import Devices, sole_thing
+from ota.updates.updates import FoundUpdate
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -89,12 +99,13 @@ def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
         getattr(run.cloud, service)  # made one after the other, for making two at once takes no less time
     guess = run.settings.existing_certificate_arn or _arn_of_file(run)
     independent = [noun for noun in nouns if noun.find]
-    (certificate, thing), header, policy, role, found, *others = side_by_side(
+    (certificate, thing), header, policy, role, found, groups, *others = side_by_side(
         partial(plan_identity, run),
         partial(plan_header, run),
         partial(attempt, partial(_look_at_policy, run, guess)),
         partial(plan_role, run),
         partial(look_at_delivery, run),
+        partial(targets.plan_groups, run.cloud, run.settings),
         *(partial(plan_noun, run, noun) for noun in independent),
     )
     arn = chosen_arn(certificate)
@@ -114,6 +125,7 @@ def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
         *others,
         role,
         image,
+        *groups,  # without a place of their own, because `all` does not make them
         *plan_update(run, found, image),
     ]
     return Plan(tuple(in_set_up_order(steps)))
@@ -138,6 +150,8 @@ def plan_identity(run: Run) -> tuple[Change, Change]:
         thing_name=settings.thing_name,
         existing_arn=existing_arn,
     )
+    if settings.existing_device:
+        return _plan_field_identity(run, thing, files)
     state = found if isinstance(found, OtaError) else attempt(partial(look, found=found))
     certificate = _plan_certificate(run, state)
     arn = chosen_arn(certificate)
@@ -146,22 +160,52 @@ def plan_identity(run: Run) -> tuple[Change, Change]:
     return certificate, things.decide_thing(settings.thing_name, thing, attaches=attaches)
 
 
+def _plan_field_identity(
+    run: Run, thing: things.Thing | None, files: certificate_files.CertificateFiles
+) -> tuple[Change, Change]:
+    """Thing and certificate of a device in the field: checked, never made."""
+    iot, name = run.cloud.iot, run.settings.thing_name
+    change = things.decide_field_thing(name, thing)
+    if thing is None:
+        return blocked("certificate", f"of {name}", change.problem or OtaError(change.detail)), change
+    look = partial(look_at_field_certificate, iot, files, attached=thing.principals, thing_name=name)
+    state = attempt(look)
+    return _blocked_certificate(run, state) if isinstance(state, OtaError) else decide_certificate(state), change
+
+
 def plan_header(run: Run) -> Change:
     """The change of the firmware's header; asks AWS for the endpoint."""
-    settings, header_format = run.settings, run.settings.profile.header_format
-    skipped = partial(Change, headers.NOUN, Action.SKIP, header_format.name)
-    if not settings.target_application:
-        return skipped("target_application is not set")
-    if not has_firmware_tree(settings.firmware_root):
-        return skipped(missing_tree_text(settings.firmware_root))
-    root, application = settings.firmware_root, settings.target_application
-    found = attempt(partial(headers.find_header, root, application, header_format))
-    if isinstance(found, OtaError) or found is None:
-        return blocked(headers.NOUN, header_format.name, found or OtaError(missing_tree_text(root)))
+    settings, header_format = run.settings, run.settings.header_format
+    path = find_header_path(settings)
+    name = path.name if path else header_format.name
+    if path is None:
+        unset = "header_path" if settings.has_own_layout else "target_application"
+        return Change(headers.NOUN, Action.SKIP, name, f"{unset} is not set")
+    if problem := tree_problem(settings):
+        return Change(headers.NOUN, Action.SKIP, name, problem)
+    if settings.header_template:
+        return _plan_made_header(run)
+    found = attempt(lambda: headers.read_header(check_tree(settings) or path, header_format))
+    if isinstance(found, OtaError):
+        return blocked(headers.NOUN, name, found)
     wanted = headers.Header(found.path, header_format, run.cloud.data_endpoint, settings.thing_name)
     notes = [find_note(path, found.path) for path in run.header_notes_paths]
     note = next((one for one in notes if one is not NOTHING), NOTHING)
     return headers.decide_header(found, wanted, note, may_replace=run.may_replace_header)
+
+
+def _plan_made_header(run: Run) -> Change:
+    """The change of a header that is made from a template."""
+    settings = run.settings
+    wanted = attempt(partial(header_templates.wanted_header, settings, run.cloud.data_endpoint))
+    if isinstance(wanted, OtaError):
+        return blocked(headers.NOUN, settings.header_format.name, wanted)
+    found = attempt(partial(header_templates.find_data, wanted.path))
+    if isinstance(found, OtaError):
+        return blocked(headers.NOUN, wanted.path.name, found)
+    notes_path = run.scope.header_notes_path(settings.firmware_root)
+    note = header_templates.find_note(notes_path, wanted.path)
+    return header_templates.decide_header(found, wanted, note, may_replace=run.may_replace_header)
 
 
 def plan_policy(
@@ -175,6 +219,8 @@ def plan_policy(
     )
     if isinstance(found, OtaError):
         return blocked("policy", name, found, command("all", policy_name=f"{name}-ota"))
+    if run.settings.existing_device:
+        return policies.decide_field_policy(name, found, wanted)
     return policies.decide_policy(iot, name, found, wanted, certificate_arn, attaches=attaches)
 
 
@@ -206,7 +252,7 @@ def _another_certificate(run: Run) -> Command:
 
 def _arn_of_file(run: Run) -> str | None:
     """The ARN that the certificate in the file has in this account; None where no readable file is."""
-    local = attempt(partial(find_certificate_file, run.settings.certificate_path))
+    local = attempt(partial(certificate_files.find_certificate_file, run.settings.certificate_path))
     if local is None or isinstance(local, OtaError):
         return None
     return desired_state.iot_arn(run.cloud, f"cert/{local.id}")
@@ -220,11 +266,13 @@ class Delivery:
         image: the image on this machine, with its signature; None where one of them is missing.
         update: the update by the settings' name, or why nobody could look for it.
         is_uploaded: whether this image is in the bucket.
+        devices: how many get the update, or why AWS did not tell; None where it is for one thing.
     """
 
     image: builds.Image | None
     update: FoundUpdate | OtaError
     is_uploaded: bool | OtaError = False
+    devices: Devices | OtaError | None = None
 
 
 def plan_noun(run: Run, noun: Noun) -> Change:
@@ -254,13 +302,14 @@ def plan_role(run: Run) -> Change:
 
 
 def look_at_delivery(run: Run) -> Delivery:
-    """The image on this machine; the update and the object, side by side."""
+    """The image on this machine; the update, the object and the count of devices, side by side."""
     image = _image_here(run)
-    update, uploaded = side_by_side(
+    update, uploaded, devices = side_by_side(
         partial(attempt, partial(find_update_with_job, run.cloud, run.settings, looks_for_job=True)),
         partial(attempt, partial(_is_uploaded, run, image)),
+        partial(attempt, partial(targets.count_devices, run.cloud, run.settings)),
     )
-    return Delivery(image, update, uploaded)
+    return Delivery(image, update, uploaded, devices)
 
 
 def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: bool) -> FoundUpdate:
@@ -273,12 +322,14 @@ def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: boo
     if update is None:
         return FoundUpdate(job=attempt(partial(find_job, iot, job_id)) if looks_for_job else None)
     where = (update.bucket, update.key, update.version_id)
+    needs_job = update.status == CREATE_FAILED or not sole_thing(update.targets)
     look_at_image = partial(images.is_there, cloud.s3, *where, account_id=cloud.account_id)
     is_at_rest = update.status not in {*BEING_CREATED, BEING_DELETED}
+    thing_name = sole_thing(update.targets)
     has_image, execution, job = side_by_side(
         lambda: attempt(look_at_image) if update.key else False,
-        lambda: attempt(partial(find_execution, iot, job_id, settings.thing_name)) if is_at_rest else None,
-        lambda: attempt(partial(find_job, iot, job_id)) if update.status == CREATE_FAILED else None,
+        lambda: attempt(partial(find_execution, iot, job_id, thing_name)) if is_at_rest and thing_name else None,
+        lambda: attempt(partial(find_job, iot, job_id)) if is_at_rest and needs_job else None,
     )
     return FoundUpdate(update, has_image, execution, job)
 
@@ -286,7 +337,7 @@ def find_update_with_job(cloud: Cloud, settings: Settings, *, looks_for_job: boo
 def plan_image(run: Run, delivery: Delivery, *, changes_header: bool, changes_certificate: bool) -> Change:
     """The step of the build. ``changes_…``: what an older image does not have in it."""
     settings = run.settings
-    name = settings.ota_binary if settings.target_application else "image"
+    name = settings.ota_binary if settings.names_image else "image"
     if settings.skip_build:
         outcome = attempt(lambda: builds.skip_build(settings.image_path, settings.signature_path))
         if isinstance(outcome, OtaError):
@@ -307,13 +358,15 @@ def plan_update(run: Run, delivery: Delivery, image_step: Change) -> tuple[Chang
     if is_certain and isinstance(request, OtaError):
         return (blocked("signature", run.settings.signature_file, request),)
     if request is None or isinstance(request, OtaError):
-        return _plan_unknown(run, delivery)
-    return tuple(replace(step, is_certain=is_certain) for step in _plan_known(run, delivery, request))
+        steps = _plan_unknown(run, delivery)
+    else:
+        steps = tuple(replace(step, is_certain=is_certain) for step in _plan_known(run, delivery, request))
+    return tuple(targets.with_rollout(run.cloud, run.settings, step, delivery.devices) for step in steps)
 
 
 def _image_here(run: Run) -> builds.Image | None:
     settings = run.settings
-    if not settings.target_application and not settings.is_chosen("ota_binary"):
+    if not settings.names_image:
         return None
     return builds.find_image(settings.image_path, settings.signature_path)
 
@@ -326,8 +379,11 @@ def _is_uploaded(run: Run, image: builds.Image | None) -> bool:
 
 def _check_build(run: Run) -> None:
     settings = run.settings
-    check_application(settings.firmware_root, settings.require_application(), settings.profile.header_format)
-    builds.check_script(settings.build_script_path)
+    check_tree(settings)
+    if settings.has_own_build:
+        builds.check_program(settings.build_command, settings.firmware_root, run.scope.environ)
+    else:
+        builds.check_script(settings.build_script_path)
 
 
 def _build_detail(run: Run, delivery: Delivery, changes_header: bool, changes_certificate: bool) -> str:
@@ -345,7 +401,8 @@ def _stale(settings: Settings, changes_header: bool, changes_certificate: bool) 
     """Why the image on this machine would be out of date at the time of the build."""
     if changes_header:
         return "the header changes"
-    return "the certificate changes" if changes_certificate else desired_state.find_stale(settings)
+    is_stale = changes_certificate and settings.has_certificate_in_image
+    return "the certificate changes" if is_stale else desired_state.find_stale(settings)
 
 
 def _request(run: Run, image: builds.Image) -> UpdateRequest:
@@ -355,13 +412,8 @@ def _request(run: Run, image: builds.Image) -> UpdateRequest:
     if mistakes:
         remedy = next((mistake.command for mistake in mistakes if mistake.command), ())
         raise SignatureError(failure_text(mistakes), remedy=remedy)
-    return desired_state.update_request(
-        settings,
-        image,
-        signature_text(image.signature),
-        thing_arn=desired_state.iot_arn(cloud, f"thing/{settings.thing_name}"),
-        role_arn=desired_state.role_arn(cloud, settings),
-    )
+    signature, role_arn = signature_text(image.signature), desired_state.role_arn(cloud, settings)
+    return desired_state.update_request(cloud, settings, image, signature, role_arn)
 
 
 def _plan_unknown(run: Run, delivery: Delivery) -> tuple[Change, ...]:

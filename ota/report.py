@@ -1,15 +1,17 @@
 """Prints everything: results to stdout, messages to stderr. No other module prints.
 
 Every object gets one line: ``noun  verb  name  detail``. A message's commands are rendered here, for the command line
-on which they are shown. Colours, progress bars and spinners come from rich, and only on a terminal; elsewhere the same
-words are printed plain, so that a log reads like the screen. Text from AWS, a device or a file name is printed without
-control and bidirectional characters, so that it cannot change the terminal or imitate a line of this tool. Without a
-terminal no question is asked: the answer is no, and the caller says which setting or flag means yes.
+on which they are shown. Colours, progress bars and spinners come from rich, and only on a terminal; there text wraps
+between words, too (``layout``). Elsewhere the same words are printed plain, each object on one line. Text from AWS, a
+device or a file name is printed without control and bidirectional characters, so that it cannot change the terminal or
+imitate a line of this tool. Without a terminal no question is asked: the answer is no, and the caller says which
+setting or flag means yes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -20,16 +22,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ota import layout
 from ota.errors import OtaError
 from ota.messages import AnyCommand, Command, CommandLine, Message, Remedy, Shell, Text
 from ota.outcomes import Finding, Outcome, Severity, Verb
+from ota.progress import TICK_S, Ticker, show_line
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text as RichText
 
-NOUN_WIDTH = 11
+NOUN_WIDTH = len("certificate")
 VERB_WIDTH = 7
-NAME_WIDTH = 30
+NAME_WIDTH = 35
+NARROW_NAME_WIDTH = 30
+NARROW_WIDTH = 100
+WIDE_WIDTH = 120
 ID_CHARS = 12
 DIFFERENCE_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 # Whole escape sequences; single C0 and C1 characters except newline and tab; invisible and bidirectional characters.
@@ -63,77 +71,77 @@ class Report:
         command_line: how this command line began, for the commands in messages.
     """
 
-    def __init__(self, out: TextIO | None = None, err: TextIO | None = None, stdin: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        stdin: TextIO | None = None,
+        noun_width: int = NOUN_WIDTH,
+    ) -> None:
         self._out = _writable(out or sys.stdout)
         self._err = _writable(err or sys.stderr)
         self._stdin = stdin or sys.stdin
+        self._noun_width = noun_width
+        self._indent = " " * (noun_width + VERB_WIDTH + 2 * len(layout.GAP))
         self.is_terminal = self._out.isatty()
         self.command_line = CommandLine()
         self._says_aside = False
+        self._owes_document = False
+        self._live: Callable[[str], None] | None = None
+        self._outcomes: list[Outcome[Any]] = []
         self._here = f"{Path.cwd()}{os.sep}"
 
     def outcome(self, outcome: Outcome[Any]) -> None:
         """The line of one object."""
-        verb, name = outcome.verb.value, self._in_one_line(outcome.name)
-        detail = self._short(self.text(outcome.detail))
-        end = f"{name:<{NAME_WIDTH}}  {detail}".rstrip()
-        if not self.is_terminal or self._says_aside:
-            self.say(f"{outcome.noun:<{NOUN_WIDTH}}  {verb:<{VERB_WIDTH}}  {end}")
-            return
-        from rich.text import Text as RichText
-
-        line = RichText.assemble(
-            (f"{outcome.noun:<{NOUN_WIDTH}}  ", "bold"),
-            (f"{verb:<{VERB_WIDTH}}  ", STYLES[outcome.verb]),
-            f"{name:<{NAME_WIDTH}}  ",
-            (detail, "dim"),
-        )
-        line.rstrip()
-        self._console.print(line, soft_wrap=True)
+        if self._says_aside:
+            self._outcomes.append(outcome)
+        self.entry(outcome.noun, outcome.verb.value, STYLES[outcome.verb], outcome.name, outcome.detail)
 
     def entry(self, noun: str, word: str, style: str, name: str, detail: Text = "") -> None:
-        """One object's line with an action or a state instead of a verb; on a terminal its text wraps in its column."""
-        name, detail = self._in_one_line(name), self._short(self.text(detail))
-        if not self.is_terminal:
-            first, *more = detail.splitlines() or [""]
-            self._write(f"{noun:<{NOUN_WIDTH}}  {word:<{VERB_WIDTH}}  {f'{name:<{NAME_WIDTH}}  {first}'.rstrip()}")
+        """One object's line: noun, verb or state, name, detail; on a terminal a long detail wraps under the name."""
+        name, start = self._in_one_line(name), f"{noun:<{self._noun_width}}{layout.GAP}{word:<{VERB_WIDTH}}{layout.GAP}"
+        if not self.is_terminal or self._says_aside:
+            first, *more = self.short(self.text(detail)).splitlines() or [""]
+            self.verbatim(f"{start}{f'{name:<{NAME_WIDTH}}{layout.GAP}{first}'.rstrip()}".rstrip())
             self.block("\n".join(more))
             return
-        from rich.table import Table
         from rich.text import Text as RichText
 
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=NOUN_WIDTH)
-        grid.add_column(width=VERB_WIDTH)
-        grid.add_column(overflow="fold")
-        grid.add_row(RichText(noun, "bold"), RichText(word, style), RichText.assemble(name, "  ", (detail, "dim")))
-        self._console.print(grid)
+        width = self._console.width
+        name_width = NARROW_NAME_WIDTH if width < NARROW_WIDTH else NAME_WIDTH
+        text = self.short(self._wrappable(detail))
+        beside, under = layout.beside_or_under(name, text, width - len(self._indent), name_width)
+        shown, extra = beside[: max(len(name), 1)], beside[max(len(name), 1) :]
+        of_noun, of_word = start[: self._noun_width], start[self._noun_width :]
+        line = RichText.assemble((of_noun, "bold"), (of_word, style), shown, (extra, "dim"))
+        line.append("".join(f"\n{self._indent}{one}" for one in under), "dim")
+        self._print(line)
 
     def block(self, text: Text, style: str = "") -> None:
         """Indented lines under an object's line; never wrapped, so that they can be pasted."""
-        indent = " " * (NOUN_WIDTH + VERB_WIDTH + 4)
         for line in self.text(text).splitlines():
-            self.styled(f"{indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
+            self._styled(f"{self._indent}{line}", DIFFERENCE_STYLES.get(line[:1], style) if style == "diff" else style)
 
     def prose(self, text: Text) -> None:
         """Indented sentences under an object's line; wrapped on a terminal."""
-        if not self.is_terminal:
-            self.block(text)
-            return
-        from rich.padding import Padding
-        from rich.text import Text as RichText
-
-        for line in self.text(text).splitlines():
-            self._console.print(Padding(RichText(line), (0, 0, 0, NOUN_WIDTH + VERB_WIDTH + 4)))
+        for line in self._wrappable(text).splitlines():
+            self.say(f"{self._indent}{line}")
 
     def styled(self, text: Text, style: str) -> None:
         """A sentence of the result, coloured on a terminal."""
+        self._styled(self._wrapped(text, self._out), style)
+
+    def _styled(self, text: str, style: str) -> None:
         if not self.is_terminal or self._says_aside:
-            self.say(text)
+            self.verbatim(text)
             return
         from rich.text import Text as RichText
 
-        self._console.print(RichText(self.text(text), style), soft_wrap=True)
+        self._print(RichText(text, style))
+
+    def _print(self, line: RichText) -> None:
+        line.plain = layout.soft(line.plain)
+        self._console.print(line, soft_wrap=True)
 
     @contextlib.contextmanager
     def live(self) -> Iterator[Callable[[RenderableType], None]]:
@@ -147,30 +155,87 @@ class Report:
             yield lambda renderable: live.update(renderable)
 
     def say(self, text: Text) -> None:
-        """A sentence of the result; stdout, or stderr where stdout is for a JSON document."""
+        """A sentence of the result, wrapped on a terminal; stdout, or stderr where stdout is for a JSON document."""
         if self._says_aside:
             self.note(text)
         else:
-            self._write(self.text(text))
+            self._write(self._wrapped(text, self._out))
+
+    def verbatim(self, text: str) -> None:
+        """A line of the result that is never wrapped; stdout, or stderr where stdout is for a JSON document."""
+        if self._says_aside:
+            print(printable(text), file=self._err, flush=True)
+        else:
+            self._write(printable(text))
+
+    def success(self, **told: Any) -> None:
+        """The JSON document of a task that changes things: what was done to each object, and what else it tells."""
+        self._changes(0, told)
+
+    def incomplete(self, exit_status: int, **told: Any) -> None:
+        """The same for a task that has done only a part, where ``told`` says why."""
+        self._changes(exit_status, told)
+
+    def _changes(self, exit_status: int, told: dict[str, Any]) -> None:
+        outcomes = [one.as_json() for one in self._outcomes]
+        self.document({"exit_status": exit_status, "outcomes": outcomes, **told})
+
+    def failure(self, error: OtaError) -> None:
+        """The JSON document of a task that failed, where JSON is asked for and the task has not printed its own."""
+        if not self._owes_document:
+            return
+        told = {"kind": type(error).__name__, "message": error.message, "command": error.remedy}
+        outcomes = [one.as_json() for one in self._outcomes]
+        self.document({"exit_status": error.exit_code, "error": told, "outcomes": outcomes})
 
     def document(self, value: Any) -> None:
         """One JSON document on stdout; the messages and commands in ``value`` are rendered."""
+        self._owes_document = False
         # json escapes every character that is unsafe to print, except DEL.
         self._write(json.dumps(self._rendered(value), indent=2).replace("\x7f", "\\u007f"))
+
+    def markdown(self, *lines: str) -> None:
+        """Lines of a Markdown document on stdout, never wrapped."""
+        for line in lines:
+            self._write(printable(line))
+
+    def csv(self, rows: Iterable[Sequence[str]]) -> None:
+        """Rows of a CSV document on stdout; the first has the columns' names."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([printable(cell) for cell in row] for row in rows)
+        self._write(text.getvalue().rstrip("\n"))
+
+    def expect_document(self) -> None:
+        """Print one JSON document on stdout whatever happens: a task's own, or that of its failure."""
+        self._owes_document = True
+        self.keep_stdout_clear()
 
     def keep_stdout_clear(self) -> None:
         """Print sentences to stderr from now on, so that stdout has nothing but a JSON document."""
         self._says_aside = True
 
     def note(self, text: Text) -> None:
-        """A message that is not part of the result; stderr."""
-        print(self.text(text), file=self._err, flush=True)
+        """A message that is not part of the result, wrapped on a terminal; stderr."""
+        print(self._wrapped(text, self._err), file=self._err, flush=True)
 
     def text(self, text: Text) -> str:
         """The text as it is printed: its commands rendered, without control characters."""
         if isinstance(text, Message):
             return printable(self.command_line.text(text))
         return printable(text)
+
+    def error_text(self, text: Text) -> str:
+        """A message for stderr that somebody else prints, wrapped where that is a terminal."""
+        return self._wrapped(text, self._err)
+
+    def _wrapped(self, text: Text, stream: TextIO) -> str:
+        if not stream.isatty():
+            return layout.soft(self.text(text))
+        return layout.soft("\n".join(layout.wrap(self._wrappable(text), self._console.width)))
+
+    def _wrappable(self, text: Text) -> str:
+        """The text with hard spaces in its commands, for ``layout``."""
+        return printable(self.command_line.text(text, space=layout.HARD_SPACE))
 
     def command(self, command: AnyCommand | Remedy) -> str:
         """A command, or several joined, as it has to be typed on this command line; empty for none."""
@@ -219,45 +284,39 @@ class Report:
         self._err.flush()
         return self._stdin.readline().strip()
 
-    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows under titles, in columns; without a terminal each row is one line and nothing is cut."""
-        lines = [tuple(titles), *(tuple(self._in_one_line(cell) for cell in row) for row in rows)]
-        if not self.is_terminal:
-            widths = [max(len(line[column]) for line in lines) for column in range(len(titles))]
-            for line in lines:
-                self._write("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-            return
-        from rich.table import Table
-        from rich.text import Text as RichText
+    def table(self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, wide_only: Sequence[str] = ()) -> None:
+        """Rows under titles, in columns; without a terminal each row is one line and nothing is cut.
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in titles:
-            table.add_column(title, overflow="fold")
-        for line in lines[1:]:
-            table.add_row(*(RichText(cell) for cell in line))
-        self._console.print(table)
+        A terminal narrower than ``WIDE_WIDTH`` does not show the columns in ``wide_only``.
+        """
+        lines = [tuple(titles), *(tuple(self._in_one_line(cell) for cell in row) for row in rows)]
+        if wide_only and self.is_terminal and self._console.width < WIDE_WIDTH:
+            shown = [column for column, title in enumerate(titles) if title not in wide_only]
+            lines = [tuple(line[column] for column in shown) for line in lines]
+        widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+        if self.is_terminal:
+            widths = layout.shared_widths(widths, self._console.width)
+        for number, line in enumerate(lines):
+            for part in layout.table_row(line, widths):
+                self._styled(part, "bold" if number == 0 else "")
 
     def findings(self, findings: Iterable[Finding]) -> None:
         """Findings, and under each the command that fixes it; never wrapped, so that it can be pasted."""
         for finding in findings:
-            severity, subject, text = finding.severity.value, finding.subject, self._short(self.text(finding.text))
+            severity, subject = f"{finding.severity.value:<{VERB_WIDTH}}", f"{finding.subject:<{self._noun_width}}"
             if not self.is_terminal:
-                self._write(f"{severity:<{VERB_WIDTH}}  {subject:<{NOUN_WIDTH}}  {text}")
+                self._write(f"{severity}  {subject}  {self.short(self.text(finding.text))}")
             else:
-                self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, text)
+                self._print_finding(severity, SEVERITY_STYLES[finding.severity], subject, finding.text)
             if finding.command:
                 self._write(f"{'':<{VERB_WIDTH}}  {self.command(finding.command)}")
 
-    def _print_finding(self, severity: str, style: str, subject: str, text: str) -> None:
-        from rich.table import Table
+    def _print_finding(self, severity: str, style: str, subject: str, text: Text) -> None:
         from rich.text import Text as RichText
 
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=VERB_WIDTH)
-        grid.add_column(width=NOUN_WIDTH)
-        grid.add_column(overflow="fold")
-        grid.add_row(RichText(severity, style), RichText(subject, "bold"), RichText(text))
-        self._console.print(grid)
+        lines = layout.wrap(self.short(self._wrappable(text)), self._console.width - len(self._indent))
+        shown = f"\n{self._indent}".join(lines)
+        self._print(RichText.assemble((severity, style), layout.GAP, (subject, "bold"), layout.GAP, shown))
 
     @contextlib.contextmanager
     def bytes_bar(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
@@ -267,23 +326,53 @@ class Report:
             return
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(16), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, console=self._console, transient=True) as progress:
-            bar = progress.add_task(label, total=total_bytes)
+            bar = progress.add_task(layout.cut(label, max(self._console.width - 48, 10)), total=total_bytes)
             yield lambda count: progress.update(bar, completed=count)
 
     @contextlib.contextmanager
-    def live_line(self, label: str) -> Iterator[Callable[[str], None]]:
-        """A spinner with the newest line of a program's output; yields the function that takes a line."""
-        if not self.is_terminal:
-            yield lambda _: None
+    def count_bar(self, label: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A progress bar of so many objects; yields the function that takes how many are done.
+
+        In a live line it is that line's bar, because a terminal has one at a time.
+        """
+        if self._live is not None:
+            on_line = self._live
+            yield lambda done: on_line(f"[{done}/{total}] {label}")
             return
-        from rich.markup import escape
+        with self.live_line(label) as on_line:
+            yield lambda done: on_line(f"[{done}/{total}]")
+
+    @contextlib.contextmanager
+    def live_line(self, label: str, *, tick_s: float = TICK_S) -> Iterator[Callable[[str], None]]:
+        """What is being done, for how long, and the newest line of a program's output; yields what takes such a line.
+
+        Where the program counts its steps (``[16/40]``) a bar shows them. Without a terminal a message every ``tick_s``
+        seconds says the same.
+        """
+        with self._newest_line(label, tick_s) as self._live:
+            try:
+                yield self._live
+            finally:
+                self._live = None
+
+    @contextlib.contextmanager
+    def _newest_line(self, label: str, tick_s: float) -> Iterator[Callable[[str], None]]:
+        if not self.is_terminal:
+            with Ticker(self.note, label, tick_s) as ticker:
+                yield ticker.take
+            return
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         console = self._console
-        with console.status(label) as status:
-            room = max(console.width - len(label) - 6, 10)
-            yield lambda text: status.update(f"{label} [dim]{escape(printable(text.strip())[:room])}[/dim]")
+        room = max(console.width - len(label) - 32, 10)
+        steps = BarColumn(bar_width=12)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), steps, TimeElapsedColumn())
+        newest = TextColumn("[dim]{task.fields[newest]}[/dim]")
+        with Progress(*columns, newest, console=console, transient=True) as progress:
+            task = progress.add_task(label, total=None, newest="")
+            yield lambda text: show_line(progress, task, printable(text.strip()), room)
 
     def _write(self, text: str) -> None:
         try:
@@ -296,9 +385,9 @@ class Report:
 
     def _in_one_line(self, name: str) -> str:
         """An object's name, shortened, on one line: line breaks in it are printed as escapes."""
-        return printable(self._short(name)).replace("\n", "\\n").replace("\t", "\\t")
+        return printable(self.short(name)).replace("\n", "\\n").replace("\t", "\\t")
 
-    def _short(self, text: str) -> str:
+    def short(self, text: str) -> str:
         """The text with certificate ids cut short, and with paths relative to the current folder."""
         return CERTIFICATE_ID.sub(lambda found: found.group()[:ID_CHARS] + "…", text.replace(self._here, ""))
 

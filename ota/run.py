@@ -20,8 +20,10 @@ from ota import locks
 from ota.cloud import Cloud
 from ota.errors import CredentialsError, InTheWay, OtaError, from_boto
 from ota.jobs import Patience
-from ota.messages import message, shell
+from ota.messages import PLAIN, CommandLine, message, shell
+from ota.nouns import NOUNS
 from ota.outcomes import Outcome
+from ota.platforms import end_process_command
 from ota.report import Report
 from ota.scope import Scope
 from ota.settings.readers import OverwriteHeader
@@ -42,9 +44,9 @@ class Run:
         steps: what was found and made.
     """
 
-    def __init__(self, root_path: Path, report: Report | None = None) -> None:
-        self.report = report or Report()
-        self.scope = Scope(root_path, os.environ, self.report)
+    def __init__(self, root_path: Path, report: Report | None = None, line: CommandLine = PLAIN) -> None:
+        self.report = report or Report(noun_width=max(len(noun.name) for noun in NOUNS))
+        self.scope = Scope(root_path, os.environ, self.report, line)
         self.steps = Steps(self.report)
         self._lock: locks.Lock | None = None
 
@@ -119,10 +121,26 @@ class Run:
         for name in ("cloud", "settings", "loose_settings"):
             vars(self).pop(name, None)
 
+    def choose_group(self) -> None:
+        """In the sandbox: use the group THING-fleet from here on where the settings name none."""
+        self.scope.choose_group()
+        self._forget_settings()
+
+    def forget_group(self, settings: Settings) -> None:
+        """In the sandbox: the thing has no group of registered devices any more."""
+        self.scope.forget_group(settings)
+        self._forget_settings()
+
+    def _forget_settings(self) -> None:
+        """Read the settings again, and look again, because results are those of other settings."""
+        self.steps.forget()
+        for name in ("settings", "loose_settings"):
+            vars(self).pop(name, None)
+
     @property
     def turn(self) -> Sequence[int]:
         """The lock's file descriptors, for a child process that has to hold the lock too."""
-        return self._lock.descriptors if self._lock else ()
+        return self._lock.inheritable if self._lock else ()
 
     def take_turn(self) -> None:
         """Take the lock of this folder, so that only one run at a time changes anything from it.
@@ -134,7 +152,12 @@ class Run:
             return
         timeout_s = self.scope.loose_settings.lock_timeout_s
         try:
-            self._lock = locks.take_lock_file(self.scope.lock_path, partial(self._tell_wait, timeout_s), timeout_s)
+            self._lock = locks.take_lock_file(
+                self.scope.lock_path,
+                partial(self._tell_wait, timeout_s),
+                timeout_s,
+                program=self.scope.command_line.program,
+            )
         except locks.StillHeld as held:
             raise self._still_held(held.holder, timeout_s) from held
 
@@ -171,7 +194,7 @@ class Run:
 
     def _still_held(self, holder: locks.Holder, timeout_s: float) -> InTheWay:
         if holder.is_alive:
-            way_out = message(shell("kill", holder.pid))
+            way_out = message(end_process_command(holder.pid))
         else:
             way_out = message(shell("fuser", self.scope.lock_path), " names its processes")
         return InTheWay(

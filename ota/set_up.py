@@ -12,27 +12,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ota import (
-    buckets,
-    certificate_decisions,
-    certificates,
-    desired_state,
-    images,
-    plan,
-    policies,
-    roles,
-    things,
-    updates,
-)
+from ota import desired_state, images, plan, policies, targets, things
+from ota.buckets import buckets
+from ota.certificates import certificates
+from ota.certificates import decisions as certificate_decisions
 from ota.errors import OtaError, SignatureError
-from ota.firmware import builds, headers, signatures, verify
-from ota.jobs import Execution, Patience
+from ota.firmware import builds, header_templates, headers, signatures, verify
+from ota.firmware.tree import find_header_path
+from ota.jobs import ENDED_JOB, Execution, Job, Patience
+from ota.messages import message
 from ota.nouns import BUCKET, NOUNS, UPDATE
 from ota.outcomes import Action, Change, Outcome, Severity, Verb, failure_text, of_severity
 from ota.plan import find_update_with_job
+from ota.roles import roles
 from ota.threads import side_by_side
-from ota.update_requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
-from ota.updates import FoundUpdate
+from ota.updates import updates
+from ota.updates.requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
+from ota.updates.updates import FoundUpdate
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
@@ -50,26 +46,44 @@ class UpdateOffer:
     Attributes:
         update: it exists, and so does its job.
         is_new: this run made it, or found it without an image, so its device cannot have finished with it.
-        execution: the device's part of the job, or why AWS did not tell; None where the job has not reached the device.
+        execution: the device's part of the job, or why AWS did not tell; None where the job has not reached the device,
+            and where the update is for more than one thing.
+        job: the job of an update for more than one thing, or why AWS did not tell.
     """
 
     update: Update
     is_new: bool
     execution: Execution | OtaError | None = None
+    job: Job | OtaError | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether the device has finished with the update, so that the job offers it nothing."""
+        """Whether the devices have finished with the update, so that the job offers them nothing."""
+        if isinstance(self.job, Job):
+            return self.job.status in ENDED_JOB
         return isinstance(self.execution, Execution) and self.execution.is_over
 
 
 @dataclass(frozen=True)
 class Ready:
-    """All that ``all`` sets up: the thing's name, the image that the update brings, and the offer to the device."""
+    """All that ``all`` sets up.
+
+    Attributes:
+        thing_name: the thing's name.
+        image: what the update brings.
+        offer: the update, and what its devices have done with it.
+        target: who gets it, in words: ``lamp``, ``the group lamps``.
+    """
 
     thing_name: str
     image: builds.Image
     offer: UpdateOffer
+    target: str
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether the update is for more than the one thing of the settings."""
+        return self.target != self.thing_name
 
 
 def make_bucket(cloud: Cloud, change: Change) -> Outcome[buckets.Bucket]:
@@ -82,7 +96,8 @@ class SetUp:
 
     def __init__(self, run: Run, nouns: Sequence[Noun] = NOUNS) -> None:
         self._run = run
-        self._nouns = {noun.name: noun for noun in nouns if noun.find}
+        independent = (noun for noun in nouns if noun.find)
+        self._nouns = {noun.name: noun for noun in sorted(independent, key=lambda noun: noun.set_up or 0)}
 
     def thing(self) -> things.Thing:
         """Thing, certificate and the firmware's header."""
@@ -124,7 +139,7 @@ class SetUp:
         found = self._run.steps.do("update as found", self._find_update)
         was_complete = found.update is not None and found.update.status == COMPLETE
         is_new = not (is_reused and was_complete)
-        return UpdateOffer(update, is_new, None if is_new else found.execution)
+        return UpdateOffer(update, is_new) if is_new else UpdateOffer(update, is_new, found.execution, found.job)
 
     def everything(self) -> Ready:
         """All that an update needs, and the update; the certificate is still active at the end.
@@ -134,7 +149,8 @@ class SetUp:
         """
         for name in self._nouns:
             self.independent(name)
-        ready = Ready(self.thing().name, self.build(), self.offer())
+        target = targets.target_name(self._run.cloud, self._run.settings)
+        ready = Ready(self.thing().name, self.build(), self.offer(), target)
         self._check_still_active()
         return ready
 
@@ -142,7 +158,7 @@ class SetUp:
         """Start in the background what does not depend on the thing: bucket, role, and a look at the update."""
         settings = self._run.settings
         if not settings.skip_build:
-            settings.require_application()
+            settings.build_name  # noqa: B018 - reports that target_application is missing before the first call
         self._run.take_turn()
         needed = [noun for name, noun in self._nouns.items() if name in UPDATE.needs]
         independent = {noun.name: partial(self._independent, noun) for noun in needed}
@@ -173,15 +189,18 @@ class SetUp:
         is_ours = self._run.settings.existing_certificate_arn is None
         return things.make_thing(self._run.cloud.iot, change, certificate_arn, is_exclusive=is_ours)
 
-    def _header(self) -> Outcome[headers.Header]:
-        if not self._run.settings.target_application:
+    def _header(self) -> Outcome[Any]:
+        if find_header_path(self._run.settings) is None:
             return self._make_header()
         with self._sole_build():
             return self._make_header()
 
-    def _make_header(self) -> Outcome[headers.Header]:
-        return headers.make_header(
-            plan.plan_header(self._run),
+    def _make_header(self) -> Outcome[Any]:
+        change = plan.plan_header(self._run)
+        is_from_template = isinstance(change.wanted, header_templates.MadeHeader)
+        make = header_templates.make_header if is_from_template else headers.make_header
+        return make(
+            change,
             self._run.cloud.account_name,
             notes_path=self._run.scope.header_notes_path(self._run.settings.firmware_root),
             confirm=self._run.report.ask,
@@ -193,7 +212,11 @@ class SetUp:
         thing, certificate = (self._run.steps.find(name) for name in ("thing", "certificate"))
         certificate_arn, is_new = certificate.get().arn, certificate.verb is Verb.CREATED
         found = self._policy_as_found(None if is_new else certificate_arn, is_likely_absent=thing.verb is Verb.CREATED)
-        policy = policies.make_policy(iot, plan.plan_policy(self._run, found, certificate_arn), certificate_arn)
+        change = plan.plan_policy(self._run, found, certificate_arn)
+        if settings.existing_device:
+            change.check()
+            return Outcome(policies.NOUN, Verb.REUSED, change.name, change.detail, found.policy)
+        policy = policies.make_policy(iot, change, certificate_arn)
         is_ours = settings.existing_certificate_arn is None
         if is_ours and policy.verb is not Verb.CREATED and thing.verb is not Verb.REUSED:
             self._check_alone(certificate)
@@ -242,7 +265,7 @@ class SetUp:
         settings = self._run.settings
         if settings.skip_build:
             return builds.skip_build(settings.image_path, settings.signature_path)
-        label = f"building {settings.require_application()}"
+        label = f"building {settings.build_name}"
         with self._sole_build() as tree_lock:
             self._make_header()  # another run may have written its own thing's name since
             with self._run.report.live_line(label) as on_line:
@@ -257,7 +280,7 @@ class SetUp:
 
     def _sole_build(self) -> AbstractContextManager[Sequence[int]]:
         settings = self._run.settings
-        return builds.sole_build(settings.build_script_path, self._tell_wait, settings.lock_timeout_s)
+        return builds.sole_build(settings.build_lock_path, self._tell_wait, settings.lock_timeout_s)
 
     def _tell_wait(self) -> None:
         settings = self._run.settings
@@ -274,7 +297,7 @@ class SetUp:
         """
         findings = verify.verify(self._run.settings, image)
         for finding in of_severity(findings, Severity.WARNING):
-            self._run.report.note(f"note: {failure_text([finding])}")
+            self._run.report.note(message("note: ", failure_text([finding])))
         if mistakes := of_severity(findings, Severity.FATAL):
             raise SignatureError(failure_text(mistakes), "\nNothing was uploaded.")
         return signatures.signature_text(image.signature)
@@ -289,12 +312,12 @@ class SetUp:
         return find_update_with_job(self._run.cloud, self._run.settings, looks_for_job=False)
 
     def _update(self) -> Outcome[Update]:
-        iot, settings = self._run.cloud.iot, self._run.settings
-        thing, image = self.thing(), self.build()
+        cloud, settings = self._run.cloud, self._run.settings
+        iot = cloud.iot
+        self.thing()
+        image = self.build()
         builds.check_unchanged(image)
-        request = desired_state.update_request(
-            settings, image, self._signature(image), thing_arn=thing.arn, role_arn=self.role().arn
-        )
+        request = desired_state.update_request(cloud, settings, image, self._signature(image), self.role().arn)
         self.independent(BUCKET.name)
         patience = self.patience()
         with self._run.report.live_line(f"waiting for AWS to be done with {request.update_id}"):

@@ -26,43 +26,60 @@ if TYPE_CHECKING:
 
 SANDBOX = ("sandbox", "sandbox.start")
 OPENERS = (*SANDBOX, "with")
+JSON_FLAGS = {"--json", "-j"}
 # These need neither settings nor an AWS account, so `sandbox` and `with` may come after them.
 INDEPENDENT = ("sandbox.stop", "sandbox.reset", "sandbox.env", "explain")
 
 
 @dataclass(frozen=True)
 class Given:
-    """One task on a command line: its name, and the words that call it."""
+    """One task on a command line.
+
+    Attributes:
+        name: without the namespace, where it is one of this tool's.
+        words: the words that call it, the name first.
+        is_ours: whether it is one of this tool's.
+    """
 
     name: str
     words: tuple[str, ...]
+    is_ours: bool = True
 
 
-def check_order(collection: Collection, core: ParseResult, *, is_sandbox: bool) -> None:
+def check_order(collection: Collection, core: ParseResult, *, namespace: str, is_sandbox: bool) -> None:
     """Refuse a command line with a task before `sandbox` or `with` that needs them.
 
     Args:
         collection: all tasks.
         core: the core parser's result; its ``unparsed`` words are the tasks.
+        namespace: what stands before the names of this tool's tasks in the collection, such as ``ota.``.
         is_sandbox: whether the command line talks to the sandbox anyway.
 
     Raises:
         OtaError: with the whole line in the right order.
     """
-    given = read_tasks(collection, core) if set(OPENERS) & set(core.unparsed) else []
+    has_opener = any(f"{namespace}{opener}" in core.unparsed for opener in OPENERS)
+    given = read_tasks(collection, core, namespace) if has_opener else []
     late = find_late(given, is_sandbox=is_sandbox)
     if late:
-        in_right_order = Command(tuple(one.words for one in in_order(given)), options=tuple(_core_words(core)))
+        words = tuple(one.words for one in in_order(given))
+        foreign = frozenset(one.name for one in given if not one.is_ours)
+        in_right_order = Command(words, options=tuple(_core_words(core)), foreign=foreign)
         raise OtaError(
-            f"`{late.words[0]}` comes first, before the tasks that are to use it. Nothing was done. "
+            f"`{namespace}{late.words[0]}` comes first, before the tasks that are to use it. Nothing was done. "
             "The same in the right order: ",
             in_right_order,
             ".",
         )
 
 
-def read_tasks(collection: Collection, core: ParseResult) -> list[Given]:
-    """The tasks on the command line, in order; none where they are part of a collection with other names."""
+def asks_for_json(core: ParseResult) -> bool:
+    """Whether a task of the command line is to print a JSON document."""
+    return not JSON_FLAGS.isdisjoint(core.unparsed)
+
+
+def read_tasks(collection: Collection, core: ParseResult, namespace: str) -> list[Given]:
+    """The tasks on the command line, in order; none where the collection does not have them all."""
     from invoke.parser import Parser
     from invoke.program import Program
 
@@ -71,13 +88,15 @@ def read_tasks(collection: Collection, core: ParseResult) -> list[Given]:
         _, *tasks = parser.parse_argv(core.unparsed)
     except ParseError:
         return []
-    return [_given(one) for one in tasks]
+    return [_given(one, namespace) for one in tasks]
 
 
 def find_late(given: Sequence[Given], *, is_sandbox: bool) -> Given | None:
     """The first `sandbox` or `with` that comes after a task that would have run without it."""
     has_acted = False
     for one in given:
+        if not one.is_ours:
+            continue
         is_change = one.name in OPENERS and not (one.name in SANDBOX and is_sandbox)
         if is_change and has_acted:
             return one
@@ -88,15 +107,18 @@ def find_late(given: Sequence[Given], *, is_sandbox: bool) -> Given | None:
 
 def in_order(given: Sequence[Given]) -> list[Given]:
     """The tasks in the right order: `sandbox` once, then every `with`, then the others in their order."""
-    sandbox = [one for one in given if one.name in SANDBOX][:1]
-    settings = [one for one in given if one.name == "with"]
-    return [*sandbox, *settings, *(one for one in given if one.name not in OPENERS)]
+    sandbox = [one for one in given if one.is_ours and one.name in SANDBOX][:1]
+    settings = [one for one in given if one.is_ours and one.name == "with"]
+    others = [one for one in given if not (one.is_ours and one.name in OPENERS)]
+    return [*sandbox, *settings, *others]
 
 
-def _given(context: ParserContext) -> Given:
-    name = str(context.name)
-    called = SANDBOX[0] if name in SANDBOX else name
-    return Given(name, (called, *(word for one in _arguments(context) for word in _words(one))))
+def _given(context: ParserContext, namespace: str) -> Given:
+    typed = str(context.name)
+    is_ours = typed.startswith(namespace)
+    name = typed.removeprefix(namespace)
+    called = SANDBOX[0] if is_ours and name in SANDBOX else name
+    return Given(name, (called, *(word for one in _arguments(context) for word in _words(one))), is_ours)
 
 
 def _core_words(core: ParseResult) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -32,7 +33,9 @@ LOOPBACK = ["127.0.0.1", "::1", "localhost"]
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 # From where a test module imports what drives the command line.
-COMMAND_LINES = {"tests.project", "tests.fault_project", "tests.look_desk"}
+COMMAND_LINES = {"tests.project", "tests.fault_project", "tests.look.look_desk"}
+# What takes ten seconds comes first, or one process would end with it while the others have nothing left to do.
+LONGEST = {"test_thousands.py", "test_readme.py"}
 GARBAGE_THRESHOLDS = (20_000, 20, 20)
 
 
@@ -40,13 +43,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-long", action="store_true", help="run the whole fault matrices too")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Three workers for two processors: a worker waits for its sandbox or a command line a third of the time."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(2, processors * 3 // 2)
+
+
 def pytest_configure() -> None:
-    """What a shell runs in its background has SIGINT ignored, and every process from there; the tests send it."""
+    """Settle what the hundreds of processes that the tests start take over from this one.
+
+    Compiled code is kept, or each of them would compile all modules anew. What a shell runs in its background has
+    SIGINT ignored, and so has every process from there; the tests send it.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     if config.getoption("--run-long"):
         return
     for item in items:

@@ -1,4 +1,4 @@
-"""What the two fault matrices share: each command's calls, all that an account holds, how to kill the tool, fixtures.
+"""What the tests of faults share: calls by number, all that an account holds, how to kill the tool, fixtures.
 
 A call is named by its operation and by how many of that operation came before it in one run, so that every case meets
 the same call however the parallel ones fall. ``Inventory.state`` is put together from what cannot differ between two
@@ -17,12 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from botocore.session import Session
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from cryptography.x509 import load_pem_x509_certificate
 
 from ota.sandbox.process import Address
-from tests.hand_made import Hands
+from tests.hand_made import Hands, names_of_neighbours
 from tests.neighbours import Neighbours
 from tests.project import Project, Result, aws_project, built_tree
 from tests.sandbox_control import Control
@@ -48,45 +47,6 @@ def numbered(operations: str) -> tuple[Call, ...]:
     return tuple(calls)
 
 
-def outside_iot(calls: Iterable[Call]) -> tuple[Call, ...]:
-    """Those of the calls that go to S3 or IAM."""
-    models = Session()
-    others = {name for service in ("iot", "sts") for name in models.get_service_model(service).operation_names}
-    return tuple(call for call in calls if call.operation not in others)
-
-
-# One line for each group that may go out side by side.
-SET_UP = numbered(
-    """
-    GetCallerIdentity
-    ListThingPrincipalsV2 DescribeEndpoint GetBucketTagging GetRole GetOTAUpdate
-    CreateBucket CreateRole
-    PutBucketVersioning PutPublicAccessBlock PutBucketPolicy PutBucketTagging PutRolePolicy
-    CreateCertificateFromCsr CreateThing AttachThingPrincipal CreatePolicy AttachPolicy
-    PutObject CreateOTAUpdate GetOTAUpdate
-    DescribeCertificate
-    """
-)
-REPEAT = numbered(
-    """
-    GetCallerIdentity
-    ListThingPrincipalsV2 DescribeCertificate DescribeEndpoint GetBucketTagging GetRole GetOTAUpdate
-    GetBucketVersioning GetPublicAccessBlock GetBucketPolicy GetRolePolicy HeadObject
-    GetEffectivePolicies
-    """
-)
-# A repeat goes on without its answer: the update is set up, whatever its device has made of it.
-DISPENSABLE = numbered("DescribeJobExecution")
-TEAR_DOWN = numbered(
-    """
-    GetCallerIdentity
-    GetOTAUpdate GetRole DescribeThing ListThingPrincipalsV2 ListTagsForResource GetBucketTagging
-    DeleteOTAUpdate ListOTAUpdates DescribeJob
-    DeleteObject DeleteBucket DeleteRolePolicy DeleteRole
-    UpdateCertificate DetachThingPrincipal DeleteCertificate DeletePolicy DeleteThing
-    DescribeThing DescribeCertificate GetPolicy GetRole GetBucketTagging
-    """
-)
 LOOKS = 3000
 LOOK_S = 0.02
 NOTHING: dict[str, list[str]] = {
@@ -130,8 +90,19 @@ class Inventory:
             "streams": [self._stream(stream_id) for stream_id in held["streams"]],
             "iam policies": held["iam policies"],
             "header": project.header_path.read_text(),
-            "key mode": stat.S_IMODE(project.key_path.stat().st_mode),
+            "key mode": stat.S_IMODE(project.key_path.stat().st_mode) if project.key_path.exists() else None,
         }
+
+    def has_lost_key(self, project: Project) -> bool:
+        """Whether a certificate is in the account whose private key is not the one on disk."""
+        iot = self.clients("iot")
+        names = {one["certificateId"] for one in iot.list_certificates(pageSize=250)["certificates"]}
+        ours = names - names_of_neighbours(iot.meta.endpoint_url)["certificates"]
+        held = [iot.describe_certificate(certificateId=name) for name in ours]
+        pems = [one["certificateDescription"]["certificatePem"] for one in held]
+        return bool(pems) and (
+            not project.key_path.exists() or {_public_key(pem) for pem in pems} != {_public_key_on_disk(project)}
+        )
 
     def _certificate(self, certificate_id: str, project: Project) -> dict[str, Any]:
         iot = self.clients("iot")
@@ -251,28 +222,28 @@ def cases(calls: Iterable[Call], sample: Iterable[str] = ()) -> list[Any]:
 
 
 def kill_after(control: Control, project: Project, call: Call, *arguments: str) -> None:
-    """Start the command line, let AWS do ``call``, and kill the process before it has the answer."""
+    """Begin the command line, let AWS do ``call``, and kill the process before it has the answer."""
     rule = control.hold(call.operation, nth=call.nth)
-    with project.start(*arguments) as process:
-        try:
-            was_held = control.wait_until_held(rule, timeout_s=LOOKS * LOOK_S, poll_s=LOOK_S)
-            assert was_held, f"{call} was never made"
-            assert process.poll() is None
-        finally:
-            process.kill()
+    process = project.fork(*arguments)
+    try:
+        was_held = control.wait_until_held(rule, timeout_s=LOOKS * LOOK_S, poll_s=LOOK_S)
+        assert was_held, f"{call} was never made"
+        assert process.is_running(), f"the run ended at {call}"
+    finally:
+        process.kill()
     control.release()
     control.clear_faults()
 
 
 def kill_before(control: Control, project: Project, call: Call, *arguments: str) -> None:
-    """Start the command line and kill the process when it has asked for ``call``, which AWS never does."""
+    """Begin the command line and kill the process when it has asked for ``call``, which AWS never does."""
     rule = control.drop(call.operation, nth=call.nth, times=0)
-    with project.start(*arguments) as process:
-        try:
-            assert _is_met_in_time(control, rule, call.nth), f"{call} was never made"
-            assert process.poll() is None
-        finally:
-            process.kill()
+    process = project.fork(*arguments)
+    try:
+        assert _is_met_in_time(control, rule, call.nth), f"{call} was never made"
+        assert process.is_running(), f"the run ended at {call}"
+    finally:
+        process.kill()
     control.clear_faults()
 
 

@@ -13,8 +13,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ota import keys, ownership
-from ota.update_requests import ROLE_NAME_KEY
+from ota import ownership
+from ota.certificates import keys
+from ota.updates.requests import ROLE_NAME_KEY
 from tests.conftest import ACCOUNT, REGION
 from tests.sandbox_world import role_document, trust_document
 

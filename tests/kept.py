@@ -1,23 +1,30 @@
-"""What command lines in this process need not make anew: boto3's sessions and clients, and the numbers of RSA keys.
+"""What command lines in this process need not make anew: boto3's sessions and clients, RSA keys, the parser's tasks.
 
 Making them is more than half of what such a command line costs. Sessions and clients come out the same wherever the
 environment is the same, so they are made by boto3 as ever and handed out again as they were. Not kept are sessions that
 read files of configuration, and clients that had to repeat a call: their pace and their count of retries are no longer
-those of new ones. Keys are real ones, and each is another than the ten before it.
+those of new ones. Keys are real ones, and each is another than the ten before it. The parser copies the descriptions of
+all tasks, and then again that of each task on the command line; here it makes the second copy only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
 from collections.abc import Hashable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import botocore.loaders
 import botocore.session
+import invoke.parser.parser
 from cryptography.hazmat.primitives.asymmetric import rsa
+from invoke.vendor.lexicon import Lexicon
+
+from ota.errors import THROTTLED_CODES
 
 SESSIONS = 8
 KEYS = 11
@@ -48,10 +55,12 @@ class Keeper:
             session.take_back()
         botocore.session.create_loader = self._read_models
         boto3.Session = self._open_session  # type: ignore[assignment, misc]
+        invoke.parser.parser.copy = SimpleNamespace(deepcopy=_copy_one)
         try:
             with self.giving_keys():
                 yield
         finally:
+            invoke.parser.parser.copy = copy
             boto3.Session = self._make_session  # type: ignore[misc]
             botocore.session.create_loader = self._make_loader
 
@@ -63,6 +72,10 @@ class Keeper:
             yield
         finally:
             rsa.generate_private_key = self._make_key
+
+    def forget_clients(self) -> None:
+        """Make the sessions and clients anew, as a process must that was forked from this one."""
+        self._sessions.clear()
 
     def _read_models(self, search_path: str | None = None) -> botocore.loaders.Loader:
         return self._make_loader(search_path) if search_path else self._loader
@@ -128,8 +141,14 @@ class KeptClient:
         self._added.append((name, handler))
         self._register(name, handler, *rest, **options)
 
-    def _note_attempt(self, attempts: int, caught_exception: Exception | None, **_: object) -> None:
-        self.is_spent = self.is_spent or attempts > 1 or caught_exception is not None
+    def _note_attempt(self, attempts: int, response: Any, caught_exception: Exception | None, **_: object) -> None:
+        is_slowed = response is not None and response[1].get("Error", {}).get("Code") in THROTTLED_CODES
+        self.is_spent = self.is_spent or is_slowed or attempts > 1 or caught_exception is not None
+
+
+def _copy_one(value: Any) -> Any:
+    """A copy of one task's description; the descriptions of all tasks as they are, for only copies are written in."""
+    return value if isinstance(value, Lexicon) else copy.deepcopy(value)
 
 
 def _surroundings() -> Hashable:

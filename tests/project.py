@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import io
 import json
@@ -18,10 +19,11 @@ import re
 import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ from typing import TextIO
 
 from invoke.program import Program
 
+from ota.nouns import NOUNS
+from ota.outcomes import Verb
 from ota.sandbox.firmware import lay_out
 from ota.sandbox.process import Address
 from tests.kept import keeper
@@ -42,7 +46,8 @@ APPLICATION = "keyword-detection"
 HEADER = Path("applications/keyword_detection/configs/aws_configs/aws_clientcredential.h")
 IMAGE = f"{APPLICATION}-update_signed.bin"
 OUTCOME = re.compile(
-    r"(?P<noun>[a-z]+) +(?P<verb>created|reused|changed|deleted|absent|skipped) +(?P<rest>\S.*)", re.MULTILINE
+    rf"(?P<noun>{'|'.join(noun.name for noun in NOUNS)}|[a-z]+) +(?P<verb>{'|'.join(Verb)}) +(?P<rest>\S.*)",
+    re.MULTILINE,
 )
 TIMEOUT_S = 120
 
@@ -88,6 +93,21 @@ class Result:
         for word in words:
             assert word in self.err, self.err
         return self
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A process that was begun as a copy of this one, to be killed."""
+
+    pid: int
+
+    def is_running(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def kill(self) -> None:
+        """End it by SIGKILL, and wait until it is gone."""
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 class Project:
@@ -151,14 +171,14 @@ class Project:
         status = self.run_into(out, err, *arguments, **environ)
         return Result(status, out.getvalue(), err.getvalue())
 
-    def show_here(self, *arguments: str) -> Result:
-        """``invoke ARGUMENTS`` in this process, writing to a terminal."""
+    def show_here(self, *arguments: str, columns: int = 200) -> Result:
+        """``invoke ARGUMENTS`` in this process, writing to a terminal of so many columns."""
         ours, theirs = pty.openpty()
         try:
             with ThreadPoolExecutor(max_workers=1) as pool:
                 seen = pool.submit(_converse, ours, "", "")
                 with os.fdopen(theirs, "w") as screen:
-                    status = self.run_into(screen, screen, *arguments, TERM="xterm", COLUMNS="200")
+                    status = self.run_into(screen, screen, *arguments, TERM="xterm", COLUMNS=str(columns))
             return Result(status, seen.result(), "")
         finally:
             os.close(ours)
@@ -166,7 +186,7 @@ class Project:
     def run_into(self, out: TextIO, err: TextIO, *arguments: str, **environ: str) -> int:
         """``invoke ARGUMENTS`` in this process, with these as stdout and stderr; its exit status."""
         with self.at_work(**environ), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            return _run_program(self.root_path, arguments)
+            return _run_program(arguments)
 
     @contextlib.contextmanager
     def at_work(self, **environ: str) -> Iterator[None]:
@@ -215,6 +235,20 @@ class Project:
             start_new_session=True,
         )
 
+    def fork(self, *arguments: str) -> Forked:
+        """``invoke ARGUMENTS`` begun in a copy of this process, which spares starting Python and reading everything.
+
+        Its clients are its own, for two processes cannot share a connection.
+        """
+        pid = os.fork()
+        if pid:
+            return Forked(pid)
+        try:
+            keeper().forget_clients()
+            self.run_here(*arguments)
+        finally:
+            os._exit(0)
+
     def _run_command(self, command: list[str], **environ: str) -> Result:
         done = subprocess.run(
             command,
@@ -254,23 +288,29 @@ def built_tree(base_path: Path) -> Path:
 
     Where tests run side by side, ``base_path`` is one process's folder among those of the others: they share the tree.
     """
+    return shared_folder(base_path, "built-firmware", build_tree)
+
+
+def shared_folder(base_path: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder of this name for all processes that run tests side by side, made by the first that asks for it."""
     shared_path = base_path.parent if "PYTEST_XDIST_WORKER" in os.environ else base_path
-    folder = shared_path / "built-firmware"
-    with (shared_path / "built-firmware.lock").open("w") as lock:
+    folder, made_path = shared_path / name, shared_path / f"{name}.made"
+    with (shared_path / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.exists():
-            _build_tree(shared_path / "unfinished-firmware").rename(folder)
+        if not made_path.exists():
+            make(folder)
+            made_path.touch()
     return folder
 
 
-def _build_tree(folder: Path) -> Path:
+def build_tree(folder: Path, *, certificate: str = "device.crt") -> None:
+    """Lay out a firmware tree and build the image that belongs to a device's certificate, with a new signing key."""
     lay_out(folder)
-    for name in ("device.crt", "device.key"):
-        (folder / name).write_text(f"{name}\n")
+    (folder / "device.crt").write_text(f"{certificate}\n")
+    (folder / "device.key").write_text("device.key\n")
     script = str(folder / "tools/scripts/build.sh")
     paths = ["-C", str(folder / "device.crt"), "-P", str(folder / "device.key")]
     subprocess.run([script, APPLICATION, *paths], check=True, capture_output=True)
-    return folder
 
 
 def _clean_environment(root_path: Path) -> dict[str, str]:
@@ -289,9 +329,8 @@ def _clean_environment(root_path: Path) -> dict[str, str]:
     }
 
 
-def _run_program(root_path: Path, arguments: tuple[str, ...]) -> int:
+def _run_program(arguments: tuple[str, ...]) -> int:
     tasks = _tasks_module()
-    tasks.ROOT_PATH = root_path  # type: ignore[attr-defined]
     program = Program(namespace=tasks.namespace)
     try:
         program.run(["invoke", *arguments])
@@ -303,13 +342,18 @@ def _run_program(root_path: Path, arguments: tuple[str, ...]) -> int:
     return 0
 
 
+@functools.cache
 def _tasks_module() -> ModuleType:
-    """The repository's tasks.py itself, so that its coverage is measured; loaded anew, for invoke uses its tasks up."""
+    """The repository's tasks.py itself, so that its coverage is measured.
+
+    It is loaded once, and so is described to the parser once: invoke takes the help texts out of the tasks for that.
+    """
     spec = importlib.util.spec_from_file_location("ota_tasks_under_test", REPOSITORY_PATH / "tasks.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.namespace.to_contexts = functools.cache(module.namespace.to_contexts)
     return module
 
 

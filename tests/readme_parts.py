@@ -1,8 +1,8 @@
-"""The parts of README.md that are made from the code and from real runs, and the program that writes them.
+"""The parts of README.md and docs/ that are made from the code and from real runs, and the program that writes them.
 
-``python -m tests.readme_parts`` rewrites every part that has gone stale, each between its own two comments,
-``<!-- begin NAME -->`` and ``<!-- end NAME -->``. ``tests/test_readme.py`` fails while one is. What differs from run to
-run (a port, an id, a hash) is masked for the comparison, so that a new run alone changes nothing.
+``python -m tests.readme_parts`` rewrites every part that is stale, in each page that has it, between two comments:
+``<!-- begin NAME -->`` and ``<!-- end NAME -->``. ``tests/test_readme.py`` fails while a part is stale. What differs
+from run to run (a port, an id, a hash) is masked for the comparison, so that a new run alone changes nothing.
 The operator's policy and the role's boundary are files of their own, ready to be pasted, beside the page that explains
 them.
 """
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
 Shell: TypeAlias = Callable[[Project, str], tuple[int, str]]
 
 README_PATH = REPOSITORY_PATH / "README.md"
+DEVICE_PAGE_PATH = REPOSITORY_PATH / "docs/device.md"
 POLICY_PATH = REPOSITORY_PATH / "docs/operator-policy.json"
 BOUNDARY_PATH = REPOSITORY_PATH / "docs/boundary-policy.json"
-PERMISSIONS_PATH = REPOSITORY_PATH / "docs/permissions.md"
+PAGE_PATHS = (README_PATH, *sorted((REPOSITORY_PATH / "docs").glob("*.md")))
+BEGIN = re.compile(r"^<!-- begin ([\w-]+) -->$", re.MULTILINE)
 EXAMPLE_SCOPE = PolicyScope("aws", "eu-west-1", "123456789012", thing_name="lamp-*")
 MARKS = ("<!-- begin {name} -->\n", "<!-- end {name} -->")
 CHAIN = ("thing", "policy", "bucket", "role", "build", "update", "all", "clean")
@@ -50,6 +52,8 @@ MASKS = (
     (re.compile(r"\b[a-z0-9]{14}-ats\."), "ENDPOINT-ats."),
     (re.compile(r"(?:^\S+: loaded [\d,]+ of .*\n)+", re.MULTILINE), "LOADED\n"),
     (re.compile(r"\bin \d+\.\d s\b"), "in SECONDS"),
+    (re.compile(r"\b[\d.]+ a second\b"), "RATE a second"),
+    (re.compile(r"^playing devices, \d+ s.*\n", re.MULTILINE), ""),
     (re.compile(r"\b(?:just now|\d+ s ago)\b"), "AGO"),
 )
 TYPED = {
@@ -57,8 +61,9 @@ TYPED = {
     "chain": ("sandbox bucket role list.roles --mine",),
     "plan": ("sandbox plan",),
     "device": ("sandbox device", "sandbox status"),
+    "fleet": ("sandbox device --count 20", "sandbox watch --report rollout.html"),
 }
-BEFORE = {"device": "sandbox all"}
+BEFORE = {"device": "sandbox all", "fleet": "sandbox with --device-key-type EC-P256 register --count 20 all"}
 MISTAKES = (
     "all",
     "sandbox with --hash-algorithm SHA-256 update",
@@ -71,17 +76,14 @@ def main() -> None:
     POLICY_PATH.parent.mkdir(exist_ok=True)
     for path, text in policy_files().items():
         path.write_text(f"{text}\n", encoding="utf-8")
-    page = PERMISSIONS_PATH.read_text(encoding="utf-8")
-    for name, make in PERMISSIONS_PARTS.items():
-        page = with_part(page, name, make())
-    PERMISSIONS_PATH.write_text(page, encoding="utf-8")
-    before = README_PATH.read_text(encoding="utf-8")
-    after = before
-    for name, text in fresh_parts().items():
-        if is_stale(part_of(before, name), text):
-            after = with_part(after, name, text)
-            sys.stdout.write(f"{name}\n")
-    README_PATH.write_text(after, encoding="utf-8")
+    parts = fresh_parts()
+    for path in PAGE_PATHS:
+        page = path.read_text(encoding="utf-8")
+        for name in BEGIN.findall(page):
+            if is_stale(part_of(page, name), parts[name]):
+                page = with_part(page, name, parts[name])
+                sys.stdout.write(f"{path.name}: {name}\n")
+        path.write_text(page, encoding="utf-8")
 
 
 def fresh_parts() -> dict[str, str]:
@@ -104,18 +106,18 @@ def run_parts(run: Shell | None = None) -> dict[str, str]:
         return {**shown, "mistakes": _session(project, MISTAKES, 1, run)}
 
 
-def part_of(readme: str, name: str) -> str:
+def part_of(page: str, name: str) -> str:
     """The text that stands between the marks; ValueError where they are not there once."""
     begin, end = MARKS[0].format(name=name), MARKS[1].format(name=name)
-    if (readme.count(begin), readme.count(end)) != (1, 1):
-        raise ValueError(f"README.md must have {begin.strip()} and {end} once each")
-    return readme.partition(begin)[2].partition(end)[0].rstrip("\n")
+    if (page.count(begin), page.count(end)) != (1, 1):
+        raise ValueError(f"the page must have {begin.strip()} and {end} once each")
+    return page.partition(begin)[2].partition(end)[0].rstrip("\n")
 
 
-def with_part(readme: str, name: str, text: str) -> str:
-    """The README with this text in that part."""
+def with_part(page: str, name: str, text: str) -> str:
+    """The page with this text in that part."""
     begin, end = MARKS[0].format(name=name), MARKS[1].format(name=name)
-    before, _, rest = readme.partition(begin)
+    before, _, rest = page.partition(begin)
     return f"{before}{begin}{text}\n{end}{rest.partition(end)[2]}"
 
 
@@ -302,9 +304,9 @@ QUICK_PARTS: dict[str, Callable[[], str]] = {
     "chain-table": chain_table,
     "other-table": other_table,
     "settings-table": settings_table,
+    "extras-table": extras_table,
+    "grants-table": grants_table,
 }
-
-PERMISSIONS_PARTS: dict[str, Callable[[], str]] = {"extras-table": extras_table, "grants-table": grants_table}
 
 if __name__ == "__main__":
     main()

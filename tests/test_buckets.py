@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ota import bucket_contents
-from ota.bucket_access import BLOCK, Access
-from ota.bucket_contents import Others, Owned, decide_bucket_deletion, delete_bucket, delete_images, find_others
-from ota.buckets import (
+from ota.buckets import contents as bucket_contents
+from ota.buckets.access import BLOCK, Access
+from ota.buckets.buckets import (
     Bucket,
     WantedBucket,
     create_bucket_request,
@@ -24,6 +23,7 @@ from ota.buckets import (
     list_buckets,
     make_bucket,
 )
+from ota.buckets.contents import Others, Owned, decide_bucket_deletion, delete_bucket, delete_images, find_others
 from ota.cloud import open_sandbox
 from ota.errors import CloudError, InTheWay, NotOurs, OtaError, WaitTimeout
 from ota.messages import PLAIN, Command, Shell

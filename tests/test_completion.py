@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ota.nouns import LISTED, NOUNS
 from ota.settings.table import SETTINGS
-from tests.project import Project
-from tests.readme_parts import README_PATH
+from tests.project import REPOSITORY_PATH, Project
 
 READS_SCRIPT = {
     "bash": "source <(invoke --print-completion-script bash)",
@@ -45,12 +45,12 @@ ASKS_FOR_EACH_LINE = {
     """,
 }
 FLAGS = {"bash": ("--norc", "-c"), "zsh": ("-f", "-c"), "fish": ("--no-config", "-c")}
-NOUNS = {"bucket", "certificate", "job", "policy", "role", "thing", "update"}
-LISTS = {"list.all", "list.things", "list.policies", "list.certificates", "list.buckets", "list.roles", "list.updates"}
+DELETING = {f"delete.{noun.delete_task}" for noun in NOUNS if noun.deleted}
+LISTING = {f"list.{noun.list_task}" for noun in LISTED}
 CASES = {
-    "invoke sandbox ": {"all", "thing", "clean", "device", "with", "list", *(f"delete.{noun}" for noun in NOUNS)},
-    "invoke list.": {*LISTS, "list.jobs"},
-    "invoke with --th": {"--thing-name"},
+    "invoke sandbox ": {"all", "thing", "clean", "device", "with", "list", *DELETING},
+    "invoke list.": {"list.all", *LISTING},
+    "invoke with --thing-n": {"--thing-name"},
     "invoke sandbox with --thing-name lamp --role-": {"--role-prefix", "--role-settle-timeout-s"},
     "invoke delete.thing --": {"--force", "--name", "--prune", "--yes"},
 }
@@ -87,8 +87,8 @@ def test_a_shell_completes_tasks_namespaces_and_flags(project: Project, shell: s
 
 
 @pytest.mark.parametrize("line", READS_SCRIPT.values(), ids=list(READS_SCRIPT))
-def test_the_readme_has_the_line_for_each_shell(line: str) -> None:
-    assert line in README_PATH.read_text(encoding="utf-8")
+def test_the_page_of_the_tasks_has_the_line_for_each_shell(line: str) -> None:
+    assert line in (REPOSITORY_PATH / "docs/tasks.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("shell", list(READS_SCRIPT))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ota import aws_calls
 from tests import fault_project, test_concurrent_runs
 from tests.account import POLICY
 from tests.fault_project import NOTHING, Call, Inventory, numbered
 from tests.project import THING, Project, aws_project
 from tests.sandbox_control import Control
-from tests.test_concurrent_runs import ONE, Started, begin_and_hold
+from tests.test_concurrent_runs import LATENCY_S, ONE, PAIRINGS, Started, begin_and_hold
 
 built = fault_project.built
 project = fault_project.project
@@ -80,19 +82,28 @@ def test_the_one_that_withdraws_says_why_and_how_to_go_on(
 @pytest.mark.parametrize("status", ["INACTIVE", "deleted"])
 def test_a_certificate_that_a_clean_elsewhere_took_is_never_ready(
     control: Control,
+    project: Project,
     elsewhere: Project,
     inventory: Inventory,
-    start: Callable[..., Started],
+    monkeypatch: pytest.MonkeyPatch,
     status: str,
     kept_clients: Callable[[str], Any],
 ) -> None:
-    slow = begin_and_hold(control, start, LAST_LOOK, "all")
-    if status == "deleted":
-        elsewhere.run_here("clean").done()
-    else:
-        kept_clients("iot").update_certificate(certificateId=inventory.names()["certificates"][0], newStatus=status)
-    control.release()
-    result = slow.result().failed(status, "invoke all")
+    monkeypatch.setattr(aws_calls, "LONGEST_PAUSE_S", 0.01)  # it asks eight times for what it has just made
+    rule = control.hold(LAST_LOOK.operation, nth=LAST_LOOK.nth)
+
+    def take_certificate() -> None:
+        assert control.wait_until_held(rule)
+        if status == "deleted":
+            elsewhere.run("clean").done()
+        else:
+            kept_clients("iot").update_certificate(certificateId=inventory.names()["certificates"][0], newStatus=status)
+        control.release()
+
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(take_certificate)
+        result = project.run_here("all").failed(status, "invoke all")
+        taken.result()
     assert "Ready" not in result.text
 
 
@@ -135,6 +146,30 @@ def test_a_set_up_elsewhere_in_the_middle_of_a_clean_is_mended_by_a_repeat(
     assert "Ready" not in second.out or inventory.certificates() == ONE
     project.run_here("clean").done_or_failed()
     for one in (elsewhere, project):
+        one.run_here("clean").done_or_failed()
+    assert inventory.names() == NOTHING
+    project.run_here("all").done()
+    assert inventory.certificates() == ONE
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRINGS)
+def test_runs_begun_together_from_two_folders_are_mended_by_a_repeat(
+    control: Control,
+    project: Project,
+    elsewhere: Project,
+    inventory: Inventory,
+    start: Callable[..., Started],
+    first: str,
+    second: str,
+) -> None:
+    control.latency(LATENCY_S)
+    here = start(first)
+    there = elsewhere.run_here(second).done_or_failed()
+    results = [here.result().done_or_failed(), there]
+    if "clean" not in (first, second):
+        assert inventory.certificates() == ONE
+        assert any(one.status == 0 for one in results)
+    for one in (elsewhere, project, elsewhere):
         one.run_here("clean").done_or_failed()
     assert inventory.names() == NOTHING
     project.run_here("all").done()

@@ -1,110 +1,32 @@
-"""AWS refusing, throttling or breaking off any one call: survived, or told in one sentence and carried on after it."""
+"""What refusals and broken connections do beyond the fault matrix: to looks, to an open bucket, for good."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from ota import cloud
 from tests import fault_project
-from tests.fault_project import (
-    NOTHING,
-    REPEAT,
-    SET_UP,
-    TEAR_DOWN,
-    Call,
-    Inventory,
-    assert_one_sentence,
-    cases,
-    numbered,
-    outside_iot,
-)
+from tests.conftest import ACCOUNT
+from tests.fault_cases import EXPIRED, permission
+from tests.fault_project import Call, Inventory, assert_one_sentence
 from tests.project import THING, Project, Result
 from tests.sandbox_control import Control
+from tests.sandbox_world import trust_document
 
 inventory = fault_project.inventory
 built = fault_project.built
 project = fault_project.project
 undisturbed = fault_project.undisturbed
 
-# The IAM action that each operation needs. Source: Service Authorization Reference; API reference of each operation.
-PERMISSIONS = {
-    "AttachPolicy": "iot:AttachPolicy",
-    "AttachThingPrincipal": "iot:AttachThingPrincipal",
-    "CreateBucket": "s3:CreateBucket",
-    "CreateCertificateFromCsr": "iot:CreateCertificateFromCsr",
-    "CreateOTAUpdate": "iot:CreateOTAUpdate",
-    "CreatePolicy": "iot:CreatePolicy",
-    "CreateRole": "iam:CreateRole",
-    "CreateThing": "iot:CreateThing",
-    "DeleteBucket": "s3:DeleteBucket",
-    "DeleteCertificate": "iot:DeleteCertificate",
-    "DeleteOTAUpdate": "iot:DeleteOTAUpdate",
-    "DeleteObject": "s3:DeleteObjectVersion",
-    "DeletePolicy": "iot:DeletePolicy",
-    "DeleteRole": "iam:DeleteRole",
-    "DeleteRolePolicy": "iam:DeleteRolePolicy",
-    "DeleteThing": "iot:DeleteThing",
-    "DescribeCertificate": "iot:DescribeCertificate",
-    "DescribeEndpoint": "iot:DescribeEndpoint",
-    "DescribeJob": "iot:DescribeJob",
-    "DescribeJobExecution": "iot:DescribeJobExecution",
-    "DescribeThing": "iot:DescribeThing",
-    "DetachThingPrincipal": "iot:DetachThingPrincipal",
-    "GetBucketPolicy": "s3:GetBucketPolicy",
-    "GetBucketTagging": "s3:GetBucketTagging",
-    "GetBucketVersioning": "s3:GetBucketVersioning",
-    "GetCallerIdentity": "sts:GetCallerIdentity",
-    "GetEffectivePolicies": "iot:GetEffectivePolicies",
-    "GetOTAUpdate": "iot:GetOTAUpdate",
-    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
-    "GetPolicy": "iot:GetPolicy",
-    "GetRole": "iam:GetRole",
-    "GetRolePolicy": "iam:GetRolePolicy",
-    "HeadObject": "s3:GetObject",
-    "ListAttachedPolicies": "iot:ListAttachedPolicies",
-    "ListJobExecutionsForJob": "iot:ListJobExecutionsForJob",
-    "ListOTAUpdates": "iot:ListOTAUpdates",
-    "ListTagsForResource": "iot:ListTagsForResource",
-    "ListThingPrincipalsV2": "iot:ListThingPrincipals",
-    "PutBucketPolicy": "s3:PutBucketPolicy",
-    "PutBucketTagging": "s3:PutBucketTagging",
-    "PutBucketVersioning": "s3:PutBucketVersioning",
-    "PutObject": "s3:PutObject",
-    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "PutRolePolicy": "iam:PutRolePolicy",
-    "UpdateCertificate": "iot:UpdateCertificate",
-}
 BUCKET = f"{THING}-ota-123456789012"
-EXPIRED = "credentials have expired: renew them"
 # What status and watch look at beyond what the plan does, and how they say that they do not know.
 LOOKED_AT = ("GetOTAUpdate", "DescribeJob", "ListJobExecutionsForJob", "DescribeJobExecution")
 UNKNOWN_STATUS = 5
-LAST_LINE_OF_CLEAN = "Proven: nothing that this tool made for lamp is left."
-
-DENIED_IN_SET_UP = ("CreateThing", "PutBucketVersioning", "GetBucketTagging")
-DENIED_IN_TEAR_DOWN = ("DeleteObject",)
-THROTTLED_IN_SET_UP = ("CreateRole",)
-IN_CONFLICT = ("PutBucketTagging", "PutRolePolicy")
-TOO_EARLY = ("PutBucketVersioning", "AttachThingPrincipal")
-# The first uses of what a run has just made.
-USES_OF_THE_NEW = (
-    *numbered("PutBucketVersioning PutPublicAccessBlock PutBucketPolicy PutBucketTagging PutRolePolicy PutObject"),
-    *numbered("AttachThingPrincipal AttachPolicy CreateOTAUpdate"),
-    Call("GetOTAUpdate", 2),
-)
-
-
-@pytest.mark.parametrize("call", cases(SET_UP, DENIED_IN_SET_UP))
-def test_set_up_without_a_permission_names_it_and_carries_on_once_it_is_there(
-    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
-) -> None:
-    control.fail(call.operation, "access-denied", nth=call.nth)
-    assert_one_sentence(project.run_here("all"), f"lack the permission {PERMISSIONS[call.operation]}.")
-    project.run_here("all").done()
-    assert inventory.state(project) == undisturbed
+ALLOW_ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 
 @pytest.mark.parametrize("operation", ["PutPublicAccessBlock", "PutBucketPolicy"])
@@ -112,7 +34,7 @@ def test_a_bucket_that_one_failed_call_left_open_is_seen_by_every_look_and_close
     control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], operation: str
 ) -> None:
     control.fail(operation, "access-denied")
-    project.run_here("all").failed(PERMISSIONS[operation])
+    project.run_here("all").failed(permission("s3", operation))
     s3 = inventory.clients("s3")
     if operation == "PutPublicAccessBlock":  # S3 itself closes a new bucket since 2023, and other S3s do not
         s3.delete_public_access_block(Bucket=BUCKET)
@@ -122,71 +44,6 @@ def test_a_bucket_that_one_failed_call_left_open_is_seen_by_every_look_and_close
     assert f"{BUCKET} is not as it must be: {lacking} put right" in project.run_here("doctor").out
     assert ("bucket", "changed") in project.run_here("all").done().verbs
     assert inventory.state(project) == undisturbed
-
-
-@pytest.mark.parametrize("call", cases(TEAR_DOWN, DENIED_IN_TEAR_DOWN))
-def test_tear_down_without_a_permission_names_it_and_carries_on_once_it_is_there(
-    control: Control, project: Project, inventory: Inventory, call: Call
-) -> None:
-    project.run_here("all").done()
-    control.fail(call.operation, "access-denied", nth=call.nth)
-    refused = project.run_here("clean")
-    assert_one_sentence(refused, f"lack the permission {PERMISSIONS[call.operation]}.")
-    assert LAST_LINE_OF_CLEAN not in refused.out
-    assert LAST_LINE_OF_CLEAN in project.run_here("clean").done().out
-    assert inventory.names() == NOTHING
-
-
-@pytest.mark.long
-def test_a_repeat_without_a_permission_names_it_and_changes_nothing(
-    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any]
-) -> None:
-    project.run_here("all").done()
-    for call in REPEAT:
-        control.fail(call.operation, "access-denied", nth=call.nth)
-        assert_one_sentence(project.run_here("all"), f"lack the permission {PERMISSIONS[call.operation]}.")
-        control.clear_faults()
-    project.run_here("all").done()
-    assert inventory.state(project) == undisturbed
-
-
-@pytest.mark.parametrize("call", cases(SET_UP, THROTTLED_IN_SET_UP))
-def test_set_up_survives_throttling(
-    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
-) -> None:
-    control.fail(call.operation, nth=call.nth)
-    project.run_here("all").done()
-    assert inventory.state(project) == undisturbed
-
-
-@pytest.mark.parametrize("call", cases(outside_iot(SET_UP), IN_CONFLICT))
-def test_set_up_survives_another_change_under_way(
-    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
-) -> None:
-    control.fail(call.operation, "conflict", nth=call.nth)
-    project.run_here("all").done()
-    assert inventory.state(project) == undisturbed
-    assert len(control.operations()) > len(SET_UP)
-
-
-@pytest.mark.parametrize("call", cases(outside_iot(TEAR_DOWN)))
-def test_tear_down_survives_another_change_under_way(
-    control: Control, project: Project, inventory: Inventory, call: Call
-) -> None:
-    project.run_here("all").done()
-    control.fail(call.operation, "conflict", nth=call.nth)
-    project.run_here("clean").done()
-    assert inventory.names() == NOTHING
-
-
-@pytest.mark.parametrize("call", cases(USES_OF_THE_NEW, TOO_EARLY))
-def test_set_up_survives_that_what_it_has_just_made_is_not_known_everywhere(
-    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
-) -> None:
-    control.fail(call.operation, "not-found", nth=call.nth)
-    project.run_here("all").done()
-    assert inventory.state(project) == undisturbed
-    assert len(control.operations()) > len(SET_UP)
 
 
 @pytest.mark.long
@@ -199,49 +56,50 @@ def test_set_up_survives_another_upload_of_the_same_image_under_way(
     assert inventory.state(project) == undisturbed
 
 
-@pytest.mark.parametrize("call", cases(TEAR_DOWN))
-def test_tear_down_survives_throttling(control: Control, project: Project, inventory: Inventory, call: Call) -> None:
-    project.run_here("all").done()
-    control.fail(call.operation, nth=call.nth)
-    project.run_here("clean").done()
-    assert inventory.names() == NOTHING
-
-
-@pytest.mark.long
-def test_a_repeat_survives_throttling_of_all_its_calls(control: Control, project: Project) -> None:
-    project.run_here("all").done()
-    for call in REPEAT:
-        control.fail(call.operation, nth=call.nth)
-    assert {verb for noun, verb in project.run_here("all").done().verbs if noun != "image"} == {"reused"}
-    assert all(rule["seen"] > 1 for rule in control.rules())
-
-
-@pytest.mark.parametrize("call", cases(SET_UP, ("GetBucketTagging",)))
-def test_set_up_with_expired_credentials_says_so(control: Control, project: Project, call: Call) -> None:
-    control.fail(call.operation, "expired-token", nth=call.nth)
-    assert_one_sentence(project.run_here("all"), EXPIRED)
-
-
-@pytest.mark.parametrize("call", cases(TEAR_DOWN))
-def test_tear_down_with_expired_credentials_says_so(control: Control, project: Project, call: Call) -> None:
-    project.run_here("all").done()
-    control.fail(call.operation, "expired-token", nth=call.nth)
-    assert_one_sentence(project.run_here("clean"), EXPIRED)
-
-
-@pytest.mark.long
-def test_a_repeat_with_expired_credentials_says_so(control: Control, project: Project) -> None:
-    project.run_here("all").done()
-    for call in REPEAT:
-        control.fail(call.operation, "expired-token", nth=call.nth, times=0)
-        assert_one_sentence(project.run_here("all"), EXPIRED)
-        control.clear_faults()
-
-
 def test_credentials_that_expire_for_every_call_are_told_once(control: Control, project: Project) -> None:
     project.run_here("all").done()
     control.fail("*", "expired-token", nth=2, times=0)
     assert_one_sentence(project.run_here("all"), EXPIRED)
+
+
+@pytest.mark.parametrize("call", [Call("CreateOTAUpdate", 1), Call("GetOTAUpdate", 2)], ids=str)
+def test_credentials_that_are_renewed_in_env_while_a_step_waits_serve_the_repeat(
+    control: Control, project: Project, inventory: Inventory, undisturbed: dict[str, Any], call: Call
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del project.environ[name]
+    sign_in(inventory, project, "first")
+    rule = control.hold(call.operation, nth=call.nth)
+
+    def renew() -> None:
+        assert control.wait_until_held(rule)
+        sign_in(inventory, project, "second")
+        control.fail("*", "expired-token", times=0)
+        control.release()
+
+    control.pause(0.2)  # so that the run asks again for the update, which is not made yet
+    with ThreadPoolExecutor(1) as pool:
+        renewed = pool.submit(renew)
+        project.run_here("all").failed("assumed-role/first/", EXPIRED)
+        renewed.result()
+    control.clear_faults()
+    assert "assumed-role/second/" in project.run_here("all").done().err
+    for name in ("first", "second"):
+        inventory.clients("iam").delete_role_policy(RoleName=name, PolicyName="all")
+        inventory.clients("iam").delete_role(RoleName=name)
+    assert inventory.state(project) == undisturbed
+
+
+def sign_in(inventory: Inventory, project: Project, role: str) -> None:
+    """Write the credentials of a new session of the role into ``.env``."""
+    trust = json.loads(trust_document())
+    trust["Statement"][0]["Principal"] = {"AWS": ACCOUNT}
+    made = inventory.clients("iam").create_role(RoleName=role, AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    inventory.clients("iam").put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=ALLOW_ALL)
+    given = inventory.clients("sts").assume_role(RoleArn=made["Arn"], RoleSessionName="test")["Credentials"]
+    members = {"ACCESS_KEY_ID": "AccessKeyId", "SECRET_ACCESS_KEY": "SecretAccessKey", "SESSION_TOKEN": "SessionToken"}
+    lines = [f"AWS_{name}={given[member]}\n" for name, member in members.items()]
+    (project.root_path / ".env").write_text("".join(lines))
 
 
 @pytest.mark.parametrize("task", ["status", "watch"])
@@ -250,7 +108,7 @@ def test_a_look_without_a_permission_is_unknown_and_names_it(control: Control, p
     for operation in LOOKED_AT:
         control.fail(operation, "access-denied", times=0)
         shown, told = project.run_here(task), project.run_here(task, "--json")
-        assert_unknown(shown, told, f"lack the permission {PERMISSIONS[operation]}.")
+        assert_unknown(shown, told, f"lack the permission {permission('iot', operation)}.")
         control.clear_faults()
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from ota import keys
+from ota.certificates import keys
 from ota.errors import CertificateError
 from ota.messages import PLAIN
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import builtins
+import errno
+import fcntl
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ota.locks import Holder, StillHeld, take_lock_file
+from ota.locks import Holder, StillHeld, is_locked, take_lock_file
 
 
 def never(_: Holder) -> None:
@@ -40,15 +40,12 @@ def test_where_no_lock_file_can_be_made_none_is_held(tmp_path: Path) -> None:
     assert take_lock_file(tmp_path / "file" / "lock", never, 0).descriptors == ()
 
 
-def test_where_the_system_has_no_locks_none_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import_ = builtins.__import__
+def test_where_the_file_system_has_no_locks_none_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    def without(name: str, *rest: Any, **options: Any) -> Any:
-        if name == "fcntl":
-            raise ImportError(name)
-        return import_(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert not is_locked(tmp_path)
     lock = take_lock_file(tmp_path / "lock", never, 0)
     assert lock.descriptors == ()
     lock.release()

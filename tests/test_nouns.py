@@ -21,6 +21,7 @@ from ota.settings.table import SETTINGS
 from ota.teardown.teardown import Teardown
 from tests import thing_types
 from tests.project import REPOSITORY_PATH, Project, aws_project, built_tree
+from tests.sandbox_control import Control
 
 
 def lazies(record: object) -> Iterator[Lazy]:
@@ -92,6 +93,38 @@ def test_a_line_without_a_record_stays_behind_the_one_before() -> None:
 def in_order(nouns: list[str], *, is_set_up: bool) -> list[str]:
     lines = [Outcome[None](noun, Verb.CREATED, "") for noun in nouns]
     return [line.noun for line in (in_set_up_order if is_set_up else in_teardown_order)(lines)]
+
+
+@pytest.mark.parametrize(
+    ("teardown", "calls"),
+    [
+        (5, ["DescribeThingType", "DeleteThingType", "DeleteOTAUpdate", "DeleteThing"]),
+        (75, ["DeleteOTAUpdate", "DeleteThing", "DescribeThingType", "DeleteThingType"]),
+    ],
+    ids=["before the update", "after the thing"],
+)
+def test_a_noun_that_needs_no_other_goes_in_its_place(
+    project: Project, control: Control, teardown: int, calls: list[str]
+) -> None:
+    """``teardown`` of its record orders the calls and the lines."""
+    nouns, lines = [*NOUNS, thing_types.RECORD._replace(teardown=teardown)], []
+    project.run_here("all").done()
+    with project.at_work():
+        run = Run(project.root_path)
+        try:
+            SetUp(run, nouns).independent(thing_types.RECORD.name)
+            control.clear_calls()
+            assert Teardown(run.cloud, run.settings, is_forced=False, nouns=nouns).run(lines.append) == []
+        finally:
+            run.end_turn()
+    assert list(dict.fromkeys(one for one in control.operations() if one in calls)) == calls
+    gone = [line.noun for line in lines if line.noun in {"thing type", "update", "thing"}]
+    assert gone == [noun for _, noun in sorted([(teardown, "thing type"), (10, "update"), (60, "thing")])]
+
+
+def test_a_noun_of_two_words_is_one_word_for_the_command_line_and_for_json() -> None:
+    record = thing_types.RECORD
+    assert (record.list_task, record.delete_task, record.key) == ("thing-types", "thing-type", "thing_types")
 
 
 def test_a_noun_that_needs_no_other_is_planned_made_and_cleaned_as_its_record_says(project: Project) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -14,32 +14,39 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore import xform_name
+from botocore.exceptions import ClientError
 
 from ota.look.operator_policy import (
-    ALSO_NEEDED,
     BOUNDARY_NAME,
     EXTRAS,
-    NEEDS_NO_PERMISSION,
     USES_OF_TASK,
     PolicyScope,
     actions_of,
     boundary_document,
     names_for,
     operator_policy_document,
-    permissions_of,
 )
+from ota.nouns import DEVICES, LISTED, NOUNS
 from ota.sandbox.process import Address
 from tests.account import ROLE, account_at
-from tests.conftest import ACCOUNT, REGION
-from tests.hand_made import Hands
-from tests.iam_gate import BOUNDED, Gate
+from tests.conftest import ACCOUNT, REGION, client
+from tests.hand_made import Hands, signing_request
+from tests.operators import (
+    ALSO_NEEDED,
+    NEEDS_NO_PERMISSION,
+    Operator,
+    permissions_of,
+    printed_policy,
+    without,
+)
 from tests.project import REPOSITORY_PATH, THING, Project, aws_project, built_tree
+from tests.sandbox_control import Control
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY_NAME}"
-SCOPE = PolicyScope("aws", REGION, ACCOUNT, thing_name=THING)
+SCOPE = PolicyScope("aws", REGION, ACCOUNT, thing_name=THING, names={"thing_group_name": "lamps"})
 SERVICES = ("iot", "s3", "iam", "sts")
 MOST_CHARS = 6144  # of a managed policy, without whitespace
-SANDBOX_ONLY = {"rehearsals.py", "sandbox"}  # thing groups of many virtual devices: never made on AWS
+SANDBOX_ONLY = {"sandbox"}
 RUNS = (
     "all", "all", "plan", "status", "watch --timeout 1", "doctor", "list", "clean --plan",
     "delete.update --force delete.bucket --force", "delete.thing --prune", "all",
@@ -51,8 +58,9 @@ TRUST_ANYBODY = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "A
 # Where AWS knows no resource to narrow the action to (Service Authorization Reference), or the action only reads.
 UNSCOPED = {
     "iot:DescribeEndpoint", "iot:CreateCertificateFromCsr", "iot:GetEffectivePolicies", "iot:ListAttachedPolicies",
-    "iot:ListThings", "iot:ListPolicies", "iot:ListCertificates", "iot:ListOTAUpdates", "iot:ListJobs", "iam:ListRoles",
-    "s3:ListAllMyBuckets", "iam:ListPolicies", "iam:GetAccountSummary",
+    "iot:ListOTAUpdates", "s3:ListAllMyBuckets", "iam:ListPolicies", "iam:GetAccountSummary", "iot:ListThingGroups",
+    *DEVICES.everywhere,
+    *(f"{service}:List{noun.plural.title().replace(' ', '')}" for noun in LISTED for service in ("iot", "iam")),
 }  # fmt: skip
 
 Call = tuple[str, str]
@@ -82,98 +90,156 @@ def project(tmp_path: Path, clean_sandbox: Address, tmp_path_factory: pytest.Tem
     return project
 
 
-def gate(project: Project, address: Address, *flags: str, **options: Any) -> Gate:
-    """An operator who has just what ``invoke permissions`` prints."""
-    printed = json.loads(project.run_here("permissions", *flags).done().out)
-    return Gate((printed,), account_at(address).iam, **options)
+@pytest.fixture
+def operator(project: Project, clean_sandbox: Address) -> Operator:
+    """The operator, whose key the project has from now on, with just what ``invoke permissions`` prints."""
+    operator = Operator(clean_sandbox).allow(printed_policy(project))
+    project.environ.update(operator.environ)
+    return operator
 
 
 class TestEveryTaskRuns:
-    def test_a_whole_life(self, project: Project, clean_sandbox: Address, called_in_source: frozenset[Call]) -> None:
+    def test_a_whole_life(self, project: Project, operator: Operator, called_in_source: frozenset[Call]) -> None:
         project.set(permissions_boundary=BOUNDARY)
-        with gate(project, clean_sandbox).at_work() as operator:
-            for line in RUNS:
-                ran = project.run_here(*line.split())
-                assert ran.status == (3 if line.startswith(("status", "watch")) else 0), (line, ran.text)
-        assert operator.refused == []
-        assert len(operator.allowed) > 30
-        assert operator.allowed <= called_in_source
-        assert account_at(clean_sandbox).there() == set()
+        operator.allow(printed_policy(project))
+        for line in RUNS:
+            ran = project.run_here(*line.split())
+            assert ran.status == (3 if line.startswith(("status", "watch")) else 0), (line, ran.text)
+        assert operator.denied() == []
+        assert len(operator.called()) > 30
+        assert operator.called() <= called_in_source
+        assert account_at(operator.address).there() == set()
 
-    def test_each_with_its_own_permissions_alone(self, project: Project, clean_sandbox: Address) -> None:
+    def test_each_with_its_own_permissions_alone(self, project: Project, operator: Operator) -> None:
         project.set(permissions_boundary=BOUNDARY)
         lines = (
             "bucket", "role", "thing", "build", "policy", "update", "all",
             "with --certificate-file-on-device other --replace-running-update true update", "all", "plan",
             "status", "doctor", "list.things", "list", "clean --plan", "delete.update --force", "delete.job",
             "delete.bucket --force", "delete.role", "delete.thing", "delete.policy --force",
-            "delete.certificate --force", "all", "clean",
+            "delete.certificate --force", *(noun.task for noun in NOUNS if noun.make), "all", "clean",
         )  # fmt: skip
         for line in lines:
             task = line.split()[-1 if line.startswith("with") else 0]
-            operator = gate(project, clean_sandbox, "--for", task)
-            with operator.at_work():
-                ran = project.run_here(*line.split())
-            assert operator.refused == [], line
+            # `doctor` says of these credentials whether they may pass the role, as an update needs it.
+            tasks = f"{task},update" if task == "doctor" else task
+            operator.allow(printed_policy(project, "--for", tasks))
+            ran = project.run_here(*line.split())
+            assert operator.denied() == [], line
             assert ran.status == (3 if line == "status" else 0), (line, ran.text)
 
-    def test_without_the_setting_only_a_new_role_is_refused(self, project: Project, clean_sandbox: Address) -> None:
-        operator = gate(project, clean_sandbox)
-        with operator.at_work():
-            refused = project.run_here("all").failed("iam:CreateRole", ROLE, "permissions_boundary")
-            assert set(operator.refused) == {"iam:CreateRole"}
-            assert "invoke permissions" in refused.err
-            project.run_here("with", "--permissions-boundary", BOUNDARY, "role").done()
-            operator.refused.clear()
-            project.run_here("all").done()
-            project.run_here("clean").done()
-        assert operator.refused == []
+    def test_without_the_setting_only_a_new_role_is_refused(self, project: Project, operator: Operator) -> None:
+        refused = project.run_here("all").failed("iam:CreateRole", ROLE, "permissions_boundary")
+        assert set(operator.denied()) == {"iam:CreateRole"}
+        assert "invoke permissions" in refused.err
+        project.run_here("with", "--permissions-boundary", BOUNDARY, "role").done()
+        Control(operator.address).clear_calls()
+        project.run_here("all").done()
+        project.run_here("clean").done()
+        assert operator.denied() == []
 
-    def test_a_role_that_was_made_without_a_boundary_gets_it_first(
-        self, project: Project, clean_sandbox: Address
-    ) -> None:
-        project.run_here("role").done()
-        account = account_at(clean_sandbox)
-        account.iam.put_role_policy(RoleName=ROLE, PolicyName="ota-tasks", PolicyDocument=json.dumps(DRIFTED))
-        account.iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION}))
-        with gate(project, clean_sandbox).at_work():
-            project.run_here("clean").failed("iam:DeleteRolePolicy", "permissions_boundary", "invoke role")
-            project.set(permissions_boundary=BOUNDARY)
-            assert project.run_here("role").done().verbs == [("role", "changed")]
-            project.run_here("clean").done()
+    def test_a_role_that_was_made_without_a_boundary_gets_it_first(self, project: Project, operator: Operator) -> None:
+        hands = Hands(*(client(service, operator.address) for service in ("iot", "s3", "iam")))
+        hands.role(ROLE, ours_for=THING)
+        hands.iam.put_role_policy(RoleName=ROLE, PolicyName="ota-tasks", PolicyDocument=json.dumps(DRIFTED))
+        hands.iam.update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION}))
+        project.run_here("clean").failed("iam:DeleteRolePolicy", "permissions_boundary", "invoke role")
+        project.set(permissions_boundary=BOUNDARY)
+        assert project.run_here("role").done().verbs == [("role", "changed")]
+        project.run_here("clean").done()
 
     def test_where_aws_does_not_tell_the_boundary_a_changed_trust_has_a_way_out(
-        self, project: Project, clean_sandbox: Address
+        self, project: Project, operator: Operator
     ) -> None:
         project.set(permissions_boundary=BOUNDARY)
         project.run_here("role").done()
-        account_at(clean_sandbox).iam.update_assume_role_policy(
+        account_at(operator.address).iam.update_assume_role_policy(
             RoleName=ROLE, PolicyDocument=json.dumps({**TRUST_ANYBODY, **VERSION})
         )
-        bounded = BOUNDED - {"iam:UpdateAssumeRolePolicy"}
-        with gate(project, clean_sandbox, bounded=bounded, sends_thing_arn=False).at_work() as operator:
-            refused = project.run_here("role").failed("iam:UpdateAssumeRolePolicy", ROLE)
-            (command,) = re.findall(r"`(invoke delete.role[^`]*)`", refused.err)
-            project.paste(command).done()
-            assert set(operator.refused) == {"iam:UpdateAssumeRolePolicy"}
-            operator.refused.clear()
-            project.run_here("all").done()
-            project.run_here("clean").done()
-        assert operator.refused == []
+        # A statement on a condition key that is not sent grants nothing.
+        operator.allow(without(printed_policy(project), "iam:UpdateAssumeRolePolicy"))
+        refused = project.run_here("role").failed("iam:UpdateAssumeRolePolicy", ROLE)
+        (command,) = re.findall(r"`(invoke delete.role[^`]*)`", refused.err)
+        project.paste(command).done()
+        assert set(operator.denied()) == {"iam:UpdateAssumeRolePolicy"}
+        Control(operator.address).clear_calls()
+        project.run_here("all").done()
+        project.run_here("clean").done()
+        assert operator.denied() == []
 
-    def test_a_certificate_that_is_there_is_the_only_one(self, project: Project, clean_sandbox: Address) -> None:
-        account = account_at(clean_sandbox)
+    def test_registering_devices_needs_no_more_than_is_printed_for_it(
+        self, project: Project, operator: Operator
+    ) -> None:
+        project.set(thing_group_name="lamps", device_key_type="EC-P256", permissions_boundary=BOUNDARY)
+        (project.root_path / "devices.csv").write_text("thing_name\nlamp-1\nlamp-2\n")
+        for line in ("register --file devices.csv", "register --file devices.csv", "clean --plan", "clean"):
+            operator.allow(printed_policy(project, "--for", line.split()[0]))
+            project.run_here(*line.split()).done()
+            assert operator.denied() == [], line
+
+    def test_a_rollout_to_many_devices_is_watched_with_what_is_printed_for_it(
+        self, project: Project, operator: Operator
+    ) -> None:
+        iot, jobs_data = (client(service, operator.address) for service in ("iot", "iot-jobs-data"))
+        project.set(permissions_boundary=BOUNDARY, thing_group_name="lamps")
+        iot.create_thing_group(thingGroupName="lamps")
+        for number in range(12):
+            iot.create_thing(thingName=f"{THING}-{number}")
+            iot.add_thing_to_thing_group(thingGroupName="lamps", thingName=f"{THING}-{number}")
+        operator.allow(printed_policy(project))
+        project.run_here("all").done()
+        jobs_data.start_next_pending_job_execution(thingName=f"{THING}-1")
+        jobs_data.update_job_execution(jobId=f"AFR_OTA-{THING}_update", thingName=f"{THING}-1", status="FAILED")
+        operator.allow(printed_policy(project, "--for", "watch"))
+        for line in ("watch --timeout 0 --failed --report r.html", "status --csv"):
+            assert project.run_here(*line.split()).status == 4
+        assert operator.denied() == []
+        assert {("iot", "DescribeJobExecution"), ("iot", "ListJobExecutionsForJob")} <= operator.called()
+
+    def test_a_group_and_its_rollout_need_no_more_than_is_printed_for_each_task(
+        self, project: Project, operator: Operator
+    ) -> None:
+        project.set(thing_group_name="lamps", permissions_boundary=BOUNDARY)
+        account = account_at(operator.address)
+        names = [f"{THING}-{number}" for number in range(1, 104)]
+        for name in names:
+            attributes = {"managed-by": "ota-tasks", "ota-thing": name}
+            account.iot.create_thing(thingName=name, attributePayload={"attributes": attributes})
+        lines = (
+            f"group --add {THING}-*", "list.groups", "all", "plan", "status", "cancel", "cancel --force", "retry",
+            f"with --update-name {THING}_update-retry-1 status", "clean --plan", "clean",
+            f"group --add {names[0]} --remove {names[0]}", "delete.group",
+        )  # fmt: skip
+        for line in lines:
+            words = line.split()
+            task = words[-1] if words[0] == "with" else words[0]
+            operator.allow(printed_policy(project, "--for", task))
+            ran = project.run_here(*words)
+            assert operator.denied() == [], line
+            assert ran.status == (3 if task == "status" else 0), (line, ran.text)
+
+    def test_a_certificate_that_is_there_is_the_only_one(self, project: Project, operator: Operator) -> None:
+        account = account_at(operator.address)
         hands = Hands(account.iot, account.s3, account.iam)
         ours, foreign = hands.certificate(), hands.certificate()
         project.set(existing_certificate_arn=ours)
-        with gate(project, clean_sandbox).at_work() as operator:
-            project.run_here("policy").done()
-            project.run_here("clean").done()
-        assert operator.refused == []
-        assert "cert/*" not in json.dumps(operator.documents)
-        for operation in ("UpdateCertificate", "DeleteCertificate", "DescribeCertificate"):
-            assert operator.lacking("iot", operation, {"certificateId": foreign.rpartition("/")[2]})
-        assert operator.lacking("iot", "CreateCertificateFromCsr", {})
+        policy = printed_policy(project)
+        operator.allow(policy)
+        project.run_here("policy").done()
+        project.run_here("clean").done()
+        assert operator.denied() == []
+        assert "cert/*" not in json.dumps(policy)
+        iot, foreign_id = operator.client("iot"), foreign.rpartition("/")[2]
+        for call in (iot.delete_certificate, iot.describe_certificate):
+            is_refused(call, certificateId=foreign_id)
+        is_refused(iot.update_certificate, certificateId=foreign_id, newStatus="INACTIVE")
+        is_refused(iot.create_certificate_from_csr, certificateSigningRequest=signing_request())
+
+
+def is_refused(call: Callable[..., Any], **params: Any) -> None:
+    """Assert that the call is refused for lack of a permission."""
+    with pytest.raises(ClientError, match="is not authorized to perform"):
+        call(**params)
 
 
 OTHER_BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/everything"
@@ -207,6 +273,13 @@ ATTACKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a foreign IoT policy rewritten": ("iot", "CreatePolicyVersion", {"policyName": "pump_policy"}),
     "a foreign update deleted": ("iot", "DeleteOTAUpdate", {"otaUpdateId": "pump_update"}),
     "a foreign job deleted": ("iot", "DeleteJob", {"jobId": "reboot"}),
+    "a foreign group deleted": ("iot", "DeleteThingGroup", {"thingGroupName": "pumps"}),
+    "a foreign thing put into our group": (
+        "iot", "AddThingToThingGroup", {"thingGroupName": "lamps", "thingName": "pump"},
+    ),
+    "a foreign role for a registration": (
+        "iot", "StartThingRegistrationTask", {"roleArn": f"arn:aws:iam::{ACCOUNT}:role/admin"},
+    ),
     "a foreign bucket emptied": ("s3", "DeleteObject", {"Bucket": "backups", "Key": "all"}),
     "a foreign bucket read": ("s3", "GetObject", {"Bucket": "backups", "Key": "all"}),
     "another's permissions read": (
@@ -215,32 +288,28 @@ ATTACKS: dict[str, tuple[str, str, dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("service", "operation", "params"), ATTACKS.values(), ids=ATTACKS)
-def test_what_would_reach_further_is_denied(
-    clean_sandbox: Address, service: str, operation: str, params: dict[str, Any]
-) -> None:
+def test_what_would_reach_further_is_denied(clean_sandbox: Address) -> None:
     account = account_at(clean_sandbox)
     Hands(account.iot, account.s3, account.iam).role(ROLE)
-    operator = Gate((operator_policy_document(SCOPE),), account.iam)
-    assert operator.lacking(service, operation, params) is not None
+    operator = Operator(clean_sandbox).allow(operator_policy_document(SCOPE))
+    before = Control(clean_sandbox).objects()
+    for service, operation, params in ATTACKS.values():
+        is_refused(getattr(operator.client(service), xform_name(operation)), **params)
+    assert Control(clean_sandbox).objects() == before
 
 
-@pytest.mark.parametrize(
-    ("service", "operation", "params"),
-    [
-        ("iot", "DeleteCertificate", {"certificateId": "a" * 64}),
-        ("iot", "UpdateCertificate", {"certificateId": "a" * 64}),
-        ("iot", "DetachPolicy", {"target": f"arn:aws:iot:{REGION}:{ACCOUNT}:cert/{'a' * 64}"}),
-    ],
-)
-def test_whoever_only_sends_updates_touches_no_foreign_certificate(
-    clean_sandbox: Address, service: str, operation: str, params: dict[str, Any]
-) -> None:
-    iam = account_at(clean_sandbox).iam
-    assert (
-        Gate((operator_policy_document(SCOPE),), iam).lacking(service, operation, params) is None
-    )  # cannot be bounded
-    assert Gate((operator_policy_document(SCOPE, tasks=("update",)),), iam).lacking(service, operation, params)
+def test_whoever_only_sends_updates_touches_no_foreign_certificate(clean_sandbox: Address) -> None:
+    account = account_at(clean_sandbox)
+    foreign = Hands(account.iot, account.s3, account.iam).certificate(policies=())
+    foreign_id = foreign.rpartition("/")[2]
+    operator = Operator(clean_sandbox).allow(operator_policy_document(SCOPE, tasks=("update",)))
+    iot = operator.client("iot")
+    is_refused(iot.update_certificate, certificateId=foreign_id, newStatus="INACTIVE")
+    is_refused(iot.delete_certificate, certificateId=foreign_id)
+    is_refused(iot.detach_policy, target=foreign, policyName="any")
+    operator.allow(operator_policy_document(SCOPE))  # which AWS cannot bound
+    iot.update_certificate(certificateId=foreign_id, newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=foreign_id)
 
 
 @pytest.mark.usefixtures("project")
@@ -276,8 +345,13 @@ def test_no_action_is_granted_that_no_operation_needs(
     document: dict[str, Any], called_in_source: frozenset[Call]
 ) -> None:
     needed = {action for call in called_in_source for action in permissions_of(*call)}
-    granted = actions_of(document)
-    assert sorted(set(granted) - needed) == []
+    assert sorted(set(actions_of(document)) - needed) == []
+    granted = [
+        (action, on, json.dumps(one.get("Condition")))
+        for one in document["Statement"]
+        for action in one["Action"]
+        for on in one["Resource"]
+    ]
     assert len(granted) == len(set(granted))
 
 

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, currently_in_test_context, given, note, settings
 from hypothesis import strategies as st
 
+from ota.nouns import NOUNS
 from ota.ownership import mark_tags
 from tests.conftest import REGION, client
 from tests.look.look_desk import BUCKET, EVERYTHING, JOB, POLICY, ROLE, ROLE_ARN, THING_ARN, UPDATE, Desk, built, desk
@@ -362,6 +363,23 @@ def test_teardown_plan_holds_after_each_single_operation(desk: Desk, name: str) 
     compare_teardown(desk, ["all", name])
 
 
+def test_a_job_of_another_thing_does_not_go_with_a_failed_update(desk: Desk) -> None:
+    """It has the id that the update's own job would have had, so a forced deletion of the update could take it."""
+    desk.run("role").done()
+    foreign_job(desk)
+    desk.make_foreign_update(is_ours=True)
+    job_arn = desk.iot.describe_job(jobId=JOB)["job"]["jobArn"]
+    assert step(desk.look("clean", "--plan", status=1), "update")["action"] == "blocked"
+    for line in ("clean", "delete.update"):
+        desk.run(line).failed(
+            f"The job {JOB}", "was made for the thing other", f"`invoke delete.job --name {JOB} --force`"
+        )
+    assert desk.iot.describe_job(jobId=JOB)["job"]["jobArn"] == job_arn
+    assert desk.iot.describe_job(jobId=JOB)["job"]["status"] == "IN_PROGRESS"
+    desk.run("delete.job", "--name", JOB, "--force").done()
+    assert ("update", "deleted") in desk.run("clean").done().verbs
+
+
 def step(plan: Any, noun: str) -> Any:
     """The one step of this noun."""
     (found,) = [one for one in plan["steps"] if one["noun"] == noun]
@@ -577,7 +595,7 @@ def test_another_signature_replaces_the_update_and_says_so(desk: Desk) -> None:
     desk.set_up()
     other_signature(desk)
     found = step(desk.look("plan", status=0), "update")
-    assert (found["action"], found["detail"]) == ("replace", "same image, other signature, name, target or protocol")
+    assert (found["action"], found["detail"]) == ("replace", "same image, other signature, name or protocol")
 
 
 def test_an_update_whose_image_is_gone_is_replaced_and_says_so(desk: Desk) -> None:
@@ -629,6 +647,7 @@ def test_a_teardown_of_somebody_else_s_leaves_it(desk: Desk) -> None:
         "certificate": "absent",
         "policy": "keep",
         "thing": "keep",
+        **{noun.name: "absent" for noun in NOUNS if noun.decide_deletion},
     }
     assert "Proven" in desk.run("clean").done().out
 

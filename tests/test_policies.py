@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from ota import keys, ownership, policies
+from ota import ownership, policies
+from ota.certificates import keys
 from ota.errors import InTheWay, NotOurs, WaitTimeout
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.policy_documents import device_policy_document, difference, is_same_policy

@@ -204,6 +204,7 @@ def test_the_job_s_keys_follow_from_the_algorithms() -> None:
         "corstone": ("sig-sha256-rsa",),
         "jobs-library": ("sig-sha256-ecdsa",),
         "classic-agent": ("sig-sha256-rsa", "sig-sha256-ecdsa"),
+        "esp32": ("sig-sha256-ecdsa",),
     }
     assert (CORSTONE.rsa_padding, CLASSIC_AGENT.rsa_padding) == (Padding.PSS, Padding.PKCS1)
 

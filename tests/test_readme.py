@@ -1,4 +1,4 @@
-"""The README holds: its tables and outputs are fresh, its commands run or at least parse, its links lead somewhere."""
+"""README and docs hold: tables and outputs are fresh, commands run or at least parse, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke.collection import Collection
 from invoke.parser import Parser
 
 import tasks
 from ota.settings.formatter import format_text
+from ota.settings.profile_files import FIELDS
 from ota.settings.table import SETTINGS
 from tests import readme_parts
 from tests.project import REPOSITORY_PATH, Project
-from tests.readme_parts import PERMISSIONS_PATH, README_PATH
+from tests.readme_parts import PAGE_PATHS
 
-README = README_PATH.read_text(encoding="utf-8")
+PAGES = {str(path.relative_to(REPOSITORY_PATH)): path.read_text(encoding="utf-8") for path in PAGE_PATHS}
+README = PAGES["README.md"]
+TASKS, SETTINGS_PAGE = PAGES["docs/tasks.md"], PAGES["docs/settings.md"]
+README_BYTES = 12_000  # what a reader with five minutes reads
 OPENING = (
     "python3 -m venv .venv && .venv/bin/pip install -q '.[sandbox]' && .venv/bin/invoke sandbox all",
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[sandbox,test]' && .venv/bin/pytest",
 )
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INSTALLING = re.compile(r"^.*?pip install -q (?:-e )?'\.\[([\w,]+)\]' && \.venv/bin/")
 ARMS_COMMANDS = {
     "create-thing-only", "create-policy-only", "create-bucket-only", "create-iam-role-only", "create-update-only",
@@ -34,11 +39,17 @@ ARMS_COMMANDS = {
     "delete-certificate", "cleanup-simplified",
 }  # fmt: skip
 
+each_page = pytest.mark.parametrize("page", PAGES)
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A copy of what a fresh clone has, as far as the commands need it."""
     return Project(tmp_path / "ota-tasks", {}, has_firmware=False)
+
+
+def test_the_readme_can_be_read_in_five_minutes() -> None:
+    assert len(README.encode()) <= README_BYTES
 
 
 def test_it_opens_with_the_two_commands() -> None:
@@ -53,29 +64,38 @@ def test_the_extras_of_the_opening_commands_exist(command: str) -> None:
     assert [extra for extra in extras if not re.search(rf"^{extra} = \[", table, re.MULTILINE)] == []
 
 
-def test_the_commands_of_the_first_steps_are_those_that_are_run() -> None:
+def test_the_commands_that_are_shown_with_their_output_are_those_that_are_run() -> None:
     run = [f"invoke {command}" for command in readme_parts.TYPED["run"]]
-    assert _commands(_section("First steps")) == run
+    assert _commands(_section(README, "What it looks like")) == run
     assert INSTALLING.sub("", OPENING[0]) == run[0]
 
 
 def test_the_commands_that_print_the_policies_print_the_files(project: Project) -> None:
-    (script,) = (text for language, text in FENCE.findall(_section("The operator's permissions")) if language == "sh")
-    for line in script.splitlines():
+    shown = [line for line in _commands(PAGES["docs/permissions.md"]) if " > docs/" in line]
+    assert len(shown) == 2
+    for line in shown:
         command, _, path = line.partition(" > ")
         printed = project.run_here(*shlex.split(command)[1:]).done().out
         assert json.loads(printed) == json.loads((REPOSITORY_PATH / path).read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", readme_parts.QUICK_PARTS)
-def test_a_part_made_from_the_code_is_fresh(name: str) -> None:
-    assert readme_parts.part_of(README, name) == readme_parts.QUICK_PARTS[name](), _refresh()
+def test_every_part_has_its_page() -> None:
+    shown = {name for text in PAGES.values() for name in readme_parts.BEGIN.findall(text)}
+    assert shown == {*readme_parts.QUICK_PARTS, *readme_parts.TYPED, "mistakes"}
+
+
+@each_page
+def test_a_part_made_from_the_code_is_fresh(page: str) -> None:
+    for name in set(readme_parts.BEGIN.findall(PAGES[page])) & set(readme_parts.QUICK_PARTS):
+        assert readme_parts.part_of(PAGES[page], name) == readme_parts.QUICK_PARTS[name](), _refresh()
 
 
 def test_the_commands_run_and_print_what_is_shown() -> None:
     for name, text in readme_parts.run_parts(readme_parts.run_here).items():
-        written = readme_parts.part_of(README, name)
-        assert readme_parts.masked(written) == readme_parts.masked(text), _refresh()
+        for page in PAGES.values():
+            if name in readme_parts.BEGIN.findall(page):
+                written = readme_parts.part_of(page, name)
+                assert readme_parts.masked(written) == readme_parts.masked(text), _refresh()
 
 
 def test_only_ports_ids_hashes_and_times_are_masked() -> None:
@@ -86,19 +106,16 @@ def test_only_ports_ids_hashes_and_times_are_masked() -> None:
 
 
 def test_a_part_is_replaced_in_its_place() -> None:
-    readme = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n"
-    assert readme_parts.with_part(readme, "x", "new") == readme.replace("old", "new")
-    assert readme_parts.part_of(readme, "x") == "old"
+    page = "a\n<!-- begin x -->\nold\n<!-- end x -->\nb\n"
+    assert readme_parts.with_part(page, "x", "new") == page.replace("old", "new")
+    assert readme_parts.part_of(page, "x") == "old"
     with pytest.raises(ValueError, match="once"):
-        readme_parts.part_of(readme, "y")
+        readme_parts.part_of(page, "y")
 
 
-def test_the_policy_files_and_the_page_about_them_are_fresh() -> None:
+def test_the_policy_files_are_fresh() -> None:
     for path, text in readme_parts.policy_files().items():
         assert path.read_text(encoding="utf-8") == f"{text}\n", _refresh()
-    page = PERMISSIONS_PATH.read_text(encoding="utf-8")
-    for name, make in readme_parts.PERMISSIONS_PARTS.items():
-        assert readme_parts.part_of(page, name) == make(), _refresh()
 
 
 def test_every_task_is_there(project: Project) -> None:
@@ -110,23 +127,23 @@ def test_every_task_is_there(project: Project) -> None:
             collection["name"] if task["name"] == default else f"{collection['name']}.{task['name']}"
             for task in collection["tasks"]
         ]
-    assert [name for name in names if f"| `{name}` |" not in README] == []
+    assert [name for name in names if f"| `{name}` |" not in TASKS] == []
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_there(name: str) -> None:
-    assert f"| `{name}` |" in README
+    assert f"| `{name}` |" in SETTINGS_PAGE
 
 
 def test_every_command_of_arms_script_has_its_row() -> None:
-    table = _section("From Arm's script")
+    table = PAGES["docs/from-arms-script.md"]
     assert {name for name in ARMS_COMMANDS if not re.search(rf"^\| .*`{name}[ `]", table, re.MULTILINE)} == set()
 
 
 def test_every_command_shown_is_understood() -> None:
-    commands = sorted(_shown_commands())
+    commands = sorted({command for page in PAGES.values() for command in _shown_commands(page)})
     assert len(commands) > 40
-    parser = Parser(contexts=tasks.namespace.to_contexts())
+    parser = Parser(contexts=Collection.from_module(tasks).to_contexts())  # of copies: it takes the help texts away
     for command in commands:
         words = [word for word in shlex.split(command.partition(" > ")[0])[1:] if word != "…"]
         parsed = parser.parse_argv(words)
@@ -134,16 +151,18 @@ def test_every_command_shown_is_understood() -> None:
         assert not parsed.unparsed, command
 
 
-def test_the_settings_in_its_examples_exist() -> None:
-    text = "\n".join(body for language, body in FENCE.findall(README) if language == "json")
-    names = re.findall(r'^"(\w+)":', text, re.MULTILINE)
-    variables = {name for name in re.findall(r"\bOTA_([A-Z_]+)\b", README) if name not in _OUR_VARIABLES}
+def test_the_settings_in_the_examples_exist() -> None:
+    pages = "\n".join(PAGES.values())
+    of_settings = "\n".join(text for page, text in PAGES.items() if page != "docs/json.md")
+    text = "\n".join(body for language, body in FENCE.findall(of_settings) if language == "json")
+    names = re.findall(r'^ *"(\w+)":', text, re.MULTILINE)
+    variables = {name for name in re.findall(r"\bOTA_([A-Z_]+)\b", pages) if name not in _OUR_VARIABLES}
     assert names
-    assert {*names, *(name.lower() for name in variables)} <= set(SETTINGS)
+    assert {*names, *(name.lower() for name in variables)} <= {*SETTINGS, *FIELDS}
 
 
 def test_the_references_give_what_the_table_says() -> None:
-    table = _section("Settings").partition("### References")[2]
+    table = _section(SETTINGS_PAGE, "References")
     rows = re.findall(r"^\| (`.*`) \| `([^`]*)`.* \|$", table, re.MULTILINE)
     assert len(rows) > 5
     for written, result in rows:
@@ -154,40 +173,48 @@ def test_the_references_give_what_the_table_says() -> None:
 def test_the_variables_are_those_of_env_example() -> None:
     example = (REPOSITORY_PATH / "env.example").read_text(encoding="utf-8")
     for variable in re.findall(r"^#(AWS_\w+)=", example, re.MULTILINE):
-        assert f"`{variable}`" in _section("Credentials")
+        assert f"`{variable}`" in _section(SETTINGS_PAGE, "Credentials")
 
 
-def test_every_link_inside_leads_somewhere() -> None:
-    anchors = {_anchor(title) for title in re.findall(r"^#+ (.+)$", FENCE.sub("", README), re.MULTILINE)}
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("https://")]
-    assert len(targets) > 10
+@each_page
+def test_every_link_leads_somewhere(page: str) -> None:
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]) if not target.startswith("https://")]
     for target in targets:
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        else:
-            assert (REPOSITORY_PATH / target).is_file(), target
+        path, _, anchor = target.partition("#")
+        linked = (REPOSITORY_PATH / page).parent / path if path else REPOSITORY_PATH / page
+        assert linked.is_file(), target
+        if anchor:
+            assert anchor in _anchors(linked.read_text(encoding="utf-8")), target
 
 
-def test_every_heading_of_the_first_rank_is_in_the_contents() -> None:
-    contents = README.partition("Contents:")[2].partition("\n\n")[0]
-    titles = re.findall(r"^## (.+)$", FENCE.sub("", README), re.MULTILINE)
-    assert [title for title in titles if f"[{title}](#{_anchor(title)})" not in contents] == []
+@each_page
+def test_every_page_is_linked_from_the_readme(page: str) -> None:
+    assert page == "README.md" or f"({page})" in README
 
 
-def test_no_line_outside_tables_and_outputs_is_too_long() -> None:
-    prose = FENCE.sub("", README).splitlines()
+@each_page
+def test_no_line_outside_tables_and_outputs_is_too_long(page: str) -> None:
+    prose = FENCE.sub("", PAGES[page]).splitlines()
     assert [line for line in prose if len(line) > 120 and not line.startswith("|")] == []
 
 
-_OUR_VARIABLES = {"CONFIG", "SANDBOX", "SANDBOX_PAUSE_S"}
+_OUR_VARIABLES = {
+    "CONFIG",
+    "SANDBOX",
+    "SANDBOX_CA",
+    "SANDBOX_HTTPS_PORT",
+    "SANDBOX_MQTT_HOST",
+    "SANDBOX_MQTT_PORT",
+    "SANDBOX_PAUSE_S",
+}
 
 
 def _refresh() -> str:
     return "run: python -m tests.readme_parts"
 
 
-def _section(title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL)
+def _section(page: str, title: str) -> str:
+    found = re.search(rf"^##+ {re.escape(title)}$(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     assert found, title
     return found[1]
 
@@ -195,17 +222,18 @@ def _section(title: str) -> str:
 def _commands(text: str) -> list[str]:
     """The lines of the sh blocks, those that a backslash continues put together."""
     blocks = [body for language, body in FENCE.findall(text) if language == "sh"]
-    return [line for body in blocks for line in body.replace("\\\n", " ").splitlines() if line]
+    return [line.strip() for body in blocks for line in body.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def _shown_commands() -> set[str]:
-    """Every ``invoke …`` of the README but the outputs: in sh blocks, and in the text between backticks."""
-    typed = {line for line in _commands(README) if line.startswith("invoke ")}
-    prose = FENCE.sub("", README)
+def _shown_commands(page: str) -> set[str]:
+    """Every ``invoke …`` of a page but the outputs: in sh blocks, and in the text between backticks."""
+    typed = {line for line in _commands(page) if line.startswith("invoke ")}
+    prose = FENCE.sub("", page)
     quoted = {text for text in re.findall(r"`([^`]+)`", prose) if text.startswith("invoke ")}
     return {text for text in typed | quoted if not text.startswith(("invoke --", "invoke with …"))}
 
 
-def _anchor(title: str) -> str:
-    """As GitHub makes it: lower case, blanks to hyphens, other marks dropped."""
-    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+def _anchors(page: str) -> set[str]:
+    """Those of the page's titles as GitHub makes them: lower case, blanks to hyphens, other marks dropped."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ota.errors import OtaError
-from ota.messages import CommandLine, Shell, command
+from ota.messages import CommandLine, Shell, command, message
 from ota.outcomes import Outcome, Verb, warning
 from ota.report import Report
 
@@ -32,7 +32,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 LINE: Outcome[None] = Outcome("thing", Verb.CREATED, "lamp-1", "attached to 0a1b [not markup]")
-PLAIN = "thing        created  lamp-1                          attached to 0a1b [not markup]"
+PLAIN = "thing        created  lamp-1                               attached to 0a1b [not markup]"
 
 
 def test_a_line_in_a_log_is_plain() -> None:
@@ -158,17 +158,67 @@ def test_the_bar_moves_on_a_terminal_and_is_gone_in_a_log(terminal: Terminal) ->
     assert out.getvalue() == ""
 
 
-def test_the_live_line_shows_what_the_build_says(terminal: Terminal) -> None:
+def test_the_live_line_shows_what_the_build_says_and_how_far_it_is(terminal: Terminal) -> None:
     import time
 
     with Report(terminal).live_line("building") as show:
-        show("[12/40] compiling\n")
-        time.sleep(0.2)  # rich redraws a status twelve times a second
-    assert "[12/40] compiling" in terminal.getvalue()
-    out = io.StringIO()
-    with Report(out).live_line("building") as show:
-        show("compiling")
+        show("[30/40] compiling\n")
+        time.sleep(0.2)  # rich redraws ten times a second
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue())
+    assert re.search(r"building ━━━━━━━━━╺?.* 0:00:00 \[30/40\] compiling", shown), shown
+
+
+def test_in_a_log_a_long_step_tells_now_and_then_how_far_it_is() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with Report(out, err).live_line("building", tick_s=0.01) as show:
+        show("[30/40] compiling\n")
+        while not err.getvalue():
+            pass
+    assert re.match(r"building, 0 s: \[30/40\] compiling\n", err.getvalue())
     assert out.getvalue() == ""
+    with Report(out, err := io.StringIO()).live_line("building") as show:
+        show("compiling")
+    assert err.getvalue() == ""
+
+
+NARROW = """\
+header       changed  aws_clientcredential.h
+                        lamp-1 at acepv5t4brdhlz-ats.iot.eu-west-1.amazonaws.com
+policy       ok       lamp-1_policy                   attached to it
+image        ok       keyword-detection-update_signed.bin
+                        596,736 bytes
+certificate  created  certificates/thing_certificate_lamp-1.pem.crt
+                        in
+                        certificates/thing_certific…thing_certificate_lamp-1.pem
+Ready: the next command line is
+`invoke with --policy-name lamp-2_policy --thing-name lamp-2 clean`, which
+deletes all.
+warning  header       the values in the header are those of another thing, which
+                      is lamp-2
+         invoke thing
+"""
+
+
+def test_on_a_narrow_terminal_text_wraps_between_words_and_a_command_stays_whole(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    report = Report(terminal)
+    endpoint = "acepv5t4brdhlz-ats.iot.eu-west-1.amazonaws.com"
+    report.outcome(Outcome("header", Verb.CHANGED, "aws_clientcredential.h", f"lamp-1 at {endpoint}"))
+    report.entry("policy", "ok", "green", "lamp-1_policy", "attached to it")
+    report.entry("image", "ok", "green", "keyword-detection-update_signed.bin", "596,736 bytes")
+    long_path = f"certificates/{'thing_certificate_' * 4}lamp-1.pem"
+    report.outcome(
+        Outcome("certificate", Verb.CREATED, "certificates/thing_certificate_lamp-1.pem.crt", f"in {long_path}")
+    )
+    clean = command("clean", policy_name="lamp-2_policy", thing_name="lamp-2")
+    report.say(message("Ready: the next command line is ", clean, ", which deletes all."))
+    report.findings(
+        [warning("header", "the values in the header are those of another thing, which is lamp-2", command("thing"))]
+    )
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    assert shown == NARROW
 
 
 def test_a_reader_that_has_gone_does_not_stop_the_work() -> None:

@@ -117,6 +117,13 @@ def test_not_found_is_the_answer_for_what_this_run_deleted(account: Account) -> 
     assert account.pauses == []
 
 
+def test_not_found_is_the_answer_where_it_names_another_object_than_the_new_one(account: Account) -> None:
+    account.iot.create_thing_group(thingGroupName="group")
+    with pytest.raises(ClientError, match="nobody"):
+        account.iot.add_thing_to_thing_group(thingGroupName="group", thingName="nobody")
+    assert account.pauses == []
+
+
 def test_a_part_of_an_object_does_not_make_the_object_a_new_one(control: Control) -> None:
     older, account = Account(control), Account(control)
     older.make_all()

@@ -13,7 +13,7 @@ from ota.errors import CloudError, InTheWay, OtaError, SettingsError
 from ota.messages import PLAIN
 from ota.outcomes import Action, Outcome, Verb
 from ota.ownership import mark_tags, marks
-from ota.role_policies import (
+from ota.roles.permissions import (
     INLINE_POLICY,
     find_inline_document,
     list_foreign,
@@ -21,7 +21,7 @@ from ota.role_policies import (
     role_permissions_document,
     role_trust_document,
 )
-from ota.roles import (
+from ota.roles.roles import (
     FoundRole,
     Role,
     WantedRole,

@@ -22,9 +22,10 @@ from ota.sandbox.process import Address
 from ota.set_up import SetUp
 from ota.things import find_thing
 from ota.threads import side_by_side
-from ota.updates import find_update
+from ota.updates.updates import find_update
+from tests import fault_project
 from tests.account import BUCKET, EVERYTHING, POLICY, ROLE, THING_ARN, UPDATE, Account, account_at
-from tests.project import THING, Project, aws_project, built_tree
+from tests.project import THING, Project
 from tests.sandbox_control import Control
 
 IDENTITY = {"thing", "certificate"}
@@ -45,22 +46,13 @@ CHAINS: dict[str, set[str]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built_tree(tmp_path_factory.getbasetemp())
+built = fault_project.built
+project = fault_project.project
 
 
 @pytest.fixture
 def account(clean_sandbox: Address) -> Account:
     return account_at(clean_sandbox)
-
-
-@pytest.fixture
-def project(clean_sandbox: Address, tmp_path: Path, built: Path) -> Project:
-    """A project whose image is built already."""
-    project = aws_project(tmp_path / "project", clean_sandbox)
-    project.put_image(built)
-    return project
 
 
 class TestChains:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -15,9 +17,20 @@ from pathlib import Path
 import pytest
 
 from ota.sandbox import process
+from ota.sandbox.firmware import lay_out
 from ota.sandbox.process import Address
 from tests.account import EVERYTHING, account_at
-from tests.project import ACCESS_KEY, APPLICATION, SECRET_KEY, THING, Project, aws_environment, built_tree
+from tests.project import (
+    ACCESS_KEY,
+    APPLICATION,
+    HEADER,
+    IMAGE,
+    SECRET_KEY,
+    THING,
+    Project,
+    aws_environment,
+    built_tree,
+)
 from tests.sandbox_control import Control
 
 STAND_IN_THING = "sandbox-thing"
@@ -42,7 +55,8 @@ def project(shared_project: Project) -> Project:
     """The shared project as it was, and its sandbox empty."""
     shared_project.run_here("sandbox").done()
     Control(address_of(shared_project)).reset()
-    for name in (".env", "certificates", ".sandbox/certificates", ".sandbox/build.log"):
+    users = ("applications", "tools", "certs", "README.md", "certificates", ".env")
+    for name in (*users, ".sandbox/certificates", ".sandbox/trees", ".sandbox/build.log"):
         path = shared_project.root_path / name
         if path.is_dir():
             shutil.rmtree(path)
@@ -132,7 +146,7 @@ class TestNothingOfTheUsers:
     """A user with an account, a key, a header set by hand and a proxy; the sandbox must meet none of it."""
 
     @pytest.fixture
-    def settled(self, project: Project, trap: tuple[str, list[str]]) -> Project:
+    def settled(self, project: Project, trap: tuple[str, list[str]], built: Path) -> Project:
         """Files of the user's where the tool would write, and settings that lead to them."""
         endpoint_url, _ = trap
         root_path = project.root_path
@@ -140,9 +154,10 @@ class TestNothingOfTheUsers:
         for name in ("private_key", "public_key"):
             (root_path / f"certificates/thing_{name}_{STAND_IN_THING}.pem.key").write_text("the user's own\n")
         (root_path / f"certificates/thing_certificate_{STAND_IN_THING}.pem.crt").write_text("the user's own\n")
-        header = root_path / "applications/keyword_detection/configs/aws_configs/aws_clientcredential.h"
-        header.parent.mkdir(parents=True, exist_ok=True)
-        header.write_text("set by hand\n")
+        lay_out(root_path)
+        shutil.copytree(built / "certs", root_path / "certs")
+        header = root_path / HEADER
+        header.write_text(header.read_text().replace("dummy_thingname", "set-by-hand"))
         (root_path / "config").write_text("[profile mine]\nregion = us-west-2\naws_access_key_id = AKIAREAL\n")
         key_path = str(root_path / f"certificates/thing_private_key_{STAND_IN_THING}.pem.key")
         project.set(
@@ -150,7 +165,7 @@ class TestNothingOfTheUsers:
             private_key_path=key_path,
             firmware_root=".",
             build_dir=str(root_path / "build"),
-            build_script_path=str(root_path / "build.sh"),
+            build_script_path=str(root_path / "tools/scripts/build.sh"),
             existing_certificate_arn=f"arn:aws:iot:us-west-2:111122223333:cert/{'a' * 64}",
             permissions_boundary="arn:aws:iam::111122223333:policy/edge",
         )
@@ -176,9 +191,17 @@ class TestNothingOfTheUsers:
 
     def test_no_file_is_written_and_no_call_goes_out(self, settled: Project, trap: tuple[str, list[str]]) -> None:
         before = files_of(settled.root_path)
-        settled.run_here("sandbox", "all").done()
+        done = settled.run_here("sandbox", "all").done()
+        (image,) = settled.root_path.glob(f".sandbox/trees/*/build/{IMAGE}")
+        assert b"set-by-hand" not in image.read_bytes()[:4096]
+        assert f"works on a copy of {settled.root_path}" in done.err
+        assert (
+            "its own permissions_boundary, existing_certificate_arn and private_key_path; yours are not used"
+            in done.err
+        )
         settled.run_here("sandbox", "clean", "--local").done()
         assert files_of(settled.root_path) == before
+        assert "set-by-hand" in (image.parents[1] / HEADER).read_text()
         assert trap[1] == []
         settings = json.loads((settled.root_path / "config.json").read_text())
         assert settings["firmware_root"] == "."
@@ -309,6 +332,15 @@ class TestStopAndReset:
     def test_a_pause_that_is_no_number_has_a_sentence(self, own: Project) -> None:
         own.run_here("sandbox", "bucket", OTA_SANDBOX_PAUSE_S="soon").failed("OTA_SANDBOX_PAUSE_S", "soon")
 
+    @pytest.mark.parametrize("port", ["https", "0", "65536", "-1"])
+    def test_a_port_that_is_none_has_a_sentence(self, own: Project, port: str) -> None:
+        own.run_here("sandbox", "bucket", OTA_SANDBOX_HTTPS_PORT=port).failed("OTA_SANDBOX_HTTPS_PORT", port)
+
+    def test_a_port_that_is_taken_has_a_sentence(self, own: Project) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            own.run_here("sandbox", "bucket", OTA_SANDBOX_HTTPS_PORT=port).failed(f"Port {port}", "in use", "unset it")
+
     def test_without_moto_it_says_what_to_install(self, own: Project, tmp_path: Path) -> None:
         (tmp_path / "moto.py").write_text("raise ModuleNotFoundError(\"No module named 'moto'\", name='moto')\n")
         path = os.pathsep.join([str(tmp_path), own.environ["PYTHONPATH"]])
@@ -318,9 +350,26 @@ class TestStopAndReset:
 class TestEnvironment:
     def test_any_client_finds_the_sandbox_by_the_printed_lines(self, project: Project) -> None:
         project.run_here("sandbox", "bucket").done()
-        program = "import boto3; print([b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']])"
+        program = (
+            "import boto3, os; print([b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']], "
+            "[name for name in os.environ if name.startswith('AWS_ENDPOINT_URL_')], os.environ['no_proxy'])"
+        )
         script = f'eval "$("{sys.executable}" -m invoke sandbox.env)" && exec "{sys.executable}" -c "{program}"'
-        elsewhere = {"AWS_PROFILE": "nobody", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_SECRET_ACCESS_KEY": "x"}
+        nowhere = "http://127.0.0.1:9"
+        elsewhere = {
+            "AWS_PROFILE": "nobody",
+            "AWS_DEFAULT_PROFILE": "nobody",
+            "AWS_ENDPOINT_URL": nowhere,
+            "AWS_ENDPOINT_URL_S3": nowhere,
+            "AWS_ENDPOINT_URL_IOT_WIRELESS": nowhere,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+            "AWS_USE_FIPS_ENDPOINT": "true",
+            "AWS_USE_DUALSTACK_ENDPOINT": "true",
+            "AWS_SECRET_ACCESS_KEY": "x",
+            "HTTP_PROXY": nowhere,
+            "http_proxy": nowhere,
+            "no_proxy": "example.com",
+        }
         done = subprocess.run(
             ["bash", "-ec", script],
             cwd=project.root_path,
@@ -330,10 +379,26 @@ class TestEnvironment:
         )
         assert done.returncode == 0, done.stderr
         assert f"{STAND_IN_THING}-ota-" in done.stdout
+        assert done.stdout.strip().endswith("'] [] example.com,127.0.0.1,localhost")
+
+    def test_a_device_of_ones_own_finds_the_broker_by_them(self, project: Project) -> None:
+        script = f'eval "$("{sys.executable}" -m invoke sandbox.env)" && env'
+        done = subprocess.run(
+            ["bash", "-ec", script], cwd=project.root_path, env=project.environ, capture_output=True, text=True
+        )
+        found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("OTA_SANDBOX_"))
+        context = ssl.create_default_context(cafile=found["OTA_SANDBOX_CA"])
+        context.check_hostname = False
+        where = found["OTA_SANDBOX_MQTT_HOST"], int(found["OTA_SANDBOX_MQTT_PORT"])
+        with socket.create_connection(where, timeout=10) as plain, context.wrap_socket(plain) as secured:
+            assert secured.version() in ("TLSv1.2", "TLSv1.3")
+        project.run_here("sandbox", "list.things", **found).done()
 
     def test_nothing_but_shell_lines_is_printed(self, project: Project) -> None:
         result = project.run_here("sandbox.env").done()
-        assert all(line.startswith(("export AWS_", "unset AWS_")) for line in result.out.splitlines())
+        assert all(
+            line.startswith(("export AWS_", "export OTA_SANDBOX_", "unset AWS_")) for line in result.out.splitlines()
+        )
         assert result.err == ""
 
 

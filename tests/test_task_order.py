@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_out_of_order_is_refused_before_the_first_call(
     project: Project, control: Control, line: tuple[str, ...], right: str
 ) -> None:
     refused = project.run_here(*line).failed("comes first", "Nothing was done")
-    assert refused.out == ""
+    assert refused.out == "" or ("--json" in line and json.loads(refused.out)["error"]["kind"] == "OtaError")
     assert control.calls() == []
     assert not (project.root_path / ".sandbox").exists()
     assert PASTED.findall(refused.err) == [f"invoke {right}"]
@@ -88,8 +89,7 @@ def test_tasks_that_no_command_line_names_run_as_they_are_given(
 ) -> None:
     import tasks
 
-    with project.at_work(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks, "ROOT_PATH", project.root_path)
+    with project.at_work():
         Executor(tasks.namespace).execute("bucket")
     assert "created" in capsys.readouterr().out
     assert "CreateBucket" in control.operations()

@@ -59,14 +59,14 @@ def _check_that_lists_take_seconds(project: Project) -> None:
         begun = time.monotonic()
         found = json.loads(project.run("list", "--json").done().out)
         took_s.append(time.monotonic() - begun)
-    assert {plural: one["total"] for plural, one in found.items()} == TOTALS
+    assert {key: one["total"] for key, one in found.items() if one["total"]} == TOTALS
     assert all(len(one["rows"]) == min(one["total"], 25) for one in found.values())
     assert min(took_s) < MOST_SECONDS
 
 
 def _check_that_every_row_can_be_had(names: dict[str, set[str]], account: cloud.Cloud) -> None:
     for noun in LISTED:
-        assert {row.name for row in find_rows(account, noun, "")} == names[noun.plural], noun.plural
+        assert {row.name for row in find_rows(account, noun, "")} == names.get(noun.plural, set()), noun.plural
 
 
 def _check_what_is_ours(account: cloud.Cloud) -> None:

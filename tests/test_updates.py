@@ -15,9 +15,10 @@ from ota.jobs import Execution, Job, Patience, find_job, list_jobs
 from ota.messages import command
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.ownership import marks
-from ota.role_policies import role_arn, role_permissions_document, role_trust_document
-from ota.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
-from ota.update_requests import (
+from ota.roles.permissions import role_arn, role_permissions_document, role_trust_document
+from ota.roles.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
+from ota.settings.readers import AbortCriterion
+from ota.updates.requests import (
     COMPLETE,
     Update,
     UpdateRequest,
@@ -26,7 +27,8 @@ from ota.update_requests import (
     has_same_content,
     update_from,
 )
-from ota.updates import (
+from ota.updates.rollout_rules import RolloutRules
+from ota.updates.updates import (
     FoundUpdate,
     decide_update,
     decide_update_deletion,
@@ -52,7 +54,7 @@ KEY = image_key(THING, SHA256, "app.bin")
 REQUEST = UpdateRequest(
     update_id=NAME,
     thing_name=THING,
-    thing_arn=THING_ARN,
+    targets=(THING_ARN,),
     role_arn=role_arn("aws", ACCOUNT, ROLE),
     bucket=BUCKET,
     key=KEY,
@@ -174,7 +176,7 @@ def readable(document: Any) -> Any:
 
 
 def test_the_request_is_the_recorded_one() -> None:
-    request = replace(REQUEST, version_id="v1", in_progress_timeout_min=60)
+    request = replace(REQUEST, version_id="v1", rules=RolloutRules(in_progress_timeout_min=60))
     assert readable(create_update_request(request)) == json.loads((GOLDEN / "create_ota_update.json").read_text())
 
 
@@ -317,7 +319,11 @@ CHANGES: dict[str, Any] = {
     "file name": {"file_name": "ml_model image"},
     "hash algorithm": {"hash_algorithm": "SHA1"},
     "signature algorithm": {"signature_algorithm": "ECDSA"},
-    "thing": {"thing_arn": THING_ARN + "-2"},
+    "thing": {"targets": (THING_ARN + "-2",)},
+    "another target": {"targets": (THING_ARN, THING_ARN + "-2")},
+    "rollout": {"rules": RolloutRules(per_minute=5)},
+    "abort": {"rules": RolloutRules(aborts=(AbortCriterion("FAILED", 10, 20),))},
+    "timeout": {"rules": RolloutRules(in_progress_timeout_min=5)},
     "protocol": {"protocols": ("HTTP",)},
     "one more protocol": {"protocols": ("MQTT", "HTTP")},
 }
@@ -328,8 +334,8 @@ def test_another_content_is_told_apart(world: World, change: dict[str, Any]) -> 
     assert not has_same_content(world.ensure().get(), replace(REQUEST, **change))
 
 
-def test_another_role_or_timeout_is_no_other_content(world: World) -> None:
-    other = replace(REQUEST, role_arn="arn:aws:iam::123456789012:role/other", in_progress_timeout_min=5)
+def test_another_role_is_no_other_content(world: World) -> None:
+    other = replace(REQUEST, role_arn="arn:aws:iam::123456789012:role/other")
     assert has_same_content(world.ensure().get(), other)
 
 

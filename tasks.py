@@ -33,7 +33,7 @@ gc.set_threshold(20_000, 20, 20)
 from ota.nouns import LISTED, NOUNS, UPDATE  # noqa: E402
 from ota.records import Deleted, Noun  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
-from ota.task_class import MessageTask, WholeLine, begin, entry_of, run_of  # noqa: E402
+from ota.task_class import MessageTask, WholeLine, begin, entry_of, keep_compiled, run_of  # noqa: E402
 
 ENVIRONMENT_EXAMPLE_PATH = Path(__file__).resolve().with_name("env.example")
 JSON_HELP = "One JSON document on stdout instead of a table."
@@ -567,6 +567,8 @@ namespace.add_collection(
 )
 namespace.add_collection(Collection("list", *LIST_TASKS))
 namespace.add_collection(Collection("delete", delete_help, *DELETE_TASKS))
+
+keep_compiled(__file__)
 
 
 def main() -> None:

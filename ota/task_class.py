@@ -9,12 +9,19 @@ Source: invoke 3.0, ``Task.__call__``, ``Call.make_context``, ``Executor.execute
 from __future__ import annotations
 
 import copy
+import sys
+from contextlib import suppress
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Call, Task
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from invoke.collection import Collection
     from invoke.config import Config
     from invoke.context import Context
@@ -29,14 +36,36 @@ RUN = "ota_run"  # `run` is invoke's own
 INTERRUPTED = 130  # as a shell has it for SIGINT
 
 
+class QuickArgument(Argument):
+    """An argument that is copied as it is: invoke copies those of all tasks twice, and gives one a new value whole."""
+
+    def __init__(self, made: Argument) -> None:
+        vars(self).update(vars(made))
+
+    def __deepcopy__(self, _memo: object) -> QuickArgument:
+        return QuickArgument(self)
+
+
 class MessageTask(Task):  # type: ignore[type-arg]
     """A task that prints an error that a user can cause as a message, and a bug as a traceback."""
+
+    _signature: Signature | None = None
 
     def __deepcopy__(self, _memo: object) -> MessageTask:
         """A copy with its own help texts, which invoke empties; a full copy takes most of the time of ``--list``."""
         clone = copy.copy(self)
         clone.help = dict(self.help)
         return clone
+
+    def argspec(self, body: Any) -> Signature:
+        """What the body takes, worked out once: invoke asks for it twice of each task."""
+        if self._signature is None:
+            self._signature = super().argspec(body)
+        return self._signature
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The task's arguments, quick to copy."""
+        return [QuickArgument(made) for made in super().get_arguments(ignore_unknown_help)]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body, and turn our errors and AWS's into a message and an exit status; no other code does that."""
@@ -80,6 +109,20 @@ class WholeLine(Call):
         context = super().make_context(config, core_parse_result)
         context._set(core=core_parse_result)
         return context
+
+
+def keep_compiled(task_file: str) -> None:
+    """Keep the compiled code of the task file, as Python does for a module: the next command need not compile it.
+
+    Invoke has Python keep none while it loads a task file. One that cannot be kept costs the next command that time.
+    """
+    source, cached = Path(task_file), Path(cache_from_source(task_file))
+    with suppress(OSError):
+        if sys.dont_write_bytecode or (cached.exists() and cached.stat().st_mtime >= source.stat().st_mtime):
+            return
+        from py_compile import compile as compile_and_keep
+
+        compile_and_keep(task_file, doraise=True)
 
 
 def begin(context: Context, tasks: Collection) -> Entry:

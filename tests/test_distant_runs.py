@@ -121,7 +121,9 @@ def test_a_clean_elsewhere_in_the_middle_of_a_set_up_is_mended_by_a_repeat(
     elsewhere.run_here("clean").done_or_failed()
     control.release()
     first = slow.result().done_or_failed()
-    assert ("Ready" in first.out) == (inventory.certificates() == ONE and bool(inventory.names()["updates"]))
+    assert ("Ready" in first.out) == (first.status == 0)
+    # A run that is not ready may leave an update: the one that AWS refused because its role had gone.
+    assert first.status or (inventory.certificates() == ONE and inventory.names()["updates"])
     project.run_here("all").done()
     assert inventory.certificates() == ONE
     project.run_here("clean").done()

@@ -30,10 +30,10 @@ sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 gc.set_threshold(20_000, 20, 20)
 
 # Imported after these lines, so that their compiled code is kept between runs.
+from ota.entry.task_class import MessageTask, WholeLine, begin, entry_of, keep_compiled, run_of  # noqa: E402
 from ota.nouns import LISTED, NOUNS, UPDATE  # noqa: E402
 from ota.records import Deleted, Noun  # noqa: E402
 from ota.settings.table import SETTINGS  # noqa: E402
-from ota.task_class import MessageTask, WholeLine, begin, entry_of, keep_compiled, run_of  # noqa: E402
 
 ENVIRONMENT_EXAMPLE_PATH = Path(__file__).resolve().with_name("env.example")
 JSON_HELP = "One JSON document on stdout instead of a table."
@@ -97,7 +97,7 @@ def _sentence(one: Task[Any]) -> str:
 )
 def init(c: Context, thing_name: str = "", firmware_root: str = "") -> None:
     """Write config.json and .env to start with; asks on a terminal, and what is there stays as it is."""
-    from ota.project_files import start_project
+    from ota.entry.project_files import start_project
 
     given = {"thing_name": thing_name, "firmware_root": firmware_root}
     start_project(run_of(c).report, ENVIRONMENT_EXAMPLE_PATH, entry_of(c).new_project_path, given)
@@ -573,6 +573,6 @@ keep_compiled(__file__)
 
 def main() -> None:
     """Run the program ``ota``."""
-    from ota.program import OtaProgram
+    from ota.entry.program import OtaProgram
 
     OtaProgram(namespace).run()

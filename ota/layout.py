@@ -1,17 +1,19 @@
 """Fits text into the columns of a terminal: wraps between words, cuts a long word in its middle, shares out a width.
 
 Pure functions over text; ``report`` prints what they return. A command in a text has ``HARD_SPACE`` between its words:
-it is never wrapped and never cut, so that it can be pasted.
+it is never wrapped and never cut, so that it can be pasted. Names are sorted as people count.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 HARD_SPACE = "\ue000"  # a private character, which no name and no message has
 GAP = "  "
 CUT = "…"
 NARROWEST = 8
+DIGITS = re.compile(r"(\d+)")
 
 
 def wrap(text: str, width: int, *, cuts: bool = False) -> list[str]:
@@ -70,6 +72,11 @@ def table_row(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
         GAP.join(f"{part:<{width}}" for part, width in zip(line, widths, strict=True)).rstrip()
         for line in zip(*filled, strict=True)
     ]
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A key for ``sorted`` that has ``lamp-9`` before ``lamp-10``."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in DIGITS.split(name)]
 
 
 def _wrap_line(line: str, width: int, *, cuts: bool) -> list[str]:

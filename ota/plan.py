@@ -35,7 +35,6 @@ from ota.firmware.header_notes import NOTHING, find_note
 from ota.firmware.signatures import signature_text
 from ota.firmware.tree import check_tree, find_header_path, tree_problem
 from ota.firmware.verify import verify
-from ota.jobs import find_execution, find_job, job_id_of
 from ota.messages import Command, command
 from ota.nouns import NOUNS, in_set_up_order
 from ota.outcomes import QUIET, Action, Change, Severity, blocked, failure_text, of_severity
@@ -45,6 +44,7 @@ from ota.run import Run
 from ota.settings.readers import CleanBuild
 from ota.threads import side_by_side
 from ota.updates import updates
+from ota.updates.jobs import find_execution, find_job, job_id_of
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, CREATE_FAILED, UpdateRequest
 from ota.updates.rollout_rules import Devices, sole_thing
 from ota.updates.updates import FoundUpdate

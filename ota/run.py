@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ota import locks
 from ota.cloud import Cloud
 from ota.errors import CredentialsError, InTheWay, OtaError, from_boto
-from ota.jobs import Patience
 from ota.messages import PLAIN, CommandLine, message, shell
 from ota.nouns import NOUNS
 from ota.outcomes import Outcome
@@ -28,6 +27,7 @@ from ota.report import Report
 from ota.scope import Scope
 from ota.settings.readers import OverwriteHeader
 from ota.threads import begin
+from ota.updates.jobs import Patience
 
 if TYPE_CHECKING:
     from ota.settings.settings import Settings

@@ -19,7 +19,6 @@ from ota.certificates import decisions as certificate_decisions
 from ota.errors import OtaError, SignatureError
 from ota.firmware import builds, header_templates, headers, signatures, verify
 from ota.firmware.tree import find_header_path
-from ota.jobs import ENDED_JOB, Execution, Job, Patience
 from ota.messages import message
 from ota.nouns import BUCKET, NOUNS, UPDATE
 from ota.outcomes import Action, Change, Outcome, Severity, Verb, failure_text, of_severity
@@ -27,6 +26,7 @@ from ota.plan import find_update_with_job
 from ota.roles import roles
 from ota.threads import side_by_side
 from ota.updates import updates
+from ota.updates.jobs import ENDED_JOB, Execution, Job, Patience
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update
 from ota.updates.updates import FoundUpdate
 

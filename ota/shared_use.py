@@ -25,9 +25,9 @@ from ota import ownership
 from ota.aws_calls import answer_or_none
 from ota.errors import DENIED_CODES, InTheWay
 from ota.images import image_prefix
-from ota.jobs import job_id_of, list_job_ids
 from ota.settings.table import default_text
 from ota.threads import side_by_side_map
+from ota.updates.jobs import job_id_of, list_job_ids
 from ota.updates.requests import Update
 from ota.updates.retries import is_retry_of
 from ota.updates.updates import find_update, list_updates

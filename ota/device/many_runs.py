@@ -28,8 +28,8 @@ from ota.device.runs import DeviceRun, RunContext, World, open_world, report_res
 from ota.errors import CertificateError, DeviceFailed, OtaError
 from ota.firmware.image_versions import version_words
 from ota.fleet.register import register
+from ota.layout import natural_order
 from ota.messages import Text, command, joined, message
-from ota.natural_order import natural
 from ota.outcomes import Outcome, Verb
 from ota.set_up import SetUp
 from ota.threads import begin
@@ -143,7 +143,7 @@ def _registered(settings: Settings) -> list[str]:
     folder_path: Path = desired_state.fleet_path(settings)
     found = [path.name for path in folder_path.iterdir() if path.is_dir()] if folder_path.is_dir() else []
     here = [name for name in found if desired_state.registered_files(settings, name).certificate_path.exists()]
-    return sorted(here, key=natural)
+    return sorted(here, key=natural_order)
 
 
 def _play_one(

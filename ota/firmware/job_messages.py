@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ota.jobs import job_id_of
 from ota.profiles import HTTP, MQTT
+from ota.updates.jobs import job_id_of
 
 STREAM_NAME = "AFR_OTA-00000000-0000-0000-0000-000000000000"
 # Ten digits until the year 2286.

@@ -13,7 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ota.errors import NotOurs, WaitTimeout
-from ota.jobs import (
+from ota.messages import Text, aws_command, command, joined, message
+from ota.outcomes import Outcome, Verb
+from ota.threads import side_by_side, side_by_side_map
+from ota.updates.jobs import (
     IN_PROGRESS,
     QUEUED,
     UNFINISHED_JOB,
@@ -25,9 +28,6 @@ from ota.jobs import (
     job_id_of,
     list_things_at_work,
 )
-from ota.messages import Text, aws_command, command, joined, message
-from ota.outcomes import Outcome, Verb
-from ota.threads import side_by_side, side_by_side_map
 from ota.updates.requests import BEING_CREATED, Update
 from ota.updates.updates import find_update, wait_at_rest
 

@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 from ota import desired_state, groups, ownership
 from ota.errors import InTheWay, NotOurs
 from ota.fleet.grouping import fill_group
-from ota.jobs import IN_PROGRESS, Job, Patience, job_id_of, list_executions
 from ota.messages import command, message
 from ota.outcomes import Outcome, Verb
 from ota.roles.permissions import role_arn
-from ota.rollouts import UNSUCCESSFUL, Rollout, find_rollout
 from ota.threads import side_by_side_map
+from ota.updates.jobs import IN_PROGRESS, Job, Patience, job_id_of, list_executions
 from ota.updates.refusals import not_ours
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, COMPLETE, Update, request_like
 from ota.updates.retries import retry_name, retry_number
 from ota.updates.rollout_rules import SNAPSHOT, is_group, rules_from, spoken_names
+from ota.updates.rollouts import UNSUCCESSFUL, Rollout, find_rollout
 from ota.updates.updates import FoundUpdate, decide_update, find_update, list_updates, make_update, wait_at_rest
 
 if TYPE_CHECKING:

@@ -18,7 +18,6 @@ from functools import partial
 
 from ota.cloud import Cloud
 from ota.errors import OtaError, Problem, SettingsError, attempt, from_boto
-from ota.jobs import Job
 from ota.look import doctor_build, doctor_cloud, doctor_local
 from ota.look.doctor_cloud import find_policy_by_name
 from ota.messages import AnyCommand, Remedy, command, message
@@ -28,6 +27,7 @@ from ota.plan import Plan, make_plan
 from ota.run import Run
 from ota.settings.settings import Settings
 from ota.threads import side_by_side
+from ota.updates.jobs import Job
 from ota.updates.updates import FoundUpdate
 
 # The command for an update that a failed run left, by the update's status.

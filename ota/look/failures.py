@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ota.jobs import Execution, Job
+from ota.layout import natural_order
 from ota.look.explain import Explanation, explain
 from ota.messages import Text, joined
-from ota.natural_order import natural
-from ota.rollouts import TELLING, UNSUCCESSFUL, Rollout, find_met_criterion, is_aborted
+from ota.updates.jobs import Execution, Job
+from ota.updates.rollouts import TELLING, UNSUCCESSFUL, Rollout, find_met_criterion, is_aborted
 
 SAID_ANYWAY = ("receive", "updatedBy")  # reported however the update ends, so not a reason
 ENDS = {"FAILED": "failed", "REJECTED": "were rejected", "TIMED_OUT": "timed out", "ALL": "failed in any way"}
@@ -145,7 +145,7 @@ def _group(status: str, members: Sequence[Execution], looked_at: int, total: int
     unknown = "" if _explain_details(members[0]) else ", ".join(f"{k}: {v}" for k, v in _details(members[0]).items())
     cause = unknown or "; ".join(_cause(status, one) for one in found)
     remedy = joined("; ", [one.remedy for one in found if one.remedy])
-    names = tuple(sorted((one.thing_name for one in members), key=natural))
+    names = tuple(sorted((one.thing_name for one in members), key=natural_order))
     return FailureGroup(status, cause, remedy, len(members), looked_at, total, names)
 
 
@@ -157,4 +157,4 @@ def _cause(status: str, explanation: Explanation) -> str:
 def listed_failures(executions: Iterable[Execution]) -> list[Execution]:
     """Those that ended without success, in natural order of their names."""
     found = (one for one in executions if one.is_over and not one.has_succeeded)
-    return sorted(found, key=lambda one: natural(one.thing_name))
+    return sorted(found, key=lambda one: natural_order(one.thing_name))

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ota.errors import OtaError
-from ota.jobs import Execution, list_executions
 from ota.look.failures import explain_failure
-from ota.rollouts import UNSUCCESSFUL, Rollout
+from ota.updates.jobs import Execution, list_executions
+from ota.updates.rollouts import UNSUCCESSFUL, Rollout
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

@@ -29,7 +29,6 @@ from ota.errors import (
 from ota.firmware.verify import verify
 from ota.fleet.cleaning import NOUN as DEVICES
 from ota.fleet.cleaning import Cleaning
-from ota.jobs import job_id_of
 from ota.look import rollout_screens, screens
 from ota.look.doctor import Surroundings, examine, examine_locally, finding_of, mended_settings, settings_findings
 from ota.look.forms import Forms, device_rows, list_devices
@@ -41,9 +40,10 @@ from ota.messages import AnyCommand, Remedy, Shell, command, shell
 from ota.nouns import in_teardown_order
 from ota.outcomes import Finding, Severity, of_severity, ok
 from ota.plan import Plan, make_plan
-from ota.rollouts import Rollout, find_rollout
 from ota.teardown.teardown import Teardown
+from ota.updates.jobs import job_id_of
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.rollouts import Rollout, find_rollout
 
 if TYPE_CHECKING:
     from ota.run import Run

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ota.desired_state import registration_prefix
-from ota.jobs import job_id_of
 from ota.nouns import DEVICES, NOUNS
 from ota.policy_documents import POLICY_VERSION
 from ota.records import Grant
@@ -39,6 +38,7 @@ from ota.roles.permissions import (
 )
 from ota.settings.formatter import format_text
 from ota.settings.table import SETTINGS
+from ota.updates.jobs import job_id_of
 from ota.updates.retries import retry_prefix
 
 BOUNDARY_NAME = "ota-tasks-boundary"

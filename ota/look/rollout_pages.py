@@ -14,11 +14,11 @@ from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 
-from ota.jobs import SUCCEEDED, UNFINISHED
 from ota.look.failures import FailureGroup
 from ota.look.rollout_charts import curve_svg
 from ota.look.rollout_reports import RolloutReport
 from ota.look.rollout_screens import duration_words
+from ota.updates.jobs import SUCCEEDED, UNFINISHED
 
 STYLE_PATH = Path(__file__).with_name("rollout_page.css")
 MOST_NAMES = 12

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from ota import images
 from ota.certificates import keys
 from ota.errors import OtaError, attempt
-from ota.jobs import Execution, Job
 from ota.look.failures import FailureGroup, group_failures, listed_failures, why_it_was_ended
 from ota.look.forms import list_devices
 from ota.look.rollout_screens import in_order
 from ota.look.statuses import Verdict, judge_rollout
-from ota.rollouts import Rollout
+from ota.updates.jobs import Execution, Job
+from ota.updates.rollouts import Rollout
 
 if TYPE_CHECKING:
     from ota.run import Run

@@ -14,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ota import layout
-from ota.jobs import IN_PROGRESS, QUEUED, SUCCEEDED, Execution
 from ota.look.failures import FailureGroup, first_names, group_failures, listed_failures, why_it_was_ended
 from ota.report import printable
-from ota.rollouts import Rollout
+from ota.updates.jobs import IN_PROGRESS, QUEUED, SUCCEEDED, Execution
+from ota.updates.rollouts import Rollout
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError
-from ota.jobs import Execution
 from ota.look import rollout_screens
 from ota.look.failures import rollout_json
 from ota.look.rollout_screens import in_order
@@ -26,8 +25,9 @@ from ota.outcomes import QUIET, Action, Change, Finding, Severity, of_severity
 from ota.plan import Plan, make_plan
 from ota.progress import TICK_S
 from ota.report import printable
-from ota.rollouts import Rollout
+from ota.updates.jobs import Execution
 from ota.updates.requests import Update
+from ota.updates.rollouts import Rollout
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

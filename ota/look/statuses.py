@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from ota.errors import OtaError, attempt
 from ota.groups import list_members
-from ota.jobs import job_id_of
 from ota.look.failures import rollout_json
 from ota.messages import Command, Text, command
 from ota.outcomes import Action, Change
 from ota.plan import Plan, make_plan
-from ota.rollouts import Rollout, find_rollout
 from ota.run import Run
 from ota.targets import target_name
 from ota.threads import side_by_side
+from ota.updates.jobs import job_id_of
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.rollouts import Rollout, find_rollout
 from ota.updates.updates import find_update
 
 if TYPE_CHECKING:

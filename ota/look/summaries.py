@@ -5,7 +5,7 @@ result is printed with the command that sends the update again. Where a virtual 
 terminal, ``all`` follows it until the job is over, the device has ended, or nothing has changed for a while. A running
 device holds a lock on its folder, so finding it takes no call to AWS.
 
-Source: ``ota/jobs.py``; AWS IoT JobExecutionStatus; ``ota/device/flash.py`` for the lock.
+Source: ``ota/updates/jobs.py``; AWS IoT JobExecutionStatus; ``ota/device/flash.py`` for the lock.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from ota.device.flash import is_in_use
 from ota.errors import OtaError
-from ota.jobs import IN_PROGRESS, Execution, Job, job_id_of
 from ota.look import screens
 from ota.look.watching import follow, what_it_says, why_it_failed
 from ota.messages import Message, Text, command, message
-from ota.rollouts import find_rollout
+from ota.updates.jobs import IN_PROGRESS, Execution, Job, job_id_of
+from ota.updates.rollouts import find_rollout
 
 if TYPE_CHECKING:
     from ota.run import Run

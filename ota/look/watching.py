@@ -16,17 +16,17 @@ from functools import partial
 
 from ota.errors import OtaError, PermissionDenied, attempt
 from ota.firmware import builds
-from ota.jobs import QUEUED, Execution
 from ota.look.failures import explain_failure
 from ota.look.statuses import Verdict, judge_rollout
 from ota.messages import Message, Text, command, message
 from ota.outcomes import Action
 from ota.plan import Plan
-from ota.rollouts import Rollout
 from ota.run import Run
 from ota.settings.settings import Settings
 from ota.things import Thing, find_thing
+from ota.updates.jobs import QUEUED, Execution
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
+from ota.updates.rollouts import Rollout
 from ota.updates.updates import find_update
 
 TIMEOUT_S = 3600.0

@@ -20,12 +20,11 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ota import groups, jobs, policies, things
+from ota import groups, policies, things
 from ota.buckets import buckets
 from ota.buckets import contents as bucket_contents
 from ota.certificates import certificates
 from ota.errors import InTheWay, UpdateFailed
-from ota.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, find_job, job_id_of
 from ota.manage.selections import delete_command, delete_words
 from ota.messages import Command, Text, command, message
 from ota.outcomes import Outcome, Verb
@@ -33,15 +32,16 @@ from ota.roles import permissions as role_policies
 from ota.roles import roles
 from ota.shared_use import RoleNeeds
 from ota.threads import side_by_side
-from ota.updates import updates
+from ota.updates import jobs, updates
+from ota.updates.jobs import JOB_ID_PREFIX, UNFINISHED_JOB, find_job, job_id_of
 from ota.updates.refusals import deletion_problem
 from ota.updates.requests import BEING_CREATED, BEING_DELETED, Update
 from ota.updates.updates import find_update
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud
-    from ota.jobs import Patience
     from ota.settings.settings import Settings
+    from ota.updates.jobs import Patience
 
 Named = tuple[str, str]
 """Noun and name; of a certificate its ARN."""

@@ -22,11 +22,11 @@ from ota.buckets import access as bucket_access
 from ota.buckets import buckets
 from ota.certificates import certificates
 from ota.errors import DENIED_CODES, InTheWay
-from ota.jobs import JOB_ID_PREFIX, find_job, list_jobs
 from ota.records import Row
 from ota.roles import roles
 from ota.threads import side_by_side_map
 from ota.updates import updates
+from ota.updates.jobs import JOB_ID_PREFIX, find_job, list_jobs
 from ota.updates.updates import find_update
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from ota.certificates import certificates
 from ota.certificates.files import find_certificate_file
 from ota.errors import InTheWay, NotOurs, OtaError
-from ota.jobs import job_id_of
 from ota.manage.listings import find_rows, mark_rows
 from ota.messages import Command, command
 from ota.nouns import NOUN_BY_NAME
 from ota.records import Noun
+from ota.updates.jobs import job_id_of
 
 if TYPE_CHECKING:
     from ota.cloud import Cloud

@@ -32,7 +32,6 @@ from ota.certificates import files as certificate_files
 from ota.cloud import Cloud
 from ota.errors import NotOurs
 from ota.firmware import headers
-from ota.jobs import Job, Patience, find_job, job_id_of
 from ota.messages import Text, command, message
 from ota.nouns import NOUNS, THING, UPDATE, in_teardown_order
 from ota.outcomes import Action, Change, Outcome, Verb
@@ -41,6 +40,7 @@ from ota.roles.permissions import OTA_SERVICE, list_foreign, trust_shortcomings
 from ota.shared_use import Register, find_bucket_need, find_role_need, may_share_role
 from ota.teardown.identity import Chain, Identity
 from ota.threads import side_by_side, side_by_side_map
+from ota.updates.jobs import Job, Patience, find_job, job_id_of
 from ota.updates.requests import WITHOUT_JOB, Update
 from ota.updates.updates import decide_update_deletion, delete_update, find_update
 

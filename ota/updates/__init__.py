@@ -1,1 +1,1 @@
-"""OTA updates: the updates on AWS, and the requests that make them."""
+"""OTA updates: the updates on AWS, the requests that make them, and the job that delivers each of them."""

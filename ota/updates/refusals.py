@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ota.errors import InTheWay, NotOurs, UpdateFailed
-from ota.jobs import Job
 from ota.messages import Message, aws_command, command, message
+from ota.updates.jobs import Job
 from ota.updates.requests import WITHOUT_JOB, Update, UpdateRequest
 from ota.updates.rollout_rules import spoken_names, targets_name
 

@@ -11,7 +11,7 @@ The service goes on working after it has answered the call, with the role of the
 sentence in ``errorInfo``. Some failures come only from IAM: a new role is not known everywhere at once, and the same
 request succeeds a little later. All others need a human, who gets AWS's own words and what to do.
 
-An update and its job are one noun in this room, ``ota/jobs.py`` and ``ota/rollouts.py``.
+An update and its job are one noun in this room.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate; boto/boto3#3121 (algorithm names); the job document parser of
 Jobs-for-AWS-IoT-embedded-sdk; FreeRTOS User Guide, "Troubleshooting OTA updates" and "CreateOTAUpdate failures";

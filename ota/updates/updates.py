@@ -7,7 +7,7 @@ cannot be used again before it is gone. Every wait has a limit.
 An update that a device is downloading is replaced only where the settings say so: the device would be left with half an
 image, and some firmware does not report that.
 
-An update and its job are one noun in this room, ``ota/jobs.py`` and ``ota/rollouts.py``.
+An update and its job are one noun in this room.
 
 Source: AWS IoT CreateOTAUpdate, GetOTAUpdate (OTAUpdateStatus), DeleteOTAUpdate, DescribeJob (JobStatus), DeleteJob,
 ListJobExecutionsForJob.
@@ -24,7 +24,10 @@ from typing import TYPE_CHECKING
 from ota import ownership
 from ota.aws_calls import answer_or_none, pages
 from ota.errors import InTheWay, OtaError
-from ota.jobs import (
+from ota.messages import command
+from ota.outcomes import Action, Change, Outcome, Verb, blocked
+from ota.threads import side_by_side
+from ota.updates.jobs import (
     IN_PROGRESS,
     JOB_BEING_DELETED,
     Execution,
@@ -35,9 +38,6 @@ from ota.jobs import (
     list_things_at_work,
     request_job_deletion,
 )
-from ota.messages import command
-from ota.outcomes import Action, Change, Outcome, Verb, blocked
-from ota.threads import side_by_side
 from ota.updates.refusals import deletion_problem, job_problem, lost_role_problem, not_ours, running_problem
 from ota.updates.requests import (
     BEING_CREATED,

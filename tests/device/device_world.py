@@ -30,16 +30,16 @@ from ota.device.messages import Encoding
 from ota.device.options import DeviceOptions, Pace, Timing
 from ota.errors import Answered
 from ota.firmware.image_versions import MCUBOOT_MAGIC
-from ota.jobs import Execution
 from ota.look import looks
 from ota.look.forms import Forms
 from ota.policy_documents import device_policy_document
 from ota.profiles import CORSTONE, Profile
 from ota.report import Report
-from ota.rollouts import find_rollout
 from ota.run import Run
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
+from ota.updates.jobs import Execution
+from ota.updates.rollouts import find_rollout
 from tests.conftest import ACCOUNT, REGION
 from tests.mqtt_world import ALLOW_ALL, make_device
 from tests.mqtt_world import Device as CloudDevice

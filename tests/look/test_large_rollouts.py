@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ota import jobs
-from ota.jobs import Execution, Job
 from ota.look.failures import group_failures, why_it_was_ended
 from ota.look.rollout_screens import Picture, duration_words, progress_words, segments
 from ota.look.statuses import judge_rollout
 from ota.look.watching import Pace
-from ota.rollouts import FEW, Rollout, find_rollout
+from ota.updates import jobs
+from ota.updates.jobs import Execution, Job
+from ota.updates.rollouts import FEW, Rollout, find_rollout
 from tests.conftest import client
 from tests.full_sandbox import Counts, name_of, running
 from tests.look.fleet_desk import GROUP_ARN, SIGNATURE, VERSION, FleetDesk, bare_desk, fleet
@@ -66,7 +66,7 @@ class TestCalls:
     def test_the_first_failures_are_listed_and_described_once(
         self, fleet: FleetDesk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ota.rollouts.SAMPLE", 2)
+        monkeypatch.setattr("ota.updates.rollouts.SAMPLE", 2)
         fleet.roll_out(COUNT)
         fleet.fail(1, 5)
         found = find_rollout(fleet.desk.iot, JOB)
@@ -134,7 +134,7 @@ class TestScreen:
     def test_json_has_the_counts_over_time_and_with_failed_every_failed_device(
         self, fleet: FleetDesk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ota.rollouts.SAMPLE", 2)
+        monkeypatch.setattr("ota.updates.rollouts.SAMPLE", 2)
         fleet.roll_out(COUNT)
         fleet.fail(1, 5)
         status, out, _ = watch(fleet.desk, lambda: fleet.succeed(6, COUNT), as_json=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ota.jobs import Execution, Job
 from ota.look.rollout_charts import count_step, curve_svg, tick_step_s
 from ota.look.rollout_reports import Point, curve_of, describe_configuration
+from ota.updates.jobs import Execution, Job
 from tests.browser import DARK, find_browser, take_picture
 from tests.look.fleet_desk import FleetDesk, bare_desk, fleet
 from tests.look.look_desk import JOB, UPDATE, built

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from ota.errors import CloudError, OtaError
-from ota.jobs import Execution
 from ota.look.screens import age
 from ota.look.statuses import ObjectState, State, Verdict, judge
 from ota.nouns import NOUNS
 from ota.outcomes import Action, Change
-from ota.rollouts import Rollout, find_rollout
+from ota.updates.jobs import Execution
 from ota.updates.requests import Update
+from ota.updates.rollouts import Rollout, find_rollout
 from tests.look.look_desk import JOB, POLICY, ROLE, UPDATE, Desk, built, desk
 from tests.project import THING
 

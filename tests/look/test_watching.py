@@ -15,15 +15,15 @@ from ota import cloud
 from ota.cloud import open_cloud
 from ota.errors import Answered, CloudError, OtaError, PermissionDenied
 from ota.firmware import builds
-from ota.jobs import Execution
 from ota.look import looks, screens
 from ota.look.forms import Forms
 from ota.look.statuses import Verdict
 from ota.look.watching import Moment, changes, follow, what_it_says, why_it_failed
 from ota.report import Report
-from ota.rollouts import Rollout
 from ota.run import Run
 from ota.settings.settings import load_settings
+from ota.updates.jobs import Execution
+from ota.updates.rollouts import Rollout
 from tests.look.look_desk import JOB, POLICY, UPDATE, Desk, built
 from tests.look.look_desk import desk as bare_desk
 from tests.project import THING

@@ -12,7 +12,6 @@ import pytest
 
 from ota import cloud
 from ota.errors import InTheWay, OtaError
-from ota.jobs import Patience
 from ota.manage import by_hand
 from ota.manage.removals import Deletion
 from ota.nouns import CERTIFICATE, NOUN_BY_NAME, NOUNS, POLICY, THING
@@ -20,6 +19,7 @@ from ota.records import Noun
 from ota.report import NAME_WIDTH, Report
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
+from ota.updates.jobs import Patience
 from tests.conftest import ACCOUNT
 from tests.hand_made import Hands, id_of
 from tests.project import Project, aws_project

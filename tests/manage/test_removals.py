@@ -15,7 +15,6 @@ from botocore.exceptions import ClientError
 
 from ota import cloud
 from ota.errors import InTheWay, NotOurs, OtaError
-from ota.jobs import Patience
 from ota.manage.by_hand import remove as remove_names
 from ota.manage.removals import Deletion
 from ota.manage.selections import select, split_names
@@ -23,6 +22,7 @@ from ota.nouns import NOUN_BY_NAME, NOUNS
 from ota.outcomes import Outcome
 from ota.sandbox.process import Address
 from ota.settings.settings import load_settings
+from ota.updates.jobs import Patience
 from tests.conftest import ACCOUNT, REGION
 from tests.hand_made import MANAGED_POLICY, Hands, id_of
 from tests.sandbox_control import Control

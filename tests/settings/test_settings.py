@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ota.entry.project_files import settings_example
 from ota.errors import SettingsError
-from ota.project_files import settings_example
 from ota.settings import names
 from ota.settings.readers import CleanBuild, OverwriteHeader
 from ota.settings.setting import Base, Setting, kept, moved_to, stand_in

@@ -20,8 +20,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ota.jobs import ENDED_JOB, SUCCEEDED, UNFINISHED, Execution, Job, find_execution, find_job, list_executions
 from ota.threads import side_by_side, side_by_side_map
+from ota.updates.jobs import ENDED_JOB, SUCCEEDED, UNFINISHED, Execution, Job, find_execution, find_job, list_executions
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient

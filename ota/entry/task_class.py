@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from invoke.context import Context
     from invoke.parser import ParseResult
 
-    from ota.entry import Entry
+    from ota.entry.entry import Entry
     from ota.errors import OtaError
     from ota.run import Run
 
@@ -128,7 +128,7 @@ def keep_compiled(task_file: str) -> None:
 def begin(context: Context, tasks: Collection) -> Entry:
     """How this command line was started, found before the first task and kept for the others."""
     if ENTRY not in context.config:
-        from ota.entry import find_entry
+        from ota.entry.entry import find_entry
 
         context.config.update({ENTRY: find_entry(tasks, context.config, getattr(context, "core", None))})
     return entry_of(context)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.entry.test_listing import check_cost
 from tests.project import REPOSITORY_PATH, TIMEOUT_S, Result, shared_folder
-from tests.test_listing import check_cost
 
 VERSION = "0.1.0"
 BUILT_FROM = ("setup.py", "MANIFEST.in", "pyproject.toml", "README.md", "LICENSE", "tasks.py", "env.example")

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
+from ota.entry.program import CONFIG_KEY
 from ota.messages import CommandLine
-from ota.program import CONFIG_KEY
 from ota.settings.settings import CONFIG_NAME
 
 if TYPE_CHECKING:

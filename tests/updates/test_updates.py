@@ -11,13 +11,13 @@ from botocore.exceptions import ClientError
 
 from ota.errors import InTheWay, NotOurs, OtaError, PermissionDenied, UpdateFailed, WaitTimeout
 from ota.images import image_key
-from ota.jobs import Execution, Job, Patience, find_job, list_jobs
 from ota.messages import command
 from ota.outcomes import Action, Change, Outcome, Verb
 from ota.ownership import marks
 from ota.roles.permissions import role_arn, role_permissions_document, role_trust_document
 from ota.roles.roles import WantedRole, decide_role, delete_role, find_role_with_policies, make_role
 from ota.settings.readers import AbortCriterion
+from ota.updates.jobs import Execution, Job, Patience, find_job, list_jobs
 from ota.updates.requests import (
     COMPLETE,
     Update,
@@ -63,7 +63,7 @@ REQUEST = UpdateRequest(
     signature="c2lnbmF0dXJl",
 )
 OTHER = replace(REQUEST, signature="b3RoZXI=")
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class Time:

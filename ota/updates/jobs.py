@@ -6,7 +6,7 @@ the status of each, and what a device reported is in the description of its exec
 An update is deleted together with its job, in ``updates``. Here is the job that somebody names. AWS runs at most ten
 deletions of jobs at a time, so a deletion returns only when the job is gone.
 
-An update and its job are one noun in the room ``updates``, this file and ``rollouts``.
+An update and its job are one noun in this room.
 
 Source: AWS IoT DescribeJob, CancelJob, CancelJobExecution, DeleteJob, ListJobs, ListJobExecutionsForJob,
 ListJobExecutionsForThing, DescribeJobExecution (statusDetails.detailsMap); AWS IoT quotas (concurrent DeleteJob).

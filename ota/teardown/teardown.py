@@ -77,7 +77,7 @@ class Found:
     Attributes:
         update: the update of the settings; None where there is none, as everywhere here.
         job: the job with the update's id; looked for where there is no update, and in a closer look.
-        others: the account's other updates that matter to this teardown.
+        others: the account's other updates that matter to this teardown, each with the job as above.
         role: the role.
         foreign: what others attached to the role; empty without a closer look.
         bucket: the bucket.
@@ -86,7 +86,7 @@ class Found:
 
     update: Update | None
     job: Job | None
-    others: tuple[Update, ...]
+    others: tuple[tuple[Update, Job | None], ...]
     role: roles.Role | None
     foreign: tuple[str, ...]
     bucket: FoundBucket
@@ -225,10 +225,11 @@ class Teardown:
         """A job with the id that an update's own would have; looked for only where the update may have none."""
         return self._find_job(update.update_id) if update.status in WITHOUT_JOB else None
 
-    def _find_others(self, register: Register) -> list[Update]:
-        settings = self.settings
+    def _find_others(self, register: Register) -> list[tuple[Update, Job | None]]:
+        settings, thing_name = self.settings, self.settings.thing_name
         of_all_things = self.owner is not None and may_share_role(settings)
-        return register.find_others(settings.thing_name, settings.update_name, of_all_things=of_all_things)
+        found = register.find_others(thing_name, settings.update_name, of_all_things=of_all_things)
+        return [(one, self._find_job_beside(one) if one.is_ours(thing_name) else None) for one in found]
 
     def _find_bucket(self) -> FoundBucket:
         cloud, name = self.cloud, self.settings.bucket_name
@@ -254,10 +255,10 @@ class Teardown:
         lost_role = "" if self._is_role_usable(found.role) else settings.iam_role_name
         decide = partial(decide_update_deletion, lost_role=lost_role)
         targets = desired_state.target_arns(self.cloud, settings)
-        ours = [one for one in found.others if one.is_ours(settings.thing_name)]
+        ours = [(one, job) for one, job in found.others if one.is_ours(settings.thing_name)]
         return [
             decide(found.update, found.job, settings.update_name, self.owner, targets=targets),
-            *(decide(one, self._find_job_beside(one), one.update_id, settings.thing_name) for one in ours),
+            *(decide(one, job, one.update_id, settings.thing_name) for one, job in ours),
         ]
 
     def _is_role_usable(self, role: roles.Role | None) -> bool:
@@ -271,7 +272,7 @@ class Teardown:
         """The updates that are there after this teardown; of a forced one only those that cannot be deleted."""
         going = {change.name for change in updates if change.action is Action.DELETE}
         stuck = {change.name for change in updates if change.action is Action.BLOCKED}
-        there = [found.update, *found.others] if found.update else found.others
+        there = [*([found.update] if found.update else []), *(one for one, _ in found.others)]
         return [one for one in there if one.update_id in stuck or (self.owner and one.update_id not in going)]
 
     def _decide_bucket(self, found: Found, staying: Iterable[Update]) -> Change:

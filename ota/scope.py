@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     from ota.sandbox.process import Address
     from ota.settings.settings import Settings
 
-HEADER_NOTES = Path(".ota/headers.json")
-LOCK_FILE = ".ota.lock"
+OWN_FOLDER = ".ota"
+HEADER_NOTES = "headers.json"
+LOCK_FILE = "run.lock"
 GROUPS_FOLDER = "groups"
 SANDBOX_PARTS = ("certificates", "firmware", COPIES_FOLDER, BUILD_FOLDER, "device", "lists", GROUPS_FOLDER)
 SANDBOX_GROUP = "$<thing_name>-fleet"
@@ -86,8 +87,8 @@ class Scope:
 
     @property
     def own_path(self) -> Path:
-        """Where this tool keeps its own files, such as the log of a build."""
-        return self.sandbox_path if self.is_sandbox else self.root_path
+        """The folder for this tool's own files, such as the log of a build; git does not see it."""
+        return self.sandbox_path if self.is_sandbox else self.root_path / OWN_FOLDER
 
     def build_environment(self, passed_on: Collection[str]) -> dict[str, str]:
         """The variables that the build script gets; ``passed_on`` names more that it gets."""
@@ -108,8 +109,8 @@ class Scope:
     @property
     def header_notes_paths(self) -> tuple[Path, ...]:
         """The notes of what was written into firmware headers; the headers in the sandbox have notes of their own."""
-        users = self.root_path / HEADER_NOTES
-        return (users, self.sandbox_path / HEADER_NOTES.name) if self.is_sandbox else (users,)
+        users = self.root_path / OWN_FOLDER / HEADER_NOTES
+        return (users, self.own_path / HEADER_NOTES) if self.is_sandbox else (users,)
 
     def header_notes_path(self, firmware_root: Path) -> Path:
         """The notes of the headers in this firmware tree."""

@@ -83,7 +83,7 @@ class TestChains:
         project.set(skip_build="false")
         first = project.run_here("all", "build").done()
         assert ("image", "changed") in first.verbs  # another certificate than the prebuilt image's
-        log = (project.root_path / "build.log").read_text()
+        log = (project.root_path / ".ota/build.log").read_text()
         assert "--certificate_path" in log
         again = project.run_here("all").done()
         assert {verb for _, verb in again.verbs} == {"reused"}
@@ -98,7 +98,7 @@ class TestChains:
         script = project.firmware_path / "tools/scripts/build.sh"
         script.write_text('#!/bin/sh\necho "options $*"\nexit 1\n')
         project.run_here("build").failed("options")
-        command = (project.root_path / "build.log").read_text().splitlines()[0]
+        command = (project.root_path / ".ota/build.log").read_text().splitlines()[0]
         assert command.endswith(" -c") == is_clean
 
     def test_while_one_builds_nobody_else_does_in_this_tree(self, project: Project) -> None:

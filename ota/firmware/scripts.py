@@ -34,6 +34,7 @@ from types import FrameType
 from typing import IO, BinaryIO, NoReturn
 
 from ota.errors import FirmwareError
+from ota.folders import make_private_folder
 from ota.messages import shell
 from ota.platforms import HAS_FILE_MODES, HAS_PROCESS_GROUPS
 
@@ -135,7 +136,7 @@ def open_log(path: Path) -> BuildLog:
         FirmwareError: it cannot be written, or ``path`` is not a file.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         return BuildLog(os.fdopen(_open(path), "w+b"))
     except OSError as error:
         what = _what_else(path)

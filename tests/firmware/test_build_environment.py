@@ -36,7 +36,7 @@ def test_the_script_gets_the_shells_environment_without_credentials_settings_and
     assert "DEPLOY_TOKEN" not in got
     assert (got["SHARED"], got["LM_LICENSE_FILE"]) == ("from-shell", "8224@licences")
     assert {"PATH", "HOME"} <= got.keys()
-    assert "given: ." in (project.root_path / "build.log").read_text()
+    assert "given: ." in (project.root_path / ".ota/build.log").read_text()
 
 
 def test_build_environment_names_what_it_gets_all_the_same(project: Project) -> None:

@@ -281,7 +281,7 @@ class TestFirmware:
         project.set(skip_build="false")
         result = project.run_here("all").failed("line 39", "compiler says no", "exit status 1")
         assert "line 5\n" not in result.err
-        (log_path,) = project.root_path.glob("build*.log")
+        (log_path,) = project.root_path.glob(".ota/build*.log")
         assert log_path.name in result.err
         assert "line 5\n" in log_path.read_text()
         assert "update" not in account.there()

@@ -224,13 +224,10 @@ def cases(calls: Iterable[Call], sample: Iterable[str] = ()) -> list[Any]:
 def kill_after(control: Control, project: Project, call: Call, *arguments: str) -> None:
     """Begin the command line, let AWS do ``call``, and kill the process before it has the answer."""
     rule = control.hold(call.operation, nth=call.nth)
-    process = project.fork(*arguments)
-    try:
+    with project.start(*arguments) as process:
         was_held = control.wait_until_held(rule, timeout_s=LOOKS * LOOK_S, poll_s=LOOK_S)
         assert was_held, f"{call} was never made"
-        assert process.is_running(), f"the run ended at {call}"
-    finally:
-        process.kill()
+        assert process.poll() is None, f"the run ended at {call}"
     control.release()
     control.clear_faults()
 
@@ -238,12 +235,9 @@ def kill_after(control: Control, project: Project, call: Call, *arguments: str) 
 def kill_before(control: Control, project: Project, call: Call, *arguments: str) -> None:
     """Begin the command line and kill the process when it has asked for ``call``, which AWS never does."""
     rule = control.drop(call.operation, nth=call.nth, times=0)
-    process = project.fork(*arguments)
-    try:
+    with project.start(*arguments) as process:
         assert _is_met_in_time(control, rule, call.nth), f"{call} was never made"
-        assert process.is_running(), f"the run ended at {call}"
-    finally:
-        process.kill()
+        assert process.poll() is None, f"the run ended at {call}"
     control.clear_faults()
 
 

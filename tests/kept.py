@@ -73,9 +73,10 @@ class Keeper:
         finally:
             rsa.generate_private_key = self._make_key
 
-    def forget_clients(self) -> None:
-        """Make the sessions and clients anew, as a process must that was forked from this one."""
+    def forget(self) -> None:
+        """Make all anew, as a process must that was forked: no connection is for two, and no two may make one key."""
         self._sessions.clear()
+        self._keys.clear()
 
     def _read_models(self, search_path: str | None = None) -> botocore.loaders.Loader:
         return self._make_loader(search_path) if search_path else self._loader

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ota.sandbox.process import Address
+from tests.project import Begun
 
 THREADS_PATH = Path("/proc/self/task")
 QUIET_LOOKS = 4
@@ -65,7 +65,7 @@ class Gate:
             self._changed.notify_all()
 
 
-def count_rounds(process: subprocess.Popen[str], gate: Gate) -> int:
+def count_rounds(process: Begun, gate: Gate) -> int:
     """The rounds until the process ends."""
     quiet = 0
     deadline = time.monotonic() + TIMEOUT_S

@@ -2,7 +2,7 @@
 
 ``run`` is the command line as a user starts it: a process, no terminal, nothing on stdin; ``run_on_terminal`` is for
 what only somebody at a terminal meets. ``run_here`` and ``show_here`` are the same in this process, which takes a tenth
-of the time: for the many cases that only differ in what AWS or the disk has.
+of the time: for the many cases that only differ in what AWS or the disk has. ``start`` begins one beside the test.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from invoke.program import Program
 
@@ -50,6 +52,7 @@ OUTCOME = re.compile(
     re.MULTILINE,
 )
 TIMEOUT_S = 120
+POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -95,19 +98,53 @@ class Result:
         return self
 
 
-@dataclass(frozen=True)
-class Forked:
-    """A process that was begun as a copy of this one, to be killed."""
+class Begun:
+    """A command line in a process of its own, begun as a copy of this one: that spares starting Python and importing.
 
-    pid: int
+    It has what the tests need of ``subprocess.Popen``.
+    """
 
-    def is_running(self) -> bool:
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    def __init__(self, pid: int, out: int, err: int) -> None:
+        self.pid = pid
+        self.stdout, self.stderr = os.fdopen(out), os.fdopen(err)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def wait(self, timeout: float = TIMEOUT_S) -> int:
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            assert time.monotonic() < deadline, "it does not end"
+            time.sleep(POLL_S)
+        assert self.returncode is not None
+        return self.returncode
+
+    def communicate(self, timeout: float = TIMEOUT_S) -> tuple[str, str]:
+        with self.stdout, self.stderr, ThreadPoolExecutor(max_workers=1) as pool:
+            err = pool.submit(self.stderr.read)
+            out = self.stdout.read()
+            self.wait(timeout)
+            return out, err.result()
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it by SIGKILL, and wait until it is gone."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Begun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait()
+        self.stdout.close()
+        self.stderr.close()
 
 
 class Project:
@@ -222,32 +259,35 @@ class Project:
                 process.kill()
                 process.wait()
 
-    def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        """``invoke ARGUMENTS`` begun in a process group of its own."""
-        return subprocess.Popen(
-            self._command(arguments),
-            cwd=self.root_path,
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, *arguments: str, **environ: str) -> Begun:
+        """``invoke ARGUMENTS`` begun beside the test, in a session of its own."""
+        (out, theirs_out), (err, theirs_err) = os.pipe(), os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # as other threads here only wait
+            pid = os.fork()
+        if not pid:
+            self._be((theirs_out, theirs_err), arguments, environ)
+        os.close(theirs_out)
+        os.close(theirs_err)
+        return Begun(pid, out, err)
 
-    def fork(self, *arguments: str) -> Forked:
-        """``invoke ARGUMENTS`` begun in a copy of this process, which spares starting Python and reading everything.
-
-        Its clients are its own, for two processes cannot share a connection.
-        """
-        pid = os.fork()
-        if pid:
-            return Forked(pid)
+    def _be(self, pipes: tuple[int, int], arguments: tuple[str, ...], environ: Mapping[str, str]) -> NoReturn:
+        """Be the command line for the rest of this process."""
+        status = 1
         try:
-            keeper().forget_clients()
-            self.run_here(*arguments)
+            os.setsid()
+            for number, pipe in enumerate((os.open(os.devnull, os.O_RDONLY), *pipes)):
+                os.dup2(pipe, number)
+            sys.argv = ["invoke", *arguments]
+            keeper().forget()
+            sys.stdin = os.fdopen(0)
+            with os.fdopen(1, "w", 1) as out, os.fdopen(2, "w", 1) as err:
+                try:
+                    status = self.run_into(out, err, *arguments, **environ)
+                except BaseException:  # noqa: BLE001 - Python would print it and end, too
+                    traceback.print_exc(file=err)
         finally:
-            os._exit(0)
+            os._exit(status)
 
     def _run_command(self, command: list[str], **environ: str) -> Result:
         done = subprocess.run(

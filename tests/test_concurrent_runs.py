@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import pytest
 from ota.look import summaries
 from tests import fault_project
 from tests.fault_project import LOOK_S, LOOKS, NOTHING, Call, Inventory, kill_before, numbered
-from tests.project import Project, Result
+from tests.project import Begun, Project, Result
 from tests.sandbox_control import Control
 
 built = fault_project.built
@@ -37,7 +36,7 @@ PAIRINGS = [
 class Started:
     """A command line that runs beside the test."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Begun) -> None:
         self.process = process
         self._said: list[str] = []
         self._is_waiting = threading.Event()
@@ -53,13 +52,12 @@ class Started:
         return self
 
     def result(self) -> Result:
-        assert self.process.stdout is not None
         out = self.process.stdout.read()
         self._reader.join()
         return Result(self.process.wait(60), out, "".join(self._said))
 
     def _read(self) -> None:
-        for line in self.process.stderr or ():
+        for line in self.process.stderr:
             self._said.append(line)
             if "waits" in line:
                 self._is_waiting.set()
@@ -164,7 +162,6 @@ def test_a_device_that_stays_does_not_keep_others_waiting(
 ) -> None:
     monkeypatch.setattr(summaries, "QUIET_S", 0.0)  # this device never takes the update
     device = start("all", "device", "--forever", "--timeout=60")
-    assert device.process.stdout is not None
     while "Ready" not in device.process.stdout.readline():
         assert device.process.poll() is None
     project.run_here("all").done()

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 
 from tests.device.device_home import JOB, THING, Home
 from tests.device.device_world import public_key_pem
-from tests.project import HEADER, IMAGE
+from tests.project import HEADER, IMAGE, Begun
 
 PATIENCE_S = 60
 
@@ -109,8 +108,7 @@ def test_a_refusal_is_told_by_the_statement_and_the_task_that_mends_it(offered: 
 class TestOneThatStays:
     def test_takes_updates_as_they_come_and_all_shows_how_it_does(self, home: Home) -> None:
         home.run_here("delete.update", "--force").done()  # or the device would take it first
-        running = home.start("device", "--fresh", "--forever")
-        try:
+        with home.start("device", "--fresh", "--forever") as running:
             _wait_for(running, "connected to")
             result = home.offer()
             assert f"The virtual device {THING} runs already" in result.out
@@ -121,9 +119,6 @@ class TestOneThatStays:
             _, errors = running.communicate(timeout=PATIENCE_S)
             assert running.returncode == 130
             assert "Interrupted" in errors
-        finally:
-            running.kill()
-            running.communicate()
 
     def test_ends_when_its_time_is_up(self, home: Home) -> None:
         home.run_here("device").done()  # whatever is offered is taken
@@ -236,9 +231,8 @@ def changed(path: Path, change: Callable[[str], str]) -> Iterator[None]:
         path.write_bytes(before)
 
 
-def _wait_for(running: subprocess.Popen[str], words: str) -> str:
+def _wait_for(running: Begun, words: str) -> str:
     seen, deadline = "", time.monotonic() + PATIENCE_S
-    assert running.stdout is not None
     while words not in seen and time.monotonic() < deadline:
         line = running.stdout.readline()
         assert line, seen

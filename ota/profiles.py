@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 HASH_ALGORITHM = "SHA256"
 MQTT, HTTP = "MQTT", "HTTP"
+P256, P384 = "P-256", "P-384"
 IGNORED_CERTIFICATE = "0"
 DEFINE, ASSIGNMENT = '#define {name} "{value}"', '{name}="{value}"'
 ASSIGNING_SUFFIXES = (".conf", ".config", ".env")
@@ -125,6 +126,7 @@ class Profile:
         why: why it parses these and no others.
         doubts: an algorithm among these to why a device may not parse it.
         rsa_padding: for RSA; None where it parses none.
+        curves: for ECDSA, the curves that it verifies with.
         protocols: the protocols over which it can download an image.
         protocols_why: why over these and no others.
         image_file_names: the names that the image may have on the device, the default first; empty for any name.
@@ -150,6 +152,7 @@ class Profile:
     header_format: HeaderFormat = AWS_CLIENT_CREDENTIAL
     settings: Mapping[str, str] = field(default_factory=dict)
     doubts: Mapping[str, str] = field(default_factory=dict)
+    curves: tuple[str, ...] = (P256, P384)
     protocols: tuple[str, ...] = (MQTT, HTTP)
     protocols_why: str = ""
     image_file_names: tuple[str, ...] = ()
@@ -238,6 +241,7 @@ ESP32 = Profile(
     signature_algorithms=("ECDSA",),
     why="its parser has no other key, and its flash driver verifies ECDSA on P-256",
     rsa_padding=None,
+    curves=(P256,),
     version_rule=VersionRule.NONE,
     header_format=ESP32_SDKCONFIG,
     settings={"build_command": "idf.py build", "clean_command": "idf.py fullclean", "header_path": "sdkconfig"},

@@ -130,6 +130,7 @@ class Firmware:
                 self.public_key_path,
                 signature_algorithm=offer.signature_algorithm,
                 rsa_padding=self.profile.rsa_padding or Padding.PSS,
+                curves=self.profile.curves,
             )
         except SignatureError as error:
             raise SignatureError(

@@ -112,6 +112,7 @@ def _prove(settings: Settings, image: ImageFile, text: str, key_path: Path) -> P
         key_path,
         signature_algorithm=settings.signature_algorithm,
         rsa_padding=settings.profile.rsa_padding or Padding.PSS,
+        curves=settings.profile.curves,
     )
 
 

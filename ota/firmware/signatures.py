@@ -18,7 +18,7 @@ import base64
 import binascii
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +32,11 @@ from cryptography.x509 import load_pem_x509_certificate
 from ota.errors import SignatureError
 from ota.images import ImageFile
 from ota.messages import Shell, Text, message, shell
-from ota.profiles import HASH_ALGORITHM, Padding
+from ota.profiles import HASH_ALGORITHM, P256, P384, Padding
 
 # The device's hash first; the others tell what a wrong signature was made with.
 _HASHES: dict[str, SHA256 | SHA1] = {HASH_ALGORITHM: SHA256(), "SHA1": SHA1()}  # noqa: S303 - to name a mistake
-# What the firmware verifies with: Arm's build signs with either, and AWS's ports take P-256 alone.
-_CURVES = (ec.SECP256R1.name, ec.SECP384R1.name)
+_CURVES = {ec.SECP256R1.name: P256, ec.SECP384R1.name: P384}
 _PSS_WORDS = ("digest:sha256", "rsa_padding_mode:pss", "rsa_mgf1_md:sha256")
 _SIGN = {
     Padding.PSS: shell("openssl", "pkeyutl", "-sign", *(word for one in _PSS_WORDS for word in ("-pkeyopt", one))),
@@ -187,15 +186,16 @@ def verify_signature(
     *,
     signature_algorithm: str,
     rsa_padding: Padding = Padding.PSS,
+    curves: Collection[str] = (P256, P384),
 ) -> Proof:
     """Prove that the base64 text is a signature of the whole image by this public key.
 
     RSA means ``rsa_padding``: PSS with any salt length and MGF1 of the same hash, or PKCS#1 v1.5. ECDSA means a DER
-    signature. The key file is a PEM public key, or a PEM certificate.
+    signature by a key on one of these curves. The key file is a PEM public key, or a PEM certificate.
 
     Raises:
         WrongKeyKind: the key is no RSA key for RSA, or no elliptic one for ECDSA.
-        WrongCurve: the key is an elliptic one, but neither on P-256 nor on P-384.
+        WrongCurve: the key is an elliptic one, but not on one of these curves.
         WrongSigning: the key signed this image, but with other padding or another hash.
         SignatureError: it is not, with what it is instead where that can be told; or the key cannot be used.
     """
@@ -204,7 +204,7 @@ def verify_signature(
     if isinstance(key, rsa.RSAPublicKey) and signature_algorithm == "RSA":
         return _prove_rsa(key, signature, image, rsa_padding)
     if isinstance(key, ec.EllipticCurvePublicKey) and signature_algorithm == "ECDSA":
-        return _prove_ecdsa(key, signature, image)
+        return _prove_ecdsa(key, signature, image, curves)
     raise WrongKeyKind(
         f"signature_algorithm is {signature_algorithm}, but the public key {public_key_path} is {_key_name(key)}"
     )
@@ -259,11 +259,11 @@ def _prove_rsa(key: rsa.RSAPublicKey, signature: bytes, image: ImageFile, rsa_pa
     return Proof(name, rsa_padding.value, salt_length_bytes)
 
 
-def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile) -> Proof:
-    if key.curve.name not in _CURVES:
+def _prove_ecdsa(key: ec.EllipticCurvePublicKey, signature: bytes, image: ImageFile, curves: Collection[str]) -> Proof:
+    if _CURVES.get(key.curve.name) not in curves:
         raise WrongCurve(
-            f"the signing key is {_key_name(key)}, and firmware verifies with P-256 (prime256v1, the same as "
-            "secp256r1) or P-384 only; sign with a new key, whose public half goes into the firmware"
+            f"the signing key is {_key_name(key)}, and the firmware verifies with {' or '.join(curves)} only (P-256 is "
+            "prime256v1 or secp256r1); sign with a new key, whose public half goes into the firmware"
         )
     matching = (name for name, hash_ in _HASHES.items() if _is_ecdsa(key, signature, image.digest(name), hash_))
     found = next(matching, None)

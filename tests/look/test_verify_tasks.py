@@ -359,7 +359,7 @@ MISTAKES = (
     Mistake(pss_for_the_classic_agent, "proof", "is PSS (SHA256), the device wants PKCS#1 v1.5"),
     Mistake(ecdsa_for_corstone, "proof", "is EC secp256r1; Arm's Corstone firmware parses sig-sha256-rsa"),
     Mistake(ecdsa_where_the_classic_agent_was_to_have_rsa, "proof", "is EC secp256r1; the classic OTA agent"),
-    Mistake(key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and firmware verifies"),
+    Mistake(key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and the firmware verifies"),
     Mistake(rsa_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library parses sig-sha256-ecdsa"),
     Mistake(rsa_with_pkcs1_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library"),
     Mistake(key_on_a_foreign_curve_for_corstone, "proof", "is EC secp256k1; Arm's Corstone firmware"),
@@ -654,6 +654,16 @@ def test_an_ecdsa_build_is_offered_to_firmware_that_parses_it(project: Project, 
     file = delivered(account)
     assert file["sig-sha256-ecdsa"] == signature_path(project).read_text().strip()
     assert "sig-sha256-rsa" not in file
+
+
+def test_a_curve_that_the_firmware_lacks_is_refused_before_the_upload(project: Project, account: Account) -> None:
+    shutil.rmtree(project.build_path)
+    shutil.rmtree(project.firmware_path / "certs")
+    (project.root_path / "board.json").write_text('{"signature_algorithms": ["ECDSA"], "curves": ["P-256"]}')
+    project.set(firmware_profile="board.json", build_environment="AWS_OTA_SIGNATURE_TYPE")
+    refused = project.run_here("all", AWS_OTA_SIGNATURE_TYPE="EC-P384")
+    refused.failed("secp384r1", "verifies with P-256 only", "Nothing was uploaded.")
+    assert account.updates() == []
 
 
 def test_an_ecdsa_build_is_not_offered_to_corstone(project: Project, account: Account) -> None:

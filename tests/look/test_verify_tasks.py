@@ -359,7 +359,9 @@ MISTAKES = (
     Mistake(pss_for_the_classic_agent, "proof", "is PSS (SHA256), the device wants PKCS#1 v1.5"),
     Mistake(ecdsa_for_corstone, "proof", "is EC secp256r1; Arm's Corstone firmware parses sig-sha256-rsa"),
     Mistake(ecdsa_where_the_classic_agent_was_to_have_rsa, "proof", "is EC secp256r1; the classic OTA agent"),
-    Mistake(key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and the firmware verifies"),
+    Mistake(
+        key_on_a_curve_that_no_firmware_reads, "proof", "the signing key is EC secp256k1, and the firmware verifies"
+    ),
     Mistake(rsa_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library parses sig-sha256-ecdsa"),
     Mistake(rsa_with_pkcs1_for_the_jobs_library, "proof", "is RSA-3072; firmware on AWS's Jobs library"),
     Mistake(key_on_a_foreign_curve_for_corstone, "proof", "is EC secp256k1; Arm's Corstone firmware"),

@@ -27,21 +27,22 @@ from xml.etree import ElementTree as ET
 from ota.sandbox import process
 from ota.sandbox.firmware import lay_out
 from ota.sandbox.process import Address
+from tests.conftest import client
 
 REPOSITORY_PATH = Path(__file__).resolve().parents[1]
 DIFFERENCES_PATH = Path(__file__).with_name("foreign_differences.json")
+MOTO_REGION = "us-east-1"  # of moto's tests
+ARM_REGION = "eu-west-1"  # the script cannot make a bucket in us-east-1, which AWS does not take as a location
 DIRECTORY_VARIABLE = "FOREIGN_SUITE_SANDBOX"  # as in foreign_reset.py
 MOTO_FOLDERS = ("test_iot", "test_s3", "test_iam", "test_sts")
 ARM_SCRIPT = Path("tools/scripts/createIoTThings.py")
 ARM_COMMANDS = (
-    "create-thing-and-policy", "create-bucket-role-update", "list-all", "list-things", "list-certificates",
-    "list-policies", "list-buckets", "list-iam-roles", "list-ota-updates", "list-jobs", "cleanup-simplified",
+    "create-update-simplified", "list-all", "list-things", "list-certificates", "list-policies",
+    "list-buckets", "list-iam-roles", "list-ota-updates", "list-jobs", "cleanup-simplified",
 )  # fmt: skip
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "dummy",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_REGION": "us-east-1",
     "AWS_SESSION_TOKEN": "dummy",
 }
 
@@ -76,7 +77,7 @@ def judge(ran: int, failures: Mapping[str, str], differences: Mapping[str, str])
 
 def run_moto(checkout: Path, folders: Iterable[str] = MOTO_FOLDERS) -> tuple[int, dict[str, str]]:
     """How many of moto's tests ran, and those that failed with the last line of what they said."""
-    with tempfile.TemporaryDirectory() as name, _Sandbox(Path(name)) as sandbox:
+    with tempfile.TemporaryDirectory() as name, _Sandbox(Path(name), MOTO_REGION) as sandbox:
         report = Path(name) / "report.xml"
         environ = {**_environment(sandbox.address), "TEST_SERVER_MODE": "true", DIRECTORY_VARIABLE: name}
         paths = [f"tests/{folder}" for folder in folders]
@@ -102,13 +103,13 @@ def run_moto(checkout: Path, folders: Iterable[str] = MOTO_FOLDERS) -> tuple[int
 
 def run_arm(checkout: Path) -> tuple[int, dict[str, str]]:
     """How many commands of Arm's script ran, and those that failed with the end of what they said."""
-    with tempfile.TemporaryDirectory() as name, _Sandbox(Path(name) / "sandbox") as sandbox:
+    with tempfile.TemporaryDirectory() as name, _Sandbox(Path(name) / "sandbox", ARM_REGION) as sandbox:
         tree = Path(name) / "tree"
         lay_out(tree)  # the build script stood in for, and the layout of the applications
         shutil.copytree(
             checkout / ARM_SCRIPT.parent, tree / ARM_SCRIPT.parent, dirs_exist_ok=True, ignore=_build_script
         )
-        _write_arm_settings(tree)
+        _write_arm_settings(tree, _make_boundary(sandbox.address))
         failures = {}
         for command in ARM_COMMANDS:
             done = subprocess.run(
@@ -164,13 +165,14 @@ def main(arguments: list[str] | None = None) -> int:
 class _Sandbox:
     """A sandbox of its own in this directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, region: str) -> None:
         self._directory = directory
+        self._region = region
         self.address: Address
 
     def __enter__(self) -> _Sandbox:
         self._directory.mkdir(exist_ok=True)
-        self.address = process.start(self._directory, pause_s=0, region="us-east-1")
+        self.address = process.start(self._directory, pause_s=0, region=self._region)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,23 +196,27 @@ def _environment(address: Address) -> dict[str, str]:
     # The plugin by the folder, because a checkout has a package ``tests`` of its own.
     paths = os.pathsep.join([str(REPOSITORY_PATH / "tests"), str(REPOSITORY_PATH), os.environ.get("PYTHONPATH", "")])
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return {**kept, **KEYS, **files, "AWS_ENDPOINT_URL": address.endpoint_url, "PYTHONPATH": paths}
+    where = dict.fromkeys(("AWS_DEFAULT_REGION", "AWS_REGION"), address.region)
+    return {**kept, **KEYS, **files, **where, "AWS_ENDPOINT_URL": address.endpoint_url, "PYTHONPATH": paths}
 
 
 def _build_script(_: str, names: list[str]) -> set[str]:
     return {"build.sh"} & set(names)
 
 
-def _write_arm_settings(tree: Path) -> None:
+def _make_boundary(address: Address) -> str:
+    """The ARN of a permissions boundary, as an administrator would have made it: all that a role may be given here."""
+    every = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [every]})
+    made = client("iam", address).create_policy(PolicyName="boundary", PolicyDocument=document)
+    return str(made["Policy"]["Arn"])
+
+
+def _write_arm_settings(tree: Path, boundary: str) -> None:
     path = tree / ARM_SCRIPT.with_name("createIoTThings_settings.json")
     settings = json.loads(path.read_text())
     own = {"thing_name": "lamp", "role_prefix": "Proj", "target_application": "keyword-detection"}
-    path.write_text(
-        json.dumps(
-            {**settings, **own, "permissions_boundary": "arn:aws:iam::aws:policy/service-role/AmazonFreeRTOSOTAUpdate"},
-            indent=4,
-        )
-    )
+    path.write_text(json.dumps({**settings, **own, "permissions_boundary": boundary}, indent=4))
 
 
 if __name__ == "__main__":

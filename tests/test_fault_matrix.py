@@ -21,15 +21,12 @@ FAULT = {one.name: one for one in FAULTS}
 # Where most is at stake: a certificate, a bucket without marks, an update under way, a certificate half deleted.
 SAMPLE = (
     ("set-up", "reset-after", "CreateCertificateFromCsr"),
-    ("set-up", "killed-after", "CreateCertificateFromCsr"),
     ("set-up", "killed-after", "CreateBucket"),
     ("set-up", "conflict", "PutBucketTagging"),
     ("set-up", "too-early", "AttachThingPrincipal"),
-    ("set-up", "denied", "PutBucketVersioning"),
     ("repeat", "throttled", "GetRole"),
     ("repeat", "expired", "GetBucketTagging"),
     ("replace", "timeout", "DeleteOTAUpdate"),
-    ("replace", "killed-after", "CreateOTAUpdate"),
     ("list", "throttled-for-good", "ListJobs"),
     ("delete", "error-500", "DeletePolicy"),
     ("delete", "reset-before", "DeleteBucket-2"),

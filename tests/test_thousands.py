@@ -17,9 +17,9 @@ from tests.hand_made import Hands
 from tests.project import Project, aws_project
 from tests.sandbox_control import Control
 
-COUNTS = Counts(things=2000, certificates=2000, policies=300, attached=200)
-UPDATES = 200
-TOTALS = {"things": 2000, "policies": 300, "certificates": 2000, "buckets": 1, "roles": 1, "updates": 200, "jobs": 200}
+COUNTS = Counts(things=1000, certificates=1000, policies=300, attached=200)
+UPDATES = 120
+TOTALS = {"things": 1000, "policies": 300, "certificates": 1000, "buckets": 1, "roles": 1, "updates": 120, "jobs": 120}
 MOST_SECONDS = 10.0
 ROUNDS = 3  # the machine does other things, too
 PAGE = 250

@@ -31,7 +31,7 @@ QUERY_VERSION = "2017-09-30"
 
 def create_thing_group(self: Any) -> ActionResult:
     """CreateThingGroup: repeatable with the same parent and properties, refused with others."""
-    parent = self.params.get("parentGroupName", "")
+    parent = self.params.get("parentGroupName") or None  # as moto's own search has it
     if parent:
         _check_parent(self.iot_backend, parent)
     return ActionResult(_brief(_create(self, parent, None)))
@@ -46,7 +46,7 @@ def create_dynamic_thing_group(self: Any) -> ActionResult:
     if index != INDEX:
         raise not_found(f"Index {index} does not exist.")
     _check_query(self.iot_backend, query)
-    group = _create(self, "", query)
+    group = _create(self, None, query)
     return ActionResult({**_brief(group), **_query_of(group)})
 
 
@@ -184,14 +184,14 @@ def leave_all(backend: Any, thing_arn: str) -> None:
         group.things.pop(thing_arn, None)
 
 
-def _create(self: Any, parent: str, query: str | None) -> Any:
+def _create(self: Any, parent: str | None, query: str | None) -> Any:
     name, backend = self.params["thingGroupName"], self.iot_backend
     properties = _merged({}, self.params.get("thingGroupProperties") or {})
     present = _by_name(backend, name)
     if present is not None:
         same = (present.parent_group_name, present.thing_group_properties, vars(present).get("query_string"))
         if same != (parent, properties, query):
-            text = f"Thing group {name} already exists in the account with another parent or other properties."
+            text = f"Thing Group {name} already exists in current account with different properties"
             raise already_exists(text, present.thing_group_id, present.arn)
         return present
     place = (backend.account_id, backend.region_name, backend.thing_groups)

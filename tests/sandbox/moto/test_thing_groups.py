@@ -275,3 +275,10 @@ def test_a_dynamic_group_is_not_changed_by_hand(house: Any, change: str) -> None
     house.delete_dynamic_thing_group(thingGroupName="north")
     assert refused(house.describe_thing_group, thingGroupName="north") == MISSING
     assert groups(house, "lamp") == ["hall", "garden"]
+
+
+def test_a_search_finds_members_by_the_names_of_their_groups(house: Any) -> None:
+    turn_indexing_on(house)
+    found = house.search_index(queryString="thingGroupNames:garden")["things"]
+    assert [(one["thingName"], sorted(one["thingGroupNames"])) for one in found] == [("lamp", ["garden", "hall"])]
+    assert house.search_index(queryString="thingGroupNames:attic")["things"] == []

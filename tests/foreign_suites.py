@@ -5,8 +5,9 @@ repository. Nothing is fetched. Of moto's tests those of IoT, S3, IAM and STS ru
 sandbox as the server. Of Arm's repository ``createIoTThings.py`` runs in a copy of the tree where only the build script
 is stood in for.
 
-``foreign_differences.json`` has for each suite patterns of names (``fnmatch``) with the reason why they fail here. A
-failure that no pattern names, and a pattern that nothing fails by any more, end the program with exit status 1.
+``foreign_differences.json`` has for each suite what is known to fail: a pattern of names (``fnmatch``), one of what is
+said then, and the reason. A failure that no difference explains, and a difference that explains none any more, end the
+program with exit status 1.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from ota.sandbox import process
@@ -47,6 +49,17 @@ KEYS = {
 }
 
 
+class Difference(NamedTuple):
+    """Tests that fail here for a known reason: patterns of their names and of what they say."""
+
+    test: str
+    why: str
+    says: str = "*"
+
+    def explains(self, name: str, said: str) -> bool:
+        return fnmatchcase(name, self.test) and fnmatchcase(said, self.says)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a suite came to.
@@ -54,13 +67,13 @@ class Verdict:
     Attributes:
         ran: how many tests or commands ran.
         unknown: those that failed and that no difference names, with what they said.
-        outdated: patterns of the list by which nothing fails.
+        outdated: differences that explain no failure.
         known: how many failed as the list says.
     """
 
     ran: int
     unknown: Mapping[str, str]
-    outdated: tuple[str, ...]
+    outdated: tuple[Difference, ...]
     known: int
 
     @property
@@ -68,11 +81,17 @@ class Verdict:
         return self.ran > 0 and not self.unknown and not self.outdated
 
 
-def judge(ran: int, failures: Mapping[str, str], differences: Mapping[str, str]) -> Verdict:
-    """Compare failures (name to what it said) with the known differences (pattern to reason)."""
-    unknown = {name: said for name, said in failures.items() if not _matching(name, differences)}
-    met = {pattern for name in failures for pattern in _matching(name, differences)}
-    return Verdict(ran, unknown, tuple(sorted(set(differences) - met)), len(failures) - len(unknown))
+def judge(ran: int, failures: Mapping[str, str], differences: Iterable[Difference]) -> Verdict:
+    """Compare failures (name to what it said) with the known differences."""
+    explained = {one: [name for name, said in failures.items() if one.explains(name, said)] for one in differences}
+    known = {name for names in explained.values() for name in names}
+    unknown = {name: said for name, said in failures.items() if name not in known}
+    return Verdict(ran, unknown, tuple(one for one, names in explained.items() if not names), len(known))
+
+
+def read_differences(path: Path) -> dict[str, list[Difference]]:
+    """The known differences of each suite."""
+    return {suite: [Difference(**one) for one in found] for suite, found in json.loads(path.read_text()).items()}
 
 
 def run_moto(checkout: Path, folders: Iterable[str] = MOTO_FOLDERS) -> tuple[int, dict[str, str]]:
@@ -151,11 +170,11 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not (given.moto or given.arm):
         parser.error("name a folder: --moto PATH or --arm PATH")
-    known = json.loads(given.differences.read_text())
+    known = read_differences(given.differences)
     is_good = True
     if given.moto:
         folders = given.folder or MOTO_FOLDERS
-        expected = {one: why for one, why in known["moto"].items() if any(f".{folder}." in one for folder in folders)}
+        expected = [one for one in known["moto"] if any(f".{folder}." in one.test for folder in folders)]
         is_good &= _tell("moto", judge(*run_moto(given.moto.resolve(), folders), expected))
     if given.arm:
         is_good &= _tell("arm", judge(*run_arm(given.arm.resolve()), known["arm"]))
@@ -182,13 +201,9 @@ class _Sandbox:
 def _tell(suite: str, verdict: Verdict) -> bool:
     lines = [f"{suite}: {verdict.ran} ran, {verdict.known} differ as known, {len(verdict.unknown)} differ otherwise"]
     lines += [f"  {name}: {said}" for name, said in verdict.unknown.items()]
-    lines += [f"  nothing differs any more by {pattern}: take it out of the list" for pattern in verdict.outdated]
+    lines += [f"  nothing differs any more by {one.test} {one.says}: take it out" for one in verdict.outdated]
     sys.stdout.write("\n".join(lines) + "\n")
     return verdict.is_good
-
-
-def _matching(name: str, differences: Mapping[str, str]) -> list[str]:
-    return [pattern for pattern in differences if fnmatchcase(name, pattern)]
 
 
 def _environment(address: Address) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign_suites import DIFFERENCES_PATH, judge, main
+from tests.foreign_suites import DIFFERENCES_PATH, Difference, judge, main, read_differences
 
 SUITE = """
 import os
@@ -36,7 +36,7 @@ def test_a_suite_runs_against_an_emptied_sandbox_and_is_compared(
         (package / "__init__.py").touch()
     (folder / "test_small.py").write_text(SUITE)
     differences = tmp_path / "differences.json"
-    differences.write_text(json.dumps({"moto": {"tests.test_sts.gone*": "mended"}, "arm": {}}))
+    differences.write_text(json.dumps({"moto": [{"test": "tests.test_sts.gone*", "why": "mended"}], "arm": []}))
     arguments = ["--moto", str(tmp_path / "moto"), "--folder", "test_sts", "--differences", str(differences)]
     assert main(arguments) == 1
     said = capsys.readouterr().out
@@ -47,14 +47,19 @@ def test_a_suite_runs_against_an_emptied_sandbox_and_is_compared(
 
 @pytest.mark.parametrize(
     ("ran", "known", "is_good"),
-    [(3, {DIFFERS: "why"}, True), (3, {}, False), (3, {DIFFERS: "why", "gone*": "mended"}, False), (0, {}, False)],
-    ids=["as known", "a new difference", "an old difference", "nothing ran"],
+    [
+        (3, [Difference(DIFFERS, "why", "5*")], True),
+        (3, [], False),
+        (3, [Difference(DIFFERS, "why", "4*")], False),
+        (3, [Difference(DIFFERS, "why"), Difference("gone*", "mended")], False),
+        (0, [], False),
+    ],
+    ids=["as known", "a new difference", "another one", "an old difference", "nothing ran"],
 )
-def test_only_what_is_known_is_good(ran: int, known: dict[str, str], is_good: bool) -> None:
+def test_only_what_is_known_is_good(ran: int, known: list[Difference], is_good: bool) -> None:
     failures = {DIFFERS: "501"} if ran else {}
     assert judge(ran, failures, known).is_good is is_good
 
 
 def test_every_known_difference_has_its_reason() -> None:
-    listed = json.loads(DIFFERENCES_PATH.read_text())
-    assert all(reason for suite in listed.values() for reason in suite.values())
+    assert all(one.why for suite in read_differences(DIFFERENCES_PATH).values() for one in suite)

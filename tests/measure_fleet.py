@@ -22,10 +22,11 @@ from tests.fleet.fleet_world import GROUP, rows
 from tests.peak_memory import run_measured
 from tests.project import Project, aws_project, built_tree
 
+AGAIN = " again"
 # Each with the exit status that it ends with; 3 says that devices still work on the update.
 STEPS = {
     "register --file devices.csv": 0,
-    "register --file devices.csv again": 0,
+    f"register --file devices.csv{AGAIN}": 0,
     "all": 0,
     "watch --timeout 5": 3,
     "clean --local": 0,
@@ -54,7 +55,8 @@ def main() -> None:
             (project.root_path / "devices.csv").write_text("\n".join(["thing_name", *rows(count), ""]))
             for line, status in STEPS.items():
                 one = measure(project, line, status)
-                row = f"| `{one.line}` | {one.spent_s:.0f} | {one.peak_bytes / MEGABYTE:.0f} MB |\n"
+                words, again, _ = one.line.partition(AGAIN)
+                row = f"| `{words}`{again} | {one.spent_s:.0f} | {one.peak_bytes / MEGABYTE:.0f} MB |\n"
                 sys.stdout.write(row)
                 sys.stdout.flush()
         finally:
@@ -64,7 +66,7 @@ def main() -> None:
 def measure(project: Project, line: str, status: int) -> Measured:
     """Run it; it must end with this exit status."""
     begun_s = time.monotonic()
-    words = line.removesuffix(" again").split()
+    words = line.removesuffix(AGAIN).split()
     result, peak_bytes = run_measured(project.root_path, project.environ, *words)
     spent_s = time.monotonic() - begun_s
     assert result.status == status, result.text

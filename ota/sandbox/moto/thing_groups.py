@@ -13,7 +13,7 @@ Developer Guide, "Static thing groups", "Dynamic thing groups"; AWS IoT quotas (
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from moto.core.responses import ActionResult, EmptyResult
 from moto.iot.exceptions import IoTClientError
@@ -195,7 +195,7 @@ def _create(self: Any, parent: str | None, query: str | None) -> Any:
             raise already_exists(text, present.thing_group_id, present.arn)
         return present
     place = (backend.account_id, backend.region_name, backend.thing_groups)
-    group: Any = FakeThingGroup(name, parent, properties, *place)
+    group: Any = FakeThingGroup(name, cast("str", parent), properties, *place)  # moto gives it None, too
     if query is not None:
         group.query_string = query
     tags.set_tags(backend.account_id, backend.region_name, group.arn, self.params.get("tags") or [])

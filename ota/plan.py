@@ -98,7 +98,7 @@ def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
     for service in ("iot", "s3", "iam"):
         getattr(run.cloud, service)  # made one after the other, for making two at once takes no less time
     guess = run.settings.existing_certificate_arn or _arn_of_file(run)
-    independent = [noun for noun in nouns if noun.find]
+    independent = [noun for noun in nouns if noun.find and noun.is_wanted(run.settings)]
     (certificate, thing), header, policy, role, found, groups, *others = side_by_side(
         partial(plan_identity, run),
         partial(plan_header, run),

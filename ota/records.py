@@ -183,6 +183,10 @@ class Noun(NamedTuple):
     everywhere: Mapping[str, str] = {}
     grants: tuple[Grant, ...] = ()
 
+    def is_wanted(self, settings: Any) -> bool:
+        """Whether it takes part with these settings: not where the setting that names it is empty."""
+        return not self.setting or bool(getattr(settings, self.setting))
+
     @property
     def key(self) -> str:
         """The plural as a key in JSON: ``billing_groups``."""

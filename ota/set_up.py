@@ -147,8 +147,9 @@ class SetUp:
         Raises:
             CertificateError: somebody deactivated it meanwhile.
         """
-        for name in self._nouns:
-            self.independent(name)
+        for name, noun in self._nouns.items():
+            if noun.is_wanted(self._run.settings):
+                self.independent(name)
         target = targets.target_name(self._run.cloud, self._run.settings)
         ready = Ready(self.thing().name, self.build(), self.offer(), target)
         self._check_still_active()

@@ -143,3 +143,19 @@ def test_a_noun_that_needs_no_other_is_planned_made_and_cleaned_as_its_record_sa
             assert [one.action for one in teardown.plan() if one.noun == name] == [Action.ABSENT]
         finally:
             run.end_turn()
+
+
+def test_a_noun_whose_setting_is_empty_takes_no_part(project: Project, control: Control) -> None:
+    """As thing groups: whoever names none is shown none, and no call is made for it."""
+    unnamed = thing_types.RECORD._replace(setting="thing_group_name")
+    nouns = [*NOUNS, unnamed]
+    with project.at_work():
+        run = Run(project.root_path)
+        try:
+            assert unnamed.name not in {one.noun for one in make_plan(run, nouns).steps}
+            SetUp(run, nouns).everything()
+            teardown = Teardown(run.cloud, run.settings, is_forced=False, nouns=nouns)
+            assert unnamed.name not in {one.noun for one in teardown.plan()}
+        finally:
+            run.end_turn()
+    assert not any("ThingType" in one for one in control.operations())

@@ -193,7 +193,9 @@ def operator_policy_document(
     uses = uses_of(tasks) - (set() if has_fleet else {DEVICES.task})
     unneeded = {MAKES_CERTIFICATE} if scope.certificate_arn else set()
     unneeded |= set() if has_fleet else set(DEVICES.everywhere)
-    narrowed = (_without(grant, () if has_group else GROUP_NAMES if has_fleet else FLEET_NAMES) for grant in grants)
+    unnamed = {f"{{{setting}}}" for setting, name in scope.all_names.items() if not name}
+    unnamed |= set() if has_group else set(GROUP_NAMES if has_fleet else FLEET_NAMES)
+    narrowed = (_without(grant, unnamed) for grant in grants)
     values, conditions = _arn_values(scope), _conditions(scope)
     statements = []
     for grant in narrowed:

@@ -121,7 +121,7 @@ class Teardown:
         self.owner = None if is_forced else settings.thing_name
         self.local = local
         self.header_notes_paths = header_notes_paths
-        independent = (noun for noun in nouns if noun.decide_deletion)
+        independent = (noun for noun in nouns if noun.decide_deletion and noun.is_wanted(settings))
         self.independent = sorted(independent, key=lambda noun: noun.teardown or 0)
 
     def plan(self, *, has_fleet: bool = False) -> list[Change]:

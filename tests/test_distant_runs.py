@@ -32,6 +32,7 @@ CLEAN_CALLS = numbered(
     "DescribeThing DeleteOTAUpdate DeleteBucket DeleteRole UpdateCertificate DetachThingPrincipal DeleteCertificate "
     "DeletePolicy DeleteThing"
 )
+ROLE_FIRST = "Make it again: `invoke role`, then run the same command"  # AWS deletes an update by its role
 
 
 @pytest.fixture
@@ -172,7 +173,8 @@ def test_runs_begun_together_from_two_folders_are_mended_by_a_repeat(
         assert inventory.certificates() == ONE
         assert any(one.status == 0 for one in results)
     for one in (elsewhere, project, elsewhere):
-        one.run_here("clean").done_or_failed()
+        if ROLE_FIRST in one.run_here("clean").done_or_failed().text:
+            one.run_here("role", "clean").done_or_failed()
     assert inventory.names() == NOTHING
     project.run_here("all").done()
     assert inventory.certificates() == ONE

@@ -341,7 +341,13 @@ JOB = Noun(
         ),
         Grant(
             "Execution",
-            ("{iot}:job/{job_id}", "{iot}:job/{retry_jobs}", "{iot}:thing/{thing_name}", "{iot}:thing/{devices}"),
+            (
+                "{iot}:job/{job_id}",
+                "{iot}:job/{retry_jobs}",
+                "{iot}:thing/{thing_name}",
+                "{iot}:thing/{devices}",
+                "{iot}:thing/{target_thing}",
+            ),
             {"iot:DescribeJobExecution": "update retry look clean", "iot:CancelJobExecution": "cancel"},
         ),
     ),
@@ -371,7 +377,7 @@ GROUP = Noun(
     grants=(
         Grant(
             "Group",
-            ("{iot}:thinggroup/{thing_group_name}", "{iot}:thinggroup/{retry_group}"),
+            ("{iot}:thinggroup/{retry_group}", "{iot}:thinggroup/{thing_group_name}"),
             {
                 "iot:CreateThingGroup": "register group retry",
                 "iot:DescribeThingGroup": "register group retry look clean list delete",
@@ -380,8 +386,18 @@ GROUP = Noun(
             },
         ),
         Grant(
+            "TargetGroup",
+            ("{iot}:thinggroup/{target_group}",),
+            {"iot:DescribeThingGroup": "retry look", "iot:ListThingsInThingGroup": "retry look"},
+        ),
+        Grant(
             "Member",
-            ("{iot}:thinggroup/{thing_group_name}", "{iot}:thinggroup/{retry_group}", "{iot}:thing/{devices}"),
+            (
+                "{iot}:thinggroup/{retry_group}",
+                "{iot}:thinggroup/{thing_group_name}",
+                "{iot}:thing/{devices}",
+                "{iot}:thing/{target_thing}",
+            ),
             {"iot:AddThingToThingGroup": "register group retry", "iot:RemoveThingFromThingGroup": "group"},
         ),
     ),

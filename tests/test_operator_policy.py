@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError
 from ota.look.operator_policy import (
     BOUNDARY_NAME,
     EXTRAS,
+    MOST_CHARS,
     USES_OF_TASK,
     PolicyScope,
     actions_of,
@@ -28,6 +30,7 @@ from ota.look.operator_policy import (
 )
 from ota.nouns import DEVICES, LISTED, NOUNS
 from ota.sandbox.process import Address
+from ota.settings.readers import Target
 from tests.account import ROLE, account_at
 from tests.conftest import ACCOUNT, REGION, client
 from tests.hand_made import Hands, signing_request
@@ -45,7 +48,6 @@ from tests.sandbox_control import Control
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/{BOUNDARY_NAME}"
 SCOPE = PolicyScope("aws", REGION, ACCOUNT, thing_name=THING, names={"thing_group_name": "lamps"})
 SERVICES = ("iot", "s3", "iam", "sts")
-MOST_CHARS = 6144  # of a managed policy, without whitespace
 SANDBOX_ONLY = {"sandbox"}
 RUNS = (
     "all", "all", "plan", "status", "watch --timeout 1", "doctor", "list", "clean --plan",
@@ -218,6 +220,34 @@ class TestEveryTaskRuns:
             assert operator.denied() == [], line
             assert ran.status == (3 if task == "status" else 0), (line, ran.text)
 
+    def test_targets_by_name_need_no_more_than_is_printed_for_each_task(
+        self, project: Project, operator: Operator
+    ) -> None:
+        iot, jobs_data = (client(service, operator.address) for service in ("iot", "iot-jobs-data"))
+        for name in ("pumps", "hall-2"):
+            iot.create_thing_group(thingGroupName=name)
+        for name in ("solo", "pump-1"):
+            iot.create_thing(thingName=name)
+        iot.add_thing_to_thing_group(thingGroupName="pumps", thingName="pump-1")
+        project.set(update_targets="solo;group:pumps", permissions_boundary=BOUNDARY)
+        for line in ("plan", "all", "plan", "status", "doctor", "cancel", "retry", "clean --plan", "clean"):
+            task = line.split()[0]
+            tasks = f"{task},update" if task == "doctor" else task
+            operator.allow(printed_policy(project, "--for", tasks, "--devices", "pump-*"))
+            if task == "cancel":
+                jobs_data.start_next_pending_job_execution(thingName="solo")
+                jobs_data.update_job_execution(jobId=f"AFR_OTA-{THING}_update", thingName="solo", status="FAILED")
+            ran = project.run_here(*line.split())
+            denied = [call["denied"] for call in Control(operator.address).calls() if "denied" in call]
+            assert [one for one in denied if "solo" in one or "pump" in one] == operator.denied() == [], line
+            assert ran.status == (3 if task == "status" else 0), (line, ran.text)
+        operator.allow(printed_policy(project))
+        iot = operator.client("iot")
+        is_refused(iot.describe_thing_group, thingGroupName="hall-2")
+        for call in (iot.delete_thing_group, iot.update_thing_group):
+            is_refused(call, thingGroupName="pumps")
+        is_refused(iot.remove_thing_from_thing_group, thingGroupName="pumps", thingName="solo")
+
     def test_a_certificate_that_is_there_is_the_only_one(self, project: Project, operator: Operator) -> None:
         account = account_at(operator.address)
         hands = Hands(account.iot, account.s3, account.iam)
@@ -382,7 +412,8 @@ def test_every_arn_is_in_the_partition(partition: str) -> None:
 def test_it_fits_a_managed_policy(document: dict[str, Any]) -> None:
     names = names_for("x" * 128, ACCOUNT, role_prefix="y" * 40)
     scope = PolicyScope("aws-us-gov", "us-gov-east-1", ACCOUNT, "x" * 128, names, BOUNDARY)
-    for one in (document, operator_policy_document(scope), boundary_document(scope)):
+    some = replace(SCOPE, targets=(Target("solo"), Target("pumps", is_group=True)))
+    for one in (document, operator_policy_document(scope), operator_policy_document(some), boundary_document(scope)):
         assert len(json.dumps(one, separators=(",", ":"))) <= MOST_CHARS
 
 

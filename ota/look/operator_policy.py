@@ -22,7 +22,7 @@ Guide, "Permissions boundaries" (delegating responsibility); IAM quotas (6,144 c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,7 @@ from ota.roles.permissions import (
     role_permissions_document,
 )
 from ota.settings.formatter import format_text
+from ota.settings.readers import Target
 from ota.settings.table import SETTINGS
 from ota.updates.jobs import job_id_of
 from ota.updates.retries import retry_prefix
@@ -45,9 +46,11 @@ BOUNDARY_NAME = "ota-tasks-boundary"
 THING_NAME = "thing_name"
 NAMED_SETTINGS = tuple(noun.setting for noun in NOUNS if noun.setting not in ("", THING_NAME))
 WILDCARDS = "*?"
-# In the resources that only those need who have a thing group, and only those who have many devices.
+MOST_CHARS = 6144  # of a managed policy, without whitespace
+# In the resources that only those need who update a group or named devices, and only those who have many devices.
 GROUP_NAMES = ("{thing_group_name}", "{retry_group}")
 FLEET_NAMES = (*GROUP_NAMES, "{registration_role_name}", "{devices}")
+TARGET_GROUP, TARGET_THING = "{target_group}", "{target_thing}"  # each stands for as many as update_targets names
 MAKES_CERTIFICATE = "iot:CreateCertificateFromCsr"
 
 
@@ -142,6 +145,7 @@ class PolicyScope:
         boundary_arn: the permissions boundary of every role; None for the one of the default name.
         certificate_arn: the only certificate that is used; None where this tool makes it.
         devices: a pattern of the names of registered devices; empty for those that begin with the thing's name.
+        targets: the things and groups that the setting ``update_targets`` names.
     """
 
     partition: str
@@ -152,11 +156,17 @@ class PolicyScope:
     boundary_arn: str | None = None
     certificate_arn: str | None = None
     devices: str = ""
+    targets: tuple[Target, ...] = ()
 
     @property
     def all_names(self) -> dict[str, str]:
         """Setting to name, for all of ``NAMED_SETTINGS``."""
         return {**names_for(self.thing_name, self.account_id), **self.names}
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether an update may be for others than the thing."""
+        return bool(self.targets or self.all_names["thing_group_name"])
 
     @property
     def boundary(self) -> str:
@@ -178,15 +188,14 @@ def operator_policy_document(
 ) -> dict[str, Any]:
     """What these tasks need, or all tasks; each statement's Sid says what it is about.
 
-    What registered devices need is in it where the scope has a thing group, or ``register`` is named.
+    What registered devices need is in it where the scope has a thing group or targets, or ``register`` is named.
 
     Args:
         scope: account, region and names.
         tasks: names of tasks; none for all of them.
         also: names of extras, which AWS cannot bound.
     """
-    has_group = bool(scope.all_names["thing_group_name"])
-    has_fleet = has_group or DEVICES.task in tasks
+    has_fleet = scope.has_targets or DEVICES.task in tasks
     extras = [extra for extra in EXTRAS if extra.name in also]
     replaced = {extra.replaces for extra in extras}
     grants = [grant for grant in GRANTS if grant.sid not in replaced] + [extra.grant for extra in extras]
@@ -194,8 +203,8 @@ def operator_policy_document(
     unneeded = {MAKES_CERTIFICATE} if scope.certificate_arn else set()
     unneeded |= set() if has_fleet else set(DEVICES.everywhere)
     unnamed = {f"{{{setting}}}" for setting, name in scope.all_names.items() if not name}
-    unnamed |= set() if has_group else set(GROUP_NAMES if has_fleet else FLEET_NAMES)
-    narrowed = (_without(grant, unnamed) for grant in grants)
+    unnamed |= set() if scope.has_targets else set(GROUP_NAMES if has_fleet else FLEET_NAMES)
+    narrowed = (_without(_with_targets(grant, scope.targets), unnamed) for grant in grants)
     values, conditions = _arn_values(scope), _conditions(scope)
     statements = []
     for grant in narrowed:
@@ -238,7 +247,19 @@ def actions_of(document: Mapping[str, Any]) -> list[str]:
 def _without(grant: Grant, names: Collection[str]) -> Grant:
     """The grant without the resources that have one of these names; without any where that is the first one."""
     kept = tuple(one for one in grant.resources if not any(name in one for name in names))
-    return grant._replace(resources=kept if grant.resources[0] in kept else ())
+    return grant._replace(resources=kept if grant.resources[:1] == kept[:1] else ())
+
+
+def _with_targets(grant: Grant, targets: Sequence[Target]) -> Grant:
+    """The grant with a resource for each target in place of the one that stands for them."""
+    resources: list[str] = []
+    for one in grant.resources:
+        if stand_in := next((name for name in (TARGET_GROUP, TARGET_THING) if name in one), None):
+            named = [target.name for target in targets if target.is_group == (stand_in == TARGET_GROUP)]
+            resources += [one.replace(stand_in, name) for name in named]
+        else:
+            resources.append(one)
+    return grant._replace(resources=tuple(resources))
 
 
 def _statement(

@@ -6,6 +6,7 @@ account and region given, no call is made and no credentials are needed.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from ota.errors import CredentialsError, OtaError
 from ota.look.operator_policy import (
     EXTRA_BY_NAME,
     EXTRAS,
+    MOST_CHARS,
     NAMED_SETTINGS,
     USES_OF_TASK,
     PolicyScope,
@@ -121,6 +123,7 @@ def _scope(run: Run, flags: Flags) -> tuple[PolicyScope, Settings]:
         boundary_arn=run.boundary_in(settings),
         certificate_arn=settings.existing_certificate_arn,
         devices=flags.devices,
+        targets=settings.update_targets,
     )
     return scope, settings
 
@@ -191,6 +194,13 @@ def _notes(document: Mapping[str, Any], scope: PolicyScope, flags: Flags, *, is_
         yield (
             f"not bounded: the IoT policy {scope.all_names['policy_name']} can be made to allow any action of AWS IoT "
             "to a certificate."
+        )
+    if (length := len(json.dumps(document, separators=(",", ":")))) > MOST_CHARS:
+        yield message(
+            f"too long for one managed policy of IAM: {length:,} characters of {MOST_CHARS:,}. Print it in parts, "
+            "such as ",
+            command("permissions", "--for", "all,clean"),
+            ", or put the devices of update_targets into a group.",
         )
     for name in flags.also:
         yield f"not bounded, asked for with --also {name}: its holder {EXTRA_BY_NAME[name].reach}."

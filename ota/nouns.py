@@ -8,17 +8,13 @@ Source: Service Authorization Reference for AWS IoT, S3 and IAM (actions, resour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable
 
-from ota.records import Deleted, Grant, Lazy, Listed, Noun
-
-if TYPE_CHECKING:
-    from ota.outcomes import Change, Outcome
+from ota.records import Deleted, Grant, Lazy, Line, Listed, Noun, in_order
 
 PRUNE_CERTIFICATES = "Delete its certificates too, where they are attached to nothing else."
 ROLES = ("{iam}:role/{iam_role_name}", "{iam}:role/{registration_role_name}")
+DEVICE_THINGS = ("{iot}:thing/{devices}", "{iot}:thing/{target_thing}")
 BY_PATTERN = "by pattern also what this tool did not make."
 
 THING = Noun(
@@ -341,13 +337,7 @@ JOB = Noun(
         ),
         Grant(
             "Execution",
-            (
-                "{iot}:job/{job_id}",
-                "{iot}:job/{retry_jobs}",
-                "{iot}:thing/{thing_name}",
-                "{iot}:thing/{devices}",
-                "{iot}:thing/{target_thing}",
-            ),
+            ("{iot}:job/{job_id}", "{iot}:job/{retry_jobs}", "{iot}:thing/{thing_name}", *DEVICE_THINGS),
             {"iot:DescribeJobExecution": "update retry look clean", "iot:CancelJobExecution": "cancel"},
         ),
     ),
@@ -392,12 +382,7 @@ GROUP = Noun(
         ),
         Grant(
             "Member",
-            (
-                "{iot}:thinggroup/{retry_group}",
-                "{iot}:thinggroup/{thing_group_name}",
-                "{iot}:thing/{devices}",
-                "{iot}:thing/{target_thing}",
-            ),
+            ("{iot}:thinggroup/{retry_group}", "{iot}:thinggroup/{thing_group_name}", *DEVICE_THINGS),
             {"iot:AddThingToThingGroup": "register group retry", "iot:RemoveThingFromThingGroup": "group"},
         ),
     ),
@@ -442,22 +427,11 @@ NOUN_BY_NAME = {noun.name: noun for noun in NOUNS}
 LISTED = tuple(noun for noun in NOUNS if noun.listed)
 
 
-Line = TypeVar("Line", bound="Change | Outcome[Any]")
-
-
 def in_set_up_order(lines: Iterable[Line]) -> list[Line]:
     """The changes or outcomes in the order in which `all` makes their nouns."""
-    return _in_order(lines, {noun.name: noun.set_up for noun in NOUNS if noun.set_up})
+    return in_order(lines, {noun.name: noun.set_up for noun in NOUNS if noun.set_up})
 
 
 def in_teardown_order(lines: Iterable[Line]) -> list[Line]:
     """The changes or outcomes in the order in which `clean` deletes their nouns."""
-    return _in_order(lines, {noun.name: noun.teardown for noun in NOUNS if noun.teardown})
-
-
-def _in_order(lines: Iterable[Line], places: Mapping[str, int]) -> list[Line]:
-    """Sorted by place; a line without a record, such as a problem with the signature, stays behind the one before."""
-    placed: list[tuple[int, Line]] = []
-    for line in lines:
-        placed.append((places.get(line.noun, placed[-1][0] if placed else 0), line))
-    return [line for _, line in sorted(placed, key=itemgetter(0))]
+    return in_order(lines, {noun.name: noun.teardown for noun in NOUNS if noun.teardown})

@@ -7,12 +7,16 @@ and the function is imported when it is first called. A named tuple takes a tent
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ota.outcomes import Change, Outcome
+
+Line = TypeVar("Line", bound="Change | Outcome[Any]")
 NAME_HELP = "NAME, or a pattern with * (asks first); repeatable (default: the one that the settings name)."
 
 
@@ -201,3 +205,11 @@ class Noun(NamedTuple):
     def delete_task(self) -> str:
         """The task that deletes it by name, in the namespace ``delete``: ``billing-group``."""
         return self.name.replace(" ", "-")
+
+
+def in_order(lines: Iterable[Line], places: Mapping[str, int]) -> list[Line]:
+    """Sorted by place; a line without a record, such as a problem with the signature, stays behind the one before."""
+    placed: list[tuple[int, Line]] = []
+    for line in lines:
+        placed.append((places.get(line.noun, placed[-1][0] if placed else 0), line))
+    return [line for _, line in sorted(placed, key=itemgetter(0))]

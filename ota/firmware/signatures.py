@@ -57,14 +57,19 @@ _KNOWN_LENGTHS = {
     128: "RSA-1024 is not used",
 }
 _HEX = rb"\s*(?:[^\s=]+=\s*)?(?:[0-9A-Fa-f]{2}[:\s]*){16,}\Z"
+_RAW = message("it holds raw bytes; write them as text with: ", _BASE64)
 # What a file may be instead, the more specific first, and what to do about it.
 _LOOKS: tuple[tuple[Callable[[bytes], object], Text], ...] = (
     (lambda data: not data.strip(), "it is empty; build again"),
+    (
+        re.compile(rb"\xff\xfe[\0-\x7f]\0|\xfe\xff\0[\0-\x7f]|\xef\xbb\xbf").match,
+        "it starts with a byte order mark; save it as ASCII",
+    ),
+    (re.compile(rb"[\0-\x08\x0e-\x1f\x7f]").search, _RAW),  # before what only looks at how the file begins
     (re.compile(rb".*-----BEGIN ", re.DOTALL).match, "it holds a PEM (a key or a certificate)"),
     (re.compile(rb"\s*<").match, "it holds a web page or XML; download the file itself"),
     (re.compile(rb"\s*[{\[]").match, "it holds JSON; save the signature alone"),
-    (re.compile(rb"\xff\xfe|\xfe\xff|\xef\xbb\xbf").match, "it starts with a byte order mark; save it as ASCII"),
-    (re.compile(rb"[^\t\n\r -~]").search, message("it holds raw bytes; write them as text with: ", _BASE64)),
+    (re.compile(rb"[^\t\n\r -~]").search, _RAW),
     (
         re.compile(_HEX).match,
         message("it is hexadecimal; write it as text with: ", Shell(f"xxd -r -p | {_BASE64.line}")),

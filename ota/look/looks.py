@@ -38,7 +38,7 @@ from ota.look.statuses import Verdict, count_things, find_status
 from ota.look.watching import POLL_S, SILENCE_S, Moment, await_update, follow
 from ota.messages import AnyCommand, Remedy, Shell, command, shell
 from ota.nouns import in_teardown_order
-from ota.outcomes import Finding, Severity, of_severity, ok
+from ota.outcomes import Change, Finding, Severity, of_severity, ok
 from ota.plan import Plan, make_plan
 from ota.teardown.teardown import Teardown
 from ota.updates.jobs import job_id_of
@@ -74,13 +74,21 @@ def show_teardown_plan(run: Run, *, force: bool, local: bool, as_json: bool) -> 
     teardown = Teardown(cloud, settings, is_forced=force, local=local, header_notes_paths=run.header_notes_paths)
     with run.report.live_line("looking"):
         fleet = Cleaning(cloud, settings, run.report, is_forced=force, local=local)
-        going = fleet.plan() if fleet.has_traces() else []
-        has_fleet = any(change.noun == DEVICES for change in going)
-        plan = Plan(tuple(in_teardown_order([*going, *teardown.plan(has_fleet=has_fleet)])))
+        plan = Plan(tuple(in_teardown_order(_teardown_changes(teardown, fleet))))
     flags = ["--force"] * force + ["--local"] * local
     screens.show_plan(run.report, plan, command("clean", *flags), as_json=as_json)
     if plan.blocked:
         raise Answered(WOULD_FAIL)
+
+
+def _teardown_changes(teardown: Teardown, fleet: Cleaning) -> list[Change]:
+    """What ``clean`` would do. Devices without a trace here are looked for only where something else would stay."""
+    if not fleet.has_traces():
+        changes = teardown.plan(has_fleet=False)
+        if not Plan(tuple(changes)).blocked or not fleet.has_devices():
+            return changes
+    going = fleet.plan()
+    return [*going, *teardown.plan(has_fleet=any(change.noun == DEVICES for change in going))]
 
 
 def show_status(run: Run, forms: Forms) -> None:

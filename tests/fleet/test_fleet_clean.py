@@ -139,6 +139,11 @@ def test_devices_without_a_trace_here_are_found_where_their_policy_cannot_be_del
     registered(fleet)
     shutil.rmtree(fleet.project.root_path / "certificates")
     fleet.project.set(thing_group_name="")
+    there = control.objects()
+    plan = json.loads(fleet.project.run_here("clean", "--plan", "--json").done().out)
+    told = {(one["noun"], one["action"]) for one in plan["steps"]}
+    assert {("devices", "delete"), ("policy", "delete")} <= told
+    assert control.objects() == there
     fleet.project.run_here("clean").done()
     fleet.project.set(thing_group_name=GROUP)
     fleet.project.run_here("clean").done()

@@ -376,9 +376,13 @@ GROUP = Noun(
             },
         ),
         Grant(
-            "TargetGroup",
-            ("{iot}:thinggroup/{target_group}",),
-            {"iot:DescribeThingGroup": "retry look", "iot:ListThingsInThingGroup": "retry look"},
+            "Target",
+            ("{iot}:thinggroup/{target_group}", "{iot}:thing/{target_thing}"),
+            {
+                "iot:DescribeThingGroup": "retry look",
+                "iot:ListThingsInThingGroup": "retry look",
+                "iot:DescribeThing": "look",
+            },
         ),
         Grant(
             "Member",

@@ -99,13 +99,13 @@ def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
         getattr(run.cloud, service)  # made one after the other, for making two at once takes no less time
     guess = run.settings.existing_certificate_arn or _arn_of_file(run)
     independent = [noun for noun in nouns if noun.find and noun.is_wanted(run.settings)]
-    (certificate, thing), header, policy, role, found, groups, *others = side_by_side(
+    (certificate, thing), header, policy, role, found, sought_targets, *others = side_by_side(
         partial(plan_identity, run),
         partial(plan_header, run),
         partial(attempt, partial(_look_at_policy, run, guess)),
         partial(plan_role, run),
         partial(look_at_delivery, run),
-        partial(targets.plan_groups, run.cloud, run.settings),
+        partial(targets.plan_targets, run.cloud, run.settings),
         *(partial(plan_noun, run, noun) for noun in independent),
     )
     arn = chosen_arn(certificate)
@@ -125,7 +125,7 @@ def make_plan(run: Run, nouns: Sequence[Noun] = NOUNS) -> Plan:
         *others,
         role,
         image,
-        *groups,  # without a place of their own, because `all` does not make them
+        *sought_targets,  # without a place of their own, because `all` does not make them
         *plan_update(run, found, image),
     ]
     return Plan(tuple(in_set_up_order(steps)))

@@ -112,6 +112,14 @@ def find_likely_thing(iot: IoTClient, name: str) -> Thing | None:
     return thing
 
 
+def is_thing(iot: IoTClient, name: str) -> bool:
+    """Whether there is such a thing; one call."""
+    try:
+        return bool(_describe(iot, name))
+    except iot.exceptions.ResourceNotFoundException:
+        return False
+
+
 def decide_thing(name: str, found: Thing | None, *, attaches: bool) -> Change:
     """What has to become of the thing; ``attaches`` says that it does not have its certificate yet."""
     if found is None:

@@ -101,6 +101,18 @@ def test_members_are_counted_by_two_pages_at_most(project: Project, iot: Any, co
     assert control.operations().count("ListThingsInThingGroup") == 2
 
 
+def test_a_named_thing_that_is_not_there_is_told_by_plan_before_aws_refuses_it(project: Project, iot: Any) -> None:
+    iot.create_thing(thingName="solo")
+    project.set(update_targets=f"solo;lost;{THING}")
+    ran = project.run_here("plan", "--json")
+    blocked = [one for one in json.loads(ran.out)["steps"] if one["action"] == "blocked"]
+    assert [(one["noun"], one["name"]) for one in blocked] == [("thing", "lost")]
+    assert "lost" in project.run_here("all").failed("invoke plan", "does not exist").err
+    iot.create_thing(thingName="lost")
+    project.run_here("plan").done()
+    project.run_here("all").done()
+
+
 def test_targets_of_every_kind_are_one_update(project: Project, iot: Any) -> None:
     make_group(iot)
     iot.create_thing(thingName="solo")

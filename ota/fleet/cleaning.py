@@ -88,6 +88,11 @@ class Cleaning:
         remains = self._delete_devices(found) if found else []
         if remains:
             return remains  # group and role stay for the next try
+        if found and not self.settings.thing_group_name:
+            listing = command("list.groups", "--mine")
+            self.report.note(
+                message("thing_group_name is empty, so a group of these devices stays: ", listing, " shows it.")
+            )
         chain = Chain()
         delete_group = partial(groups.delete_group, self.cloud.iot)
         for change, delete in (

@@ -144,7 +144,8 @@ def test_devices_without_a_trace_here_are_found_where_their_policy_cannot_be_del
     told = {(one["noun"], one["action"]) for one in plan["steps"]}
     assert {("devices", "delete"), ("policy", "delete")} <= told
     assert control.objects() == there
-    fleet.project.run_here("clean").done()
+    assert "invoke list.groups --mine" in fleet.project.run_here("clean").done().err
+    assert GROUP in fleet.project.run_here("list.groups", "--mine").done().out
     fleet.project.set(thing_group_name=GROUP)
     fleet.project.run_here("clean").done()
     assert left(control, before) == []
